@@ -1,1 +1,1 @@
-"""TODO."""
+"""The machines kpuir compiles for: facts, rules, layouts and time formulas. Knows no IR."""
