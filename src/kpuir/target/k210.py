@@ -153,7 +153,7 @@ def feature_map_bytes(batch: int, channels: int, height: int, width: int) -> int
 
 
 class WeightLoads(NamedTuple):
-    """How weights are fetched: `loads` blocks of `channels_per_load` output channels and `bytes_per_load` bytes each."""
+    """How weights are fetched: `loads` blocks of `channels_per_load` output channels, `bytes_per_load` bytes each."""
 
     channels_per_load: int
     bytes_per_load: int
