@@ -1,0 +1,194 @@
+"""What the command lines share: how errors become messages and exit statuses, and how files are written.
+
+Exit status: 0 fine, 1 the model or input is rejected, 2 usage, 3 does not fit the chip, 4 a check failed,
+70 internal error (a reproducer is written).
+"""
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kpuir.errors import InvalidInputError, KpuirError, UsageError
+
+INTERNAL_ERROR = 70
+_LONGEST_LINE = 400
+_CONSTANT = re.compile(r'dense(?:_resource)?<"0x[0-9A-Fa-f]{64,}">')
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors have the form of all our errors."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError instead of printing the whole usage."""
+        usage_error(message, self.prog)
+
+
+def usage_error(message: str, program: str) -> NoReturn:
+    """Raise the error of a wrong command line, pointing at `--help`."""
+    raise UsageError(message, hint=f"see {program} --help")
+
+
+def make_parser(program: str, description: str) -> Parser:
+    """A parser with the options every command line has."""
+    parser = Parser(prog=program, description=description, allow_abbrev=False)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--version", action=_Version)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Prints the version; finding it out takes a while, so only when asked."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        print(version_text(parser.prog))
+        parser.exit()
+
+
+def version_text(program: str) -> str:
+    """The line that `--version` prints."""
+    from importlib.metadata import version
+
+    return f"{program} {version('kpuir')}"
+
+
+def guard(program: str, arguments: Sequence[str] | None, run: Callable[[list[str]], int | None]) -> int:
+    """Run a command line and return its exit status; every exception becomes a message on stderr."""
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return run(argv) or 0
+    except SystemExit as stop:  # argparse after --help, xDSL after --shrink
+        return stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer goes nowhere
+        return 1
+    except Exception as error:
+        if "--debug" in argv:
+            import traceback
+
+            traceback.print_exc()
+        return report(error, program, argv)
+
+
+def report(error: Exception, program: str, argv: Sequence[str]) -> int:
+    """Print `error` on stderr in our form and return the exit status it stands for."""
+    if isinstance(error, KpuirError):
+        print(f"error: {shorten(str(error))}", file=sys.stderr)
+        return error.exit_status
+    if message := _ir_message(error):
+        print(f"error: {shorten(message)}", file=sys.stderr)
+        return InvalidInputError.exit_status
+    if isinstance(error, OSError) and error.filename is not None:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return InvalidInputError.exit_status
+    return _report_internal(error, program, argv)
+
+
+def _ir_message(error: Exception) -> str | None:
+    """The message of an error in IR text: xDSL's own exceptions, None for any other."""
+    from xdsl.utils.exceptions import DiagnosticException, ParseError, UnregisteredConstructException
+
+    if isinstance(error, ParseError):
+        return f"{error.span.get_location()}: {error.msg}\n{error}"
+    if isinstance(error, DiagnosticException | UnregisteredConstructException):
+        hint = getattr(error, "hint", None)
+        return f"{error}\nhint: {hint}" if hint else str(error)
+    return None
+
+
+def _report_internal(error: Exception, program: str, argv: Sequence[str]) -> int:
+    stage = getattr(error, "stage", None)
+    cause = error.__cause__ if stage and isinstance(error.__cause__, Exception) else error
+    where = f"{stage}: " if stage else ""
+    print(f"error: {where}internal error: {type(cause).__name__}: {shorten(str(cause))}", file=sys.stderr)
+    path = _write_reproducer(getattr(error, "reproducer", None), cause, program, argv)
+    print(f"hint: please report it with {path}; --debug shows the traceback", file=sys.stderr)
+    return INTERNAL_ERROR
+
+
+def _write_reproducer(module: str | None, cause: Exception, program: str, argv: Sequence[str]) -> str:
+    """Write a reproducer into the current directory, or where that fails the temporary one, and return its path."""
+    import hashlib
+    import shlex
+    import traceback
+
+    run = module or f"// RUN: {program} {shlex.join(argv)}\n"
+    frames = "".join(traceback.format_exception(cause)).splitlines()
+    comment = "\n".join(f"// {shorten(line)}" for line in [version_text(program), *frames])
+    text = f"{run}\n{comment}\n"
+    name = f"kpuir-reproducer-{hashlib.sha256(text.encode()).hexdigest()[:8]}.mlir"
+    for directory in (Path(), Path(tempfile.gettempdir())):
+        try:
+            (directory / name).write_text(text, encoding="utf-8")
+        except OSError:
+            continue
+        return str(directory / name)
+    return "the command line (no reproducer could be written)"
+
+
+def shorten(text: str) -> str:
+    """`text` without weights in it and with no line longer than a few hundred characters."""
+    text = _CONSTANT.sub("dense<...>", text)
+    lines = (line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..." for line in text.splitlines())
+    return "\n".join(lines)
+
+
+def write_file(path: str, data: bytes | str) -> None:
+    """Write `data` to `path` under a temporary name, then rename it; '-' is stdout. Raises UsageError if it cannot."""
+    content = data.encode() if isinstance(data, str) else data
+    if path == "-":
+        sys.stdout.buffer.write(content)
+        sys.stdout.flush()
+        return
+    target = Path(path)
+    try:
+        if target.exists() and not target.is_file():  # /dev/null and other devices cannot be replaced
+            target.write_bytes(content)
+            return
+        _write_and_rename(target, content)
+    except OSError as error:
+        raise UsageError(f"cannot write: {error.strerror}", location=path, hint="give another path with -o") from None
+
+
+def _write_and_rename(target: Path, content: bytes) -> None:
+    """The bytes appear under the target's name complete or not at all, with the permissions of a new file."""
+    if not target.parent.is_dir():
+        raise FileNotFoundError(2, f"there is no directory '{target.parent}'")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_file(path: str) -> bytes:
+    """The bytes of `path`; '-' is stdin. Raises InvalidInputError, naming the file."""
+    if path == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InvalidInputError(str(error.strerror), location=path) from None
+
+
+def require_file(path: str) -> Path:
+    """`path` as a Path. Raises InvalidInputError where no file is there."""
+    found = Path(path)
+    if not found.exists():
+        raise InvalidInputError("no such file", location=path)
+    if found.is_dir():
+        raise InvalidInputError("is a directory", location=path)
+    return found
