@@ -1,0 +1,389 @@
+"""Enums, attributes and types of the ktensor dialect."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias, cast
+
+from xdsl.dialects.builtin import (
+    DenseArrayBase,
+    Float64Type,
+    FloatAttr,
+    IntegerAttr,
+    IntegerType,
+    Signedness,
+    f64,
+    i64,
+)
+from xdsl.dialects.utils import EnumAttribute
+from xdsl.ir import Attribute, ParametrizedAttribute, TypeAttribute
+from xdsl.irdl import irdl_attr_definition
+from xdsl.parser import AttrParser
+from xdsl.printer import Printer
+from xdsl.utils.exceptions import VerifyException
+from xdsl.utils.str_enum import StrEnum
+
+IntArray: TypeAlias = DenseArrayBase[IntegerType]
+FloatArray: TypeAlias = DenseArrayBase[Float64Type]
+
+UI8 = IntegerType(8, Signedness.UNSIGNED)
+
+
+def int_array(values: Iterable[int]) -> IntArray:
+    """`array<i64: ...>` of Python ints."""
+    return DenseArrayBase.from_list(i64, [int(value) for value in values])
+
+
+def float_array(values: Iterable[float]) -> FloatArray:
+    """`array<f64: ...>` of Python floats."""
+    return DenseArrayBase.from_list(f64, [float(value) for value in values])
+
+
+def int_attr(value: int) -> IntegerAttr[IntegerType]:
+    """A 64-bit integer attribute."""
+    return IntegerAttr(int(value), i64)
+
+
+def float_attr(value: float) -> FloatAttr[Float64Type]:
+    """A double precision attribute."""
+    return FloatAttr(float(value), f64)
+
+
+def print_float(printer: Printer, value: float) -> None:
+    """Print a double so that `parse_float` gives back the same one, infinities included."""
+    short = f"{value:.6e}"
+    if not math.isfinite(value) or float(short) == value:
+        printer.print_string(short)
+        return
+    mantissa, _, exponent = repr(value).partition("e")
+    mantissa = mantissa if "." in mantissa else mantissa + ".0"
+    printer.print_string(f"{mantissa}e{exponent}" if exponent else mantissa)
+
+
+def parse_float(parser: AttrParser) -> float:
+    """Parse what `print_float` prints."""
+    if parser.parse_optional_keyword("inf") is not None:
+        return math.inf
+    if parser.parse_optional_keyword("nan") is not None:
+        return math.nan
+    if parser.parse_optional_punctuation("-") is None:
+        return float(parser.parse_number())
+    if parser.parse_optional_keyword("inf") is not None:
+        return -math.inf
+    return -float(parser.parse_number())
+
+
+class _InAngleBrackets:
+    """Makes an enum attribute print as `#ktensor.unary_kind<exp>`; without it the text cannot be parsed back."""
+
+    def print_parameter(self, printer: Printer) -> None:
+        """Print `<value>`."""
+        with printer.in_angle_brackets():
+            printer.print_string(cast("EnumAttribute[StrEnum]", self).data.value)
+
+    @classmethod
+    def parse_parameter(cls, parser: AttrParser) -> Any:
+        """Parse `<value>`."""
+        with parser.in_angle_brackets():
+            return parser.parse_str_enum(cast("type[EnumAttribute[StrEnum]]", cls).enum_type)
+
+
+@irdl_attr_definition
+class QuantizedType(ParametrizedAttribute, TypeAttribute):
+    """The element type of a quantized tensor: unsigned bytes that stand for `real = (q - zero_point) * scale`.
+
+    Example: `tensor<1x16x32x32x!ktensor.quantized<ui8, 5.000000e-01, 3>>`.
+    `scale` is finite and positive; `zero_point` lies in 0..255.
+    """
+
+    name = "ktensor.quantized"
+    storage: IntegerType
+    scale: FloatAttr[Float64Type]
+    zero_point: IntegerAttr[IntegerType]
+
+    @staticmethod
+    def of(scale: float, zero_point: int) -> "QuantizedType":
+        """The type of bytes with `scale` and `zero_point`."""
+        return QuantizedType(UI8, float_attr(scale), int_attr(zero_point))
+
+    @property
+    def scale_value(self) -> float:
+        """The real value of one step."""
+        return self.scale.value.data
+
+    @property
+    def zero_point_value(self) -> int:
+        """The byte that stands for 0."""
+        return self.zero_point.value.data
+
+    def verify(self) -> None:
+        """Check the ranges of storage, scale and zero point."""
+        if self.storage != UI8:
+            raise VerifyException(f"storage type is {self.storage}, but only ui8 is supported")
+        if not (math.isfinite(self.scale_value) and self.scale_value > 0):
+            raise VerifyException(f"scale is {self.scale_value}, but must be finite and positive")
+        if not 0 <= self.zero_point_value <= 255:
+            raise VerifyException(f"zero_point is {self.zero_point_value}, but must lie in 0..255")
+
+    def print_parameters(self, printer: Printer) -> None:
+        """Print `<ui8, scale, zero_point>`."""
+        with printer.in_angle_brackets():
+            printer.print_attribute(self.storage)
+            printer.print_string(", ")
+            print_float(printer, self.scale_value)
+            printer.print_string(f", {self.zero_point_value}")
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        """Parse `<ui8, scale, zero_point>`."""
+        with parser.in_angle_brackets():
+            storage = parser.parse_type()
+            parser.parse_punctuation(",")
+            scale = parse_float(parser)
+            parser.parse_punctuation(",")
+            zero_point = parser.parse_integer()
+        return (storage, float_attr(scale), int_attr(zero_point))
+
+
+class UnaryKind(StrEnum):
+    """Function of one number; `round` rounds half to even."""
+
+    ABS = "abs"
+    CEIL = "ceil"
+    EXP = "exp"
+    FLOOR = "floor"
+    LOG = "log"
+    NEG = "neg"
+    ROUND = "round"
+    RSQRT = "rsqrt"
+    SIN = "sin"
+    COS = "cos"
+    SQRT = "sqrt"
+    SQUARE = "square"
+    TANH = "tanh"
+
+
+class BinaryKind(StrEnum):
+    """Function of two numbers."""
+
+    ADD = "add"
+    SUB = "sub"
+    MUL = "mul"
+    DIV = "div"
+    MIN = "min"
+    MAX = "max"
+
+
+class ReduceKind(StrEnum):
+    """What is computed over the reduced axes."""
+
+    MEAN = "mean"
+    MAX = "max"
+    MIN = "min"
+    SUM = "sum"
+
+
+class ActivationKind(StrEnum):
+    """Scalar functions an activation can hold; the parameters each takes are in `ACTIVATION_PARAMETERS`."""
+
+    RELU = "relu"
+    RELU6 = "relu6"
+    LEAKY_RELU = "leaky_relu"
+    SIGMOID = "sigmoid"
+    HARD_SIGMOID = "hard_sigmoid"
+    HARD_SWISH = "hard_swish"
+    SWISH = "swish"
+    ELU = "elu"
+    GELU = "gelu"
+    GELU_TANH = "gelu_tanh"
+    MISH = "mish"
+    SOFTPLUS = "softplus"
+    TANH = "tanh"
+    CLAMP = "clamp"
+    ABS = "abs"
+    CEIL = "ceil"
+    EXP = "exp"
+    FLOOR = "floor"
+    LOG = "log"
+    NEG = "neg"
+    ROUND = "round"
+    RSQRT = "rsqrt"
+    SIN = "sin"
+    COS = "cos"
+    SQRT = "sqrt"
+    SQUARE = "square"
+    ADD = "add"
+    SUB = "sub"
+    RSUB = "rsub"
+    MUL = "mul"
+    DIV = "div"
+    RDIV = "rdiv"
+    MIN = "min"
+    MAX = "max"
+
+
+ACTIVATION_PARAMETERS: dict[ActivationKind, tuple[str, ...]] = {
+    ActivationKind.LEAKY_RELU: ("alpha",),
+    ActivationKind.HARD_SIGMOID: ("alpha", "beta"),
+    ActivationKind.ELU: ("alpha",),
+    ActivationKind.CLAMP: ("lo", "hi"),
+    ActivationKind.ADD: ("c",),
+    ActivationKind.SUB: ("c",),
+    ActivationKind.RSUB: ("c",),
+    ActivationKind.MUL: ("c",),
+    ActivationKind.DIV: ("c",),
+    ActivationKind.RDIV: ("c",),
+    ActivationKind.MIN: ("c",),
+    ActivationKind.MAX: ("c",),
+}
+"""Names of the parameters of each activation that takes any."""
+
+
+@irdl_attr_definition
+class ActivationKindAttr(_InAngleBrackets, EnumAttribute[ActivationKind]):
+    """The function of an activation."""
+
+    name = "ktensor.activation_kind"
+
+
+@irdl_attr_definition
+class ActivationAttr(ParametrizedAttribute):
+    """A scalar function with its parameters: `#ktensor.activation<leaky_relu, 1.000000e-01>`.
+
+    relu max(x, 0) · relu6 min(max(x, 0), 6) · leaky_relu x if x >= 0 else alpha * x · sigmoid 1 / (1 + exp(-x)) ·
+    hard_sigmoid min(max(alpha * x + beta, 0), 1) · hard_swish x * min(max(x + 3, 0), 6) / 6 · swish x * sigmoid(x) ·
+    elu x if x > 0 else alpha * (exp(x) - 1) · gelu x * (1 + erf(x / sqrt(2))) / 2 ·
+    gelu_tanh x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))) / 2 · softplus log(1 + exp(x)) ·
+    mish x * tanh(softplus(x)) · clamp min(max(x, lo), hi) · every UnaryKind ·
+    add x + c · sub x - c · rsub c - x · mul x * c · div x / c · rdiv c / x · min, max.
+    """
+
+    name = "ktensor.activation"
+    kind_attr: ActivationKindAttr
+    values_attr: FloatArray
+
+    @staticmethod
+    def of(kind: ActivationKind | str, *params: float) -> "ActivationAttr":
+        """The function `kind` with its parameters in the order of `ACTIVATION_PARAMETERS`."""
+        return ActivationAttr(ActivationKindAttr(ActivationKind(kind)), float_array(params))
+
+    @property
+    def kind(self) -> ActivationKind:
+        """Which function."""
+        return self.kind_attr.data
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The parameters."""
+        return self.values_attr.get_values()
+
+    def verify(self) -> None:
+        """Check the number of parameters, and that none is NaN and a clamp's bounds are in order."""
+        names = ACTIVATION_PARAMETERS.get(self.kind, ())
+        if len(self.values) != len(names):
+            expected = f"{len(names)} ({', '.join(names)})" if names else "none"
+            raise VerifyException(f"{self.kind} has {len(self.values)} parameters, but takes {expected}")
+        if any(math.isnan(value) for value in self.values):
+            raise VerifyException(f"{self.kind} has a parameter that is not a number")
+        if self.kind == ActivationKind.CLAMP and self.values[0] > self.values[1]:
+            raise VerifyException(f"clamp has lo = {self.values[0]} above hi = {self.values[1]}")
+
+    def print_parameters(self, printer: Printer) -> None:
+        """Print `<kind, parameter, ...>`."""
+        with printer.in_angle_brackets():
+            printer.print_string(self.kind.value)
+            for value in self.values:
+                printer.print_string(", ")
+                print_float(printer, value)
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        """Parse `<kind, parameter, ...>`."""
+        values: list[float] = []
+        with parser.in_angle_brackets():
+            kind = parser.parse_str_enum(ActivationKind)
+            while parser.parse_optional_punctuation(",") is not None:
+                values.append(parse_float(parser))
+        return (ActivationKindAttr(kind), float_array(values))
+
+
+@irdl_attr_definition
+class UnaryKindAttr(_InAngleBrackets, EnumAttribute[UnaryKind]):
+    """`#ktensor.unary_kind<exp>`."""
+
+    name = "ktensor.unary_kind"
+
+
+@irdl_attr_definition
+class BinaryKindAttr(_InAngleBrackets, EnumAttribute[BinaryKind]):
+    """`#ktensor.binary_kind<add>`."""
+
+    name = "ktensor.binary_kind"
+
+
+@irdl_attr_definition
+class ReduceKindAttr(_InAngleBrackets, EnumAttribute[ReduceKind]):
+    """`#ktensor.reduce_kind<mean>`."""
+
+    name = "ktensor.reduce_kind"
+
+
+class ResizeMode(StrEnum):
+    """How a resize takes its value between pixels."""
+
+    NEAREST = "nearest"
+    BILINEAR = "bilinear"
+
+
+class CoordinateMode(StrEnum):
+    """Where in the input an output pixel lies (ONNX Resize `coordinate_transformation_mode`)."""
+
+    HALF_PIXEL = "half_pixel"
+    HALF_PIXEL_SYMMETRIC = "half_pixel_symmetric"
+    PYTORCH_HALF_PIXEL = "pytorch_half_pixel"
+    TF_HALF_PIXEL_FOR_NN = "tf_half_pixel_for_nn"
+    ALIGN_CORNERS = "align_corners"
+    ASYMMETRIC = "asymmetric"
+
+
+class NearestMode(StrEnum):
+    """How a nearest resize rounds a coordinate (ONNX Resize `nearest_mode`)."""
+
+    ROUND_PREFER_FLOOR = "round_prefer_floor"
+    ROUND_PREFER_CEIL = "round_prefer_ceil"
+    FLOOR = "floor"
+    CEIL = "ceil"
+
+
+class DepthMode(StrEnum):
+    """Order of the channels in depth_to_space and space_to_depth: depth-column-row or column-row-depth."""
+
+    DCR = "dcr"
+    CRD = "crd"
+
+
+@irdl_attr_definition
+class ResizeModeAttr(_InAngleBrackets, EnumAttribute[ResizeMode]):
+    """`#ktensor.resize_mode<nearest>`."""
+
+    name = "ktensor.resize_mode"
+
+
+@irdl_attr_definition
+class CoordinateModeAttr(_InAngleBrackets, EnumAttribute[CoordinateMode]):
+    """`#ktensor.coordinate_mode<half_pixel>`."""
+
+    name = "ktensor.coordinate_mode"
+
+
+@irdl_attr_definition
+class NearestModeAttr(_InAngleBrackets, EnumAttribute[NearestMode]):
+    """`#ktensor.nearest_mode<floor>`."""
+
+    name = "ktensor.nearest_mode"
+
+
+@irdl_attr_definition
+class DepthModeAttr(_InAngleBrackets, EnumAttribute[DepthMode]):
+    """`#ktensor.depth_mode<dcr>`."""
+
+    name = "ktensor.depth_mode"

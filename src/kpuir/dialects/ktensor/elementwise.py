@@ -1,0 +1,155 @@
+"""Functions of single elements, and softmax."""
+
+from xdsl.dialects.builtin import Float64Type, FloatAttr, IntegerAttr, TensorType, i64
+from xdsl.ir import Attribute
+from xdsl.irdl import IRDLOperation, irdl_op_definition, operand_def, prop_def
+from xdsl.utils.exceptions import VerifyException
+
+from kpuir.dialects.ktensor.attributes import (
+    ActivationAttr,
+    BinaryKind,
+    BinaryKindAttr,
+    QuantizedType,
+    UnaryKind,
+    UnaryKindAttr,
+    float_attr,
+    int_attr,
+)
+from kpuir.dialects.ktensor.base import (
+    KTensorOp,
+    Value,
+    broadcast_shapes,
+    element_of,
+    number_of,
+    require,
+    shape_of,
+    tensor,
+)
+
+
+@irdl_op_definition
+class UnaryOp(KTensorOp):
+    """A function of each element; `round` rounds half to even, `square` is x * x, `rsqrt` 1 / sqrt(x).
+
+    Example: `%y = ktensor.unary<exp> %x : (tensor<1x8xf32>) -> tensor<1x8xf32>`.
+    """
+
+    name = "ktensor.unary"
+    input = operand_def(TensorType)
+    kind = prop_def(UnaryKindAttr)
+
+    assembly_format = "`` $kind $input attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, kind: UnaryKind | str, input: Value) -> None:
+        self.set_up([input], {"kind": UnaryKindAttr(UnaryKind(kind))})
+
+    def infer_type(self) -> TensorType[Attribute]:
+        """The type of the output: that of the input."""
+        return tensor(number_of(self.input, "input"), shape_of(self.input))
+
+
+@irdl_op_definition
+class BinaryOp(KTensorOp):
+    """A function of two elements, operands broadcast as in numpy.
+
+    Quantized operands have their own scale and zero point each and so has the result, whose type is then given:
+    `output = quantize(kind(dequantize(lhs), dequantize(rhs)))`.
+
+    Example: `%y = ktensor.binary<add> %x, %c : (tensor<1x8x4x4xf32>, tensor<8x1x1xf32>) -> tensor<1x8x4x4xf32>`.
+    """
+
+    name = "ktensor.binary"
+    lhs = operand_def(TensorType)
+    rhs = operand_def(TensorType)
+    kind = prop_def(BinaryKindAttr)
+
+    assembly_format = "`` $kind $lhs `,` $rhs attr-dict `:` functional-type(operands, results)"
+
+    def __init__(
+        self, kind: BinaryKind | str, lhs: Value, rhs: Value, *, result_type: TensorType[Attribute] | None = None
+    ) -> None:
+        properties = {"kind": BinaryKindAttr(BinaryKind(kind))}
+        if result_type is None:
+            self.set_up([lhs, rhs], {**properties})
+            return
+        IRDLOperation.__init__(self, operands=[lhs, rhs], properties=properties, result_types=[result_type])
+
+    def infer_type(self) -> TensorType[Attribute]:
+        """The type of the output; its scale is the given one where elements are quantized."""
+        shape = broadcast_shapes(shape_of(self.lhs), shape_of(self.rhs))
+        lhs, rhs, output = element_of(self.lhs), element_of(self.rhs), element_of(self.output)
+        if not isinstance(lhs, QuantizedType) and not isinstance(rhs, QuantizedType):
+            require(lhs == rhs, f"rhs has elements of type {rhs}, but lhs of type {lhs}")
+            return tensor(lhs, shape)
+        if all(isinstance(element, QuantizedType) for element in (lhs, rhs, output)):
+            return tensor(output, shape)
+        raise VerifyException(f"operands and result must all be quantized, but are {lhs}, {rhs} and {output}")
+
+
+@irdl_op_definition
+class ActivationOp(KTensorOp):
+    """An activation function of each element: see `#ktensor.activation` for the formulas.
+
+    Example: `%y = ktensor.activation<leaky_relu, 1.000000e-01> %x : (tensor<1x8xf32>) -> tensor<1x8xf32>`.
+    """
+
+    name = "ktensor.activation"
+    input = operand_def(TensorType)
+    function = prop_def(ActivationAttr)
+
+    assembly_format = "`` $function $input attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, input: Value, function: ActivationAttr) -> None:
+        self.set_up([input], {"function": function})
+
+    def infer_type(self) -> TensorType[Attribute]:
+        """The type of the output: that of the input."""
+        return tensor(number_of(self.input, "input"), shape_of(self.input))
+
+
+@irdl_op_definition
+class PReluOp(KTensorOp):
+    """`x if x >= 0 else slope * x`, the slope broadcast to the input (commonly [C, 1, 1]).
+
+    Example: `%y = ktensor.prelu %x, %slope : (tensor<1x8x4x4xf32>, tensor<8x1x1xf32>) -> tensor<1x8x4x4xf32>`.
+    """
+
+    name = "ktensor.prelu"
+    input = operand_def(TensorType)
+    slope = operand_def(TensorType)
+
+    def __init__(self, input: Value, slope: Value) -> None:
+        self.set_up([input, slope], {})
+
+    def infer_type(self) -> TensorType[Attribute]:
+        """The type of the output: that of the input."""
+        shape, slope = shape_of(self.input), shape_of(self.slope)
+        require(
+            broadcast_shapes(shape, slope) == shape,
+            f"slope {list(slope)} does not broadcast to the input {list(shape)}",
+        )
+        element, other = number_of(self.input, "input"), number_of(self.slope, "slope")
+        require(element == other, f"slope has elements of type {other}, but the input of type {element}")
+        return tensor(element, shape)
+
+
+@irdl_op_definition
+class SoftmaxOp(KTensorOp):
+    """`exp(beta * x)` over the sum of it along `axis`.
+
+    Example: `%y = ktensor.softmax %x {axis = 1 : i64} : (tensor<1x10xf32>) -> tensor<1x10xf32>`.
+    """
+
+    name = "ktensor.softmax"
+    input = operand_def(TensorType)
+    axis = prop_def(IntegerAttr.constr(i64))
+    beta = prop_def(FloatAttr[Float64Type], default_value=float_attr(1.0))
+
+    def __init__(self, input: Value, axis: int, beta: float = 1.0) -> None:
+        self.set_up([input], {"axis": int_attr(axis), "beta": float_attr(beta)})
+
+    def infer_type(self) -> TensorType[Attribute]:
+        """The type of the output: that of the input."""
+        shape, axis = shape_of(self.input), self.axis.value.data
+        require(0 <= axis < len(shape), f"axis must lie in 0..{len(shape) - 1}, but is {axis}")
+        return tensor(number_of(self.input, "input"), shape)

@@ -1,0 +1,64 @@
+"""From real numbers to bytes and back."""
+
+from xdsl.dialects.builtin import AnyFloat, TensorType, f32
+from xdsl.ir import Attribute
+from xdsl.irdl import IRDLOperation, irdl_op_definition, operand_def
+
+from kpuir.dialects.ktensor.attributes import QuantizedType
+from kpuir.dialects.ktensor.base import KTensorOp, Value, element_of, require, shape_of, tensor
+
+
+@irdl_op_definition
+class QuantizeOp(KTensorOp):
+    """`clamp(round_half_even(x / scale) + zero_point, 0, 255)` with scale and zero point of the result type.
+
+    Example: `%q = ktensor.quantize %x : (tensor<4xf32>) -> tensor<4x!ktensor.quantized<ui8, 5.000000e-01, 3>>`.
+    """
+
+    name = "ktensor.quantize"
+    input = operand_def(TensorType)
+
+    def __init__(self, input: Value, element: QuantizedType) -> None:
+        result = tensor(element, shape_of(input))
+        IRDLOperation.__init__(self, operands=[input], result_types=[result])
+
+    @property
+    def element(self) -> QuantizedType:
+        """The quantized element type of the result."""
+        element = element_of(self.output)
+        assert isinstance(element, QuantizedType)
+        return element
+
+    def infer_type(self) -> TensorType[Attribute]:
+        """The type of the output: the given element type, the input's shape."""
+        source, result = element_of(self.input), element_of(self.output)
+        require(isinstance(source, AnyFloat), f"input must have float elements, but has {source}")
+        require(isinstance(result, QuantizedType), f"result must have quantized elements, but has {result}")
+        return tensor(result, shape_of(self.input))
+
+
+@irdl_op_definition
+class DequantizeOp(KTensorOp):
+    """`(q - zero_point) * scale` with scale and zero point of the input's type.
+
+    Example: `%x = ktensor.dequantize %q : (tensor<4x!ktensor.quantized<ui8, 5.000000e-01, 3>>) -> tensor<4xf32>`.
+    """
+
+    name = "ktensor.dequantize"
+    input = operand_def(TensorType)
+
+    def __init__(self, input: Value) -> None:
+        self.set_up([input], {})
+
+    @property
+    def element(self) -> QuantizedType:
+        """The quantized element type of the input."""
+        element = element_of(self.input)
+        assert isinstance(element, QuantizedType)
+        return element
+
+    def infer_type(self) -> TensorType[Attribute]:
+        """The type of the output: f32, the input's shape."""
+        source = element_of(self.input)
+        require(isinstance(source, QuantizedType), f"input must have quantized elements, but has {source}")
+        return tensor(f32, shape_of(self.input))
