@@ -1,0 +1,154 @@
+// RUN: kpu-opt %s --verify-diagnostics --parsing-diagnostics --split-input-file | filecheck %s
+
+// CHECK: the kernel is 5x5, the KPU has 1x1 and 3x3
+func.func @kernel(%x: tensor<1x3x8x8xf32>, %w: tensor<4x3x5x5xf32>, %b: tensor<4xf32>) {
+  %0 = kpu.conv2d %x, %w, %b : (tensor<1x3x8x8xf32>, tensor<4x3x5x5xf32>, tensor<4xf32>) -> tensor<1x4x8x8xf32>
+  func.return
+}
+// -----
+// CHECK: the input is 3 high, the KPU takes 4 to 256
+func.func @small(%x: tensor<1x3x3x8xf32>, %w: tensor<4x3x3x3xf32>, %b: tensor<4xf32>) {
+  %0 = kpu.conv2d %x, %w, %b : (tensor<1x3x3x8xf32>, tensor<4x3x3x3xf32>, tensor<4xf32>) -> tensor<1x4x3x8xf32>
+  func.return
+}
+// -----
+// CHECK: the output is 2x4, the KPU gives at least 4x4
+func.func @small_output(%x: tensor<1x3x4x8xf32>, %w: tensor<4x3x3x3xf32>, %b: tensor<4xf32>) {
+  %0 = kpu.conv2d %x, %w, %b {pool = #kpu.pool<max_2_s2>} : (tensor<1x3x4x8xf32>, tensor<4x3x3x3xf32>, tensor<4xf32>) -> tensor<1x4x2x4xf32>
+  func.return
+}
+// -----
+// CHECK: result type is tensor<1x4x8x8xf32>, expected tensor<1x4x4x4xf32>
+func.func @pooled(%x: tensor<1x3x8x8xf32>, %w: tensor<4x3x3x3xf32>, %b: tensor<4xf32>) {
+  %0 = kpu.conv2d %x, %w, %b {pool = #kpu.pool<max_2_s2>} : (tensor<1x3x8x8xf32>, tensor<4x3x3x3xf32>, tensor<4xf32>) -> tensor<1x4x8x8xf32>
+  func.return
+}
+// -----
+// CHECK: weight is 4x2x3x3, an input of 3 channels needs 3 as its second size
+func.func @channels(%x: tensor<1x3x8x8xf32>, %w: tensor<4x2x3x3xf32>, %b: tensor<4xf32>) {
+  %0 = kpu.conv2d %x, %w, %b : (tensor<1x3x8x8xf32>, tensor<4x2x3x3xf32>, tensor<4xf32>) -> tensor<1x4x8x8xf32>
+  func.return
+}
+// -----
+// CHECK: bias is tensor<3xf32>, expected tensor<4xf32>
+func.func @bias(%x: tensor<1x3x8x8xf32>, %w: tensor<4x3x3x3xf32>, %b: tensor<3xf32>) {
+  %0 = kpu.conv2d %x, %w, %b : (tensor<1x3x8x8xf32>, tensor<4x3x3x3xf32>, tensor<3xf32>) -> tensor<1x4x8x8xf32>
+  func.return
+}
+// -----
+// CHECK: a depthwise layer gives one output channel per input channel, not 8 for 4
+func.func @multiplier(%x: tensor<1x4x8x8xf32>, %w: tensor<8x1x3x3xf32>, %b: tensor<8xf32>) {
+  %0 = kpu.conv2d %x, %w, %b {depthwise = true} : (tensor<1x4x8x8xf32>, tensor<8x1x3x3xf32>, tensor<8xf32>) -> tensor<1x8x8x8xf32>
+  func.return
+}
+// -----
+// CHECK: a depthwise layer cannot pool, this one has mean_2_s2
+func.func @depthwise_pool(%x: tensor<1x4x8x8xf32>, %w: tensor<4x1x3x3xf32>, %b: tensor<4xf32>) {
+  %0 = kpu.conv2d %x, %w, %b {depthwise = true, pool = #kpu.pool<mean_2_s2>} : (tensor<1x4x8x8xf32>, tensor<4x1x3x3xf32>, tensor<4xf32>) -> tensor<1x4x4x4xf32>
+  func.return
+}
+// -----
+// CHECK: take 86 loads, the KPU does 64
+func.func @loads(%x: tensor<1x512x8x8xf32>, %w: tensor<512x512x3x3xf32>, %b: tensor<512xf32>) {
+  %0 = kpu.conv2d %x, %w, %b : (tensor<1x512x8x8xf32>, tensor<512x512x3x3xf32>, tensor<512xf32>) -> tensor<1x512x8x8xf32>
+  func.return
+}
+// -----
+// CHECK: input (1228800 bytes) and output (1228800) take 2457600 bytes together, the KPU RAM has 2097152
+func.func @ram(%x: tensor<1x16x240x320xf32>, %w: tensor<16x16x3x3xf32>, %b: tensor<16xf32>) {
+  %0 = kpu.conv2d %x, %w, %b : (tensor<1x16x240x320xf32>, tensor<16x16x3x3xf32>, tensor<16xf32>) -> tensor<1x16x240x320xf32>
+  func.return
+}
+// -----
+// CHECK: are not both f32 tensors, both quantized tensors or both feature maps
+func.func @mixed(%x: !kpu.fmap<1x3x8x8, 5.0e-01, 3>, %w: tensor<4x3x3x3xf32>, %b: tensor<4xf32>) {
+  %0 = kpu.conv2d %x, %w, %b : (!kpu.fmap<1x3x8x8, 5.0e-01, 3>, tensor<4x3x3x3xf32>, tensor<4xf32>) -> tensor<1x4x8x8xf32>
+  func.return
+}
+// -----
+// CHECK: no pool is called max_3_s2, there are bypass, max_2_s2
+func.func @pool(%x: tensor<1x3x8x8xf32>, %w: tensor<4x3x3x3xf32>, %b: tensor<4xf32>) {
+  %0 = kpu.conv2d %x, %w, %b {pool = #kpu.pool<max_3_s2>} : (tensor<1x3x8x8xf32>, tensor<4x3x3x3xf32>, tensor<4xf32>) -> tensor<1x4x4x4xf32>
+  func.return
+}
+// -----
+// CHECK: a feature map has 4 sizes of at least 1, not 3x8x8
+func.func @rank(%x: !kpu.fmap<3x8x8, 5.0e-01, 3>) {
+  func.return
+}
+// -----
+// CHECK: zero_point is 256, but must lie in 0..255
+func.func @zero_point(%x: !kpu.fmap<1x3x8x8, 5.0e-01, 256>) {
+  func.return
+}
+// -----
+// CHECK: scale is 0.0, but must be finite and positive
+func.func @scale(%x: !kpu.fmap<1x3x8x8, 0.0, 0>) {
+  func.return
+}
+// -----
+// CHECK: pads is [1, 0, -1, 0], expected 4 integers of at least 0
+func.func @negative_pad(%x: tensor<1x3x8x8xf32>) {
+  %0 = kpu.pad %x {pads = array<i64: 1, 0, -1, 0>} : (tensor<1x3x8x8xf32>) -> tensor<1x3x8x8xf32>
+  func.return
+}
+// -----
+// CHECK: result type is tensor<1x3x9x9xf32>, expected tensor<1x3x9x8xf32>
+func.func @pad_type(%x: tensor<1x3x8x8xf32>) {
+  %0 = kpu.pad %x {pads = array<i64: 1, 0, 0, 0>} : (tensor<1x3x8x8xf32>) -> tensor<1x3x9x9xf32>
+  func.return
+}
+// -----
+// CHECK: tensor<3x8x8xf32> is not a tensor or feature map of 4 dimensions of at least 1
+func.func @pad_rank(%x: tensor<3x8x8xf32>) {
+  %0 = kpu.pad %x {pads = array<i64: 1, 0, 0, 0>} : (tensor<3x8x8xf32>) -> tensor<3x9x8xf32>
+  func.return
+}
+// -----
+// CHECK: crops [4, 0, 4, 0] leave nothing of 1x3x8x8
+func.func @crop_all(%x: tensor<1x3x8x8xf32>) {
+  %0 = kpu.crop %x {crops = array<i64: 4, 0, 4, 0>} : (tensor<1x3x8x8xf32>) -> tensor<1x3x8x8xf32>
+  func.return
+}
+// -----
+// CHECK: begin [8, 0] lies outside 1x3x8x8
+func.func @slice_outside(%x: tensor<1x3x8x8xf32>) {
+  %0 = kpu.strided_slice %x {begin = array<i64: 8, 0>, strides = array<i64: 1, 1>} : (tensor<1x3x8x8xf32>) -> tensor<1x3x8x8xf32>
+  func.return
+}
+// -----
+// CHECK: strides is [0, 1], expected 2 integers of at least 1
+func.func @slice_stride(%x: tensor<1x3x8x8xf32>) {
+  %0 = kpu.strided_slice %x {begin = array<i64: 0, 0>, strides = array<i64: 0, 1>} : (tensor<1x3x8x8xf32>) -> tensor<1x3x8x8xf32>
+  func.return
+}
+// -----
+// CHECK: the padded map is 9x8, not a multiple of the blocks [2, 2]
+func.func @blocks(%x: tensor<1x3x8x8xf32>) {
+  %0 = kpu.space_to_batch %x {block_shape = array<i64: 2, 2>, pads = array<i64: 1, 0, 0, 0>} : (tensor<1x3x8x8xf32>) -> tensor<4x3x4x4xf32>
+  func.return
+}
+// -----
+// CHECK: 3 images are not a multiple of the 4 of blocks [2, 2]
+func.func @images(%x: tensor<3x3x8x8xf32>) {
+  %0 = kpu.batch_to_space %x {block_shape = array<i64: 2, 2>} : (tensor<3x3x8x8xf32>) -> tensor<1x3x16x16xf32>
+  func.return
+}
+// -----
+// CHECK: tensor<1x3x8x8xf32> is not a quantized tensor
+func.func @upload_float(%x: tensor<1x3x8x8xf32>) {
+  %0 = kpu.upload %x : (tensor<1x3x8x8xf32>) -> !kpu.fmap<1x3x8x8, 5.0e-01, 3>
+  func.return
+}
+// -----
+// CHECK: result type is !kpu.fmap<1x3x8x8, 5.000000e-01, 4>, expected !kpu.fmap<1x3x8x8, 5.000000e-01, 3>
+func.func @upload_other(%x: tensor<1x3x8x8x!ktensor.quantized<ui8, 5.0e-01, 3>>) {
+  %0 = kpu.upload %x : (tensor<1x3x8x8x!ktensor.quantized<ui8, 5.0e-01, 3>>) -> !kpu.fmap<1x3x8x8, 5.0e-01, 4>
+  func.return
+}
+// -----
+// CHECK: expected tensor<1x3x8x8x!ktensor.quantized<ui8, 5.000000e-01, 3>>
+func.func @download_other(%x: !kpu.fmap<1x3x8x8, 5.0e-01, 3>) {
+  %0 = kpu.download %x : (!kpu.fmap<1x3x8x8, 5.0e-01, 3>) -> tensor<1x3x8x9x!ktensor.quantized<ui8, 5.0e-01, 3>>
+  func.return
+}
