@@ -1,0 +1,240 @@
+"""A .tflite file as plain dataclasses, without any IR: the only place that touches flatbuffers.
+
+Everything is read and checked once, so that no later code meets a broken file. Shapes of tensors that are computed
+are kept only for messages: converters store wrong ones when the batch is dynamic.
+"""
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kpuir.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+IDENTIFIER = b"TFL3"
+MAX_RANK = 8
+MAX_NAME = 500
+MAX_ELEMENTS = 1 << 26
+"""No tensor of a model for this chip comes near 64 Mi elements; a shape that does is a broken file."""
+
+BROKEN = (struct.error, ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError, AttributeError)
+"""What flatbuffers' accessors raise when an offset leads outside the file."""
+
+DTYPES = {
+    "FLOAT32": "<f4",
+    "FLOAT16": "<f2",
+    "FLOAT64": "<f8",
+    "INT8": "<i1",
+    "UINT8": "<u1",
+    "INT16": "<i2",
+    "UINT16": "<u2",
+    "INT32": "<i4",
+    "UINT32": "<u4",
+    "INT64": "<i8",
+    "BOOL": "?",
+}
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """real = (stored - zero_point) * scale; one scale, or one per index of `axis`."""
+
+    scale: "NDArray[np.float32]"
+    zero_point: "NDArray[np.int64]"
+    axis: int
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor: `data` is its stored value where it is constant, `problem` why that value cannot be used."""
+
+    name: str
+    shape: tuple[int, ...]
+    signature: tuple[int, ...]
+    dtype: str
+    data: "NDArray[Any] | None" = None
+    quantization: Quantization | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator: the builtin's name, tensor indices (-1: absent), its options table and its layer's name."""
+
+    kind: str
+    custom: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: Any
+    layer: str
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The main subgraph of a model, and the names of all its subgraphs."""
+
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    subgraphs: tuple[str, ...] = field(default=())
+
+
+def read(data: bytes) -> Graph:
+    """The main subgraph of a .tflite file's bytes. Raises InvalidInputError for anything but a whole, sound file."""
+    if data[4:8] != IDENTIFIER:
+        what = "it is empty" if not data else f"its identifier is {data[4:8]!r}, not {IDENTIFIER!r}"
+        raise InvalidInputError(f"not a TFLite model: {what}", hint="give a .tflite flatbuffer file")
+    try:
+        return _Reader(data).graph()
+    except BROKEN as error:
+        hint = "the file is truncated or corrupt: export or download it again"
+        raise InvalidInputError(f"broken TFLite file of {len(data)} bytes: {error}", hint=hint) from error
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        import tflite
+
+        self.data = data
+        self.model = tflite.Model.GetRootAs(data)
+        self.operator_names = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(v, int)}
+        self.type_names = {v: k for k, v in vars(tflite.TensorType).items() if isinstance(v, int)}
+        self.option_names = {v: k for k, v in vars(tflite.BuiltinOptions).items() if isinstance(v, int)}
+        self.option_types = vars(tflite)
+
+    def graph(self) -> Graph:
+        names = [_text(graph.Name()) for graph in self.each(self.model.SubgraphsLength, self.model.Subgraphs)]
+        if not names:
+            raise ValueError("it holds no graph")
+        main = self.model.Subgraphs(0)
+        tensors = tuple(self.tensor(t, i) for i, t in enumerate(self.each(main.TensorsLength, main.Tensors)))
+        count = len(tensors)
+        inputs = _indices(main.InputsAsNumpy(), count)
+        outputs = _indices(main.OutputsAsNumpy(), count)
+        if not outputs or min(inputs + outputs) < 0:
+            raise ValueError("its inputs or outputs are missing")
+        labels = _Labels()
+        operators = tuple(self.operator(o, tensors, labels) for o in self.each(main.OperatorsLength, main.Operators))
+        return Graph(tensors, operators, inputs, outputs, tuple(names))
+
+    def each(self, length: Callable[[], int], item: Callable[[int], Any]) -> Iterator[Any]:
+        """The tables of a vector, none for an absent one; each takes 4 bytes of the file at least."""
+        count = length()
+        if count * 4 > len(self.data):
+            raise ValueError(f"a list of {count} entries")
+        return (item(i) for i in range(count))
+
+    def tensor(self, table: Any, index: int) -> Tensor:
+        dtype = self.type_names.get(table.Type(), f"type {table.Type()}")
+        shape = _integers(table.ShapeAsNumpy())
+        signature = _integers(table.ShapeSignatureAsNumpy())
+        if max(len(shape), len(signature)) > MAX_RANK:
+            raise ValueError(f"tensor {index} has {len(shape)} dimensions, more than {MAX_RANK}")
+        name = _text(table.Name()) or f"tensor_{index}"
+        stored = self.buffer(table.Buffer())
+        quantization = _quantization(table.Quantization())
+        if not len(stored):
+            return Tensor(name, shape, signature, dtype, quantization=quantization)
+        if dtype not in DTYPES:
+            return Tensor(name, shape, signature, dtype, problem=f"constant {name} is {dtype}")
+        if table.Sparsity() is not None:
+            return Tensor(name, shape, signature, dtype, problem=f"constant {name} is stored sparse")
+        data = _typed(stored, dtype, shape, name)
+        return Tensor(name, shape, signature, dtype, data, quantization)
+
+    def buffer(self, index: int) -> "NDArray[np.uint8]":
+        """The bytes of a buffer, also of one stored behind the flatbuffer (files over 2 GB); empty for none."""
+        import numpy as np
+
+        if not 0 <= index < self.model.BuffersLength():
+            raise ValueError(f"a tensor refers to buffer {index} of {self.model.BuffersLength()}")
+        table = self.model.Buffers(index)
+        if table.Offset() <= 1:
+            return np.empty(0, np.uint8) if table.DataIsNone() else table.DataAsNumpy()
+        return np.frombuffer(self.data, np.uint8, table.Size(), table.Offset())
+
+    def operator(self, table: Any, tensors: tuple[Tensor, ...], labels: "_Labels") -> Operator:
+        if not 0 <= table.OpcodeIndex() < self.model.OperatorCodesLength():
+            raise ValueError(f"an operator refers to code {table.OpcodeIndex()}")
+        code = self.model.OperatorCodes(table.OpcodeIndex())
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        kind = self.operator_names.get(number, f"operator {number}")
+        custom = _text(code.CustomCode()) if kind == "CUSTOM" else ""
+        inputs = _indices(table.InputsAsNumpy(), len(tensors))
+        outputs = _indices(table.OutputsAsNumpy(), len(tensors))
+        if outputs and min(outputs) < 0:
+            raise ValueError(f"{kind} has an output without a tensor")
+        layer = labels.unique(tensors[outputs[0]].name if outputs else kind)
+        return Operator(kind, custom, inputs, outputs, self.options(table), layer)
+
+    def options(self, table: Any) -> Any:
+        kind = self.option_types.get(self.option_names.get(table.BuiltinOptionsType(), "NONE"))
+        union = table.BuiltinOptions()
+        if kind is None or union is None:
+            return None
+        options = kind()
+        options.Init(union.Bytes, union.Pos)
+        return options
+
+
+class _Labels:
+    """Short, unique layer names out of the converter's joined ones (`conv1/Relu;bn1/FusedBatchNorm;...`)."""
+
+    def __init__(self) -> None:
+        self.taken: dict[str, int] = {}
+
+    def unique(self, name: str) -> str:
+        parts = [part for part in name.split(";") if part]
+        sensible = [part for part in parts if not part.startswith("StatefulPartitionedCall")]
+        label = (sensible or parts or [name])[0]
+        candidate = label
+        while candidate in self.taken:
+            self.taken[label] += 1
+            candidate = f"{label}_{self.taken[label]}"
+        self.taken[candidate] = 1
+        return candidate
+
+
+def _text(raw: bytes | None) -> str:
+    text = (raw or b"")[:MAX_NAME].decode("utf-8", "replace")
+    return "".join(c if c.isprintable() and c not in '"\\' else "?" for c in text)
+
+
+def _integers(vector: Any) -> tuple[int, ...]:
+    """A vector accessor's array, or 0 where the field is absent."""
+    return () if isinstance(vector, int) else tuple(vector.tolist())
+
+
+def _indices(vector: Any, count: int) -> tuple[int, ...]:
+    indices = _integers(vector)
+    if any(not -1 <= i < count for i in indices):
+        raise ValueError(f"a tensor index is not among {count} tensors: {indices[:8]}")
+    return indices
+
+
+def _typed(stored: "NDArray[np.uint8]", dtype: str, shape: tuple[int, ...], name: str) -> "NDArray[Any]":
+    import math
+
+    import numpy as np
+
+    kind = np.dtype(DTYPES[dtype])
+    if any(dim < 0 for dim in shape) or math.prod(shape) * kind.itemsize != stored.nbytes:
+        raise ValueError(f"constant {name} of shape {list(shape)} and type {dtype} has {stored.nbytes} bytes")
+    return np.frombuffer(stored.tobytes(), kind).reshape(shape)
+
+
+def _quantization(table: Any) -> Quantization | None:
+    import numpy as np
+
+    if table is None or table.ScaleLength() == 0:
+        return None
+    scale = np.array(table.ScaleAsNumpy(), np.float32)
+    points = np.array(table.ZeroPointAsNumpy(), np.int64) if table.ZeroPointLength() else np.zeros(1, np.int64)
+    if points.size not in (1, scale.size):
+        raise ValueError(f"a tensor has {scale.size} scales but {points.size} zero points")
+    return Quantization(scale, points, table.QuantizedDimension())

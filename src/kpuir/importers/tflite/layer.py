@@ -1,0 +1,236 @@
+"""What an operator's function sees of its layer: inputs, constants, options, and where to put its operations.
+
+A value is an `SSAValue` (float32, computed when the model runs) or a numpy array (known at import: weights, and
+whatever is folded from them, such as the shape arithmetic of a dynamic batch).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from xdsl.dialects.builtin import TensorType
+from xdsl.ir import Attribute, Block, Operation, SSAValue
+
+from kpuir.dialects import ktensor
+from kpuir.errors import InvalidInputError
+from kpuir.importers.tflite.graph import MAX_ELEMENTS, Operator, Quantization, Tensor
+from kpuir.ir.locations import named
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Constant: TypeAlias = "NDArray[Any]"
+Value: TypeAlias = "SSAValue | NDArray[Any]"
+Result: TypeAlias = "SSAValue | NDArray[Any] | Sequence[SSAValue | NDArray[Any]]"
+Handler: TypeAlias = "Callable[[Layer], Result]"
+
+
+class NotExpressibleError(Exception):
+    """The layer cannot be imported; the message is the reason. Collected, and reported with all others."""
+
+
+class MissingInputError(Exception):
+    """The layer reads the result of a layer that was already refused: nothing more is known of it."""
+
+
+@dataclass
+class Scope:
+    """The function being built: its block, and what is known of each tensor of the graph by index."""
+
+    tensors: tuple[Tensor, ...]
+    block: Block
+    values: "dict[int, Value]" = field(default_factory=dict)
+    materialized: dict[int, SSAValue] = field(default_factory=dict)
+    refused: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operator of the model. Positions are those of the operator's inputs."""
+
+    operator: Operator
+    scope: Scope
+
+    @property
+    def name(self) -> str:
+        """The layer's name in messages and locations."""
+        return self.operator.layer
+
+    @property
+    def inputs(self) -> range:
+        """The positions of all inputs."""
+        return range(len(self.operator.inputs))
+
+    def has(self, position: int) -> bool:
+        """Whether an optional input is there."""
+        return position < len(self.operator.inputs) and self.operator.inputs[position] >= 0
+
+    def constant(self, position: int) -> "Constant | None":
+        """The input's value where it is known at import, as stored (weights may still be int8 or float16)."""
+        value = self._known(position)
+        return None if isinstance(value, SSAValue) else value
+
+    def array(self, position: int, what: str) -> Constant:
+        """The input's value, which must be known at import; `what` says what it is."""
+        value = self.constant(position)
+        if value is None:
+            raise NotExpressibleError(f"{self.operator.kind}: {what} is computed by the model, it must be constant")
+        return value
+
+    def integers(self, position: int, what: str) -> tuple[int, ...]:
+        """A constant list of integers, such as axes or a shape; a scalar counts as a list of one."""
+        array = self.array(position, what)
+        if array.dtype.kind not in "iu" or array.size > 4096:
+            raise InvalidInputError(f"{what} is {array.dtype} of {array.size} values", location=self.name)
+        return tuple(int(v) for v in array.ravel().tolist())
+
+    def real(self, position: int) -> "NDArray[np.float32] | None":
+        """A constant input in float32 (float16 widened, int8 dequantized), None where it is computed.
+
+        Raises InvalidInputError where it holds NaN.
+        """
+        constant = self.constant(position)
+        if constant is None:
+            return None
+        tensor = self.scope.tensors[self.operator.inputs[position]]
+        return as_real(constant, tensor, self.name)
+
+    def weights(self, position: int) -> "NDArray[np.float32] | None":
+        """`real` for weights and biases, which must be finite too."""
+        import numpy as np
+
+        array = self.real(position)
+        if array is not None and not np.isfinite(array).all():
+            raise InvalidInputError("its weights hold infinite values", location=self.name)
+        return array
+
+    def value(self, position: int) -> SSAValue:
+        """The input as an SSA value; a constant becomes a `ktensor.constant`, one per tensor of the model."""
+        known = self._known(position)
+        if isinstance(known, SSAValue):
+            return known
+        index = self.operator.inputs[position]
+        if index not in self.scope.materialized:
+            self.scope.materialized[index] = self.put_constant(cast("Constant", self.real(position)))
+        return self.scope.materialized[index]
+
+    def shape(self, position: int) -> tuple[int, ...]:
+        """The input's inferred shape (never the stored one)."""
+        return shape_of(self._known(position))
+
+    def rank4(self, position: int) -> tuple[int, int, int, int]:
+        """The input's N, H, W, C."""
+        shape = self.shape(position)
+        if len(shape) != 4:
+            message = f"{self.operator.kind} needs an input of 4 dimensions (N, H, W, C), this one has {list(shape)}"
+            raise InvalidInputError(message, location=self.name)
+        return cast("tuple[int, int, int, int]", shape)
+
+    def axis(self, value: int, rank: int) -> int:
+        """An axis counted from the front. Raises InvalidInputError where there is no such axis."""
+        if not -rank <= value < rank:
+            raise InvalidInputError(f"axis {value} of a tensor of {rank} dimensions", location=self.name)
+        return value % rank
+
+    def option(self, name: str, default: Any = None) -> Any:
+        """A scalar option by its flatbuffer name; the default where the operator came without options."""
+        if self.operator.options is None and default is not None:
+            return default
+        read = getattr(self.operator.options, name, None)
+        if read is None:
+            raise InvalidInputError(f"{self.operator.kind} has no option {name}", location=self.name)
+        return read()
+
+    def list_option(self, name: str) -> tuple[int, ...]:
+        """A vector option, empty where it is absent."""
+        read = getattr(self.operator.options, f"{name}AsNumpy", None)
+        vector = 0 if read is None else read()
+        return () if isinstance(vector, int) else tuple(vector.tolist())
+
+    def positive(self, *names: str) -> tuple[int, ...]:
+        """Options that must be 1 or more, such as strides."""
+        values = tuple(int(self.option(name)) for name in names)
+        for name, value in zip(names, values, strict=True):
+            if not 1 <= value <= MAX_ELEMENTS:
+                raise InvalidInputError(f"{name} is {value}, it must be 1 or more", location=self.name)
+        return values
+
+    def put(self, operation: Operation) -> SSAValue:
+        """Append an operation named after this layer; its (only) result."""
+        operation.location = named(self.name)
+        operation.verify()
+        result = operation.results[0]
+        shape = shape_of(result)
+        check_size(shape, self.name)
+        if min(shape, default=1) < 1:
+            raise InvalidInputError(f"{self.operator.kind} gives an empty tensor {list(shape)}", location=self.name)
+        self.scope.block.add_op(operation)
+        return result
+
+    def put_constant(self, array: Constant) -> SSAValue:
+        """Append a constant."""
+        return self.put(ktensor.ConstantOp(array))
+
+    def _known(self, position: int) -> Value:
+        if not self.has(position):
+            message = f"{self.operator.kind} has {len(self.operator.inputs)} inputs, number {position} is missing"
+            raise InvalidInputError(message, location=self.name)
+        return lookup(self.scope, self.operator.inputs[position], self.name)
+
+
+def lookup(scope: Scope, index: int, layer: str) -> Value:
+    """What is known of tensor `index` when `layer` reads it."""
+    if index in scope.values:
+        return scope.values[index]
+    tensor = scope.tensors[index]
+    if tensor.problem is not None:
+        raise NotExpressibleError(tensor.problem)
+    if index in scope.refused:
+        raise MissingInputError
+    raise InvalidInputError(f"it reads tensor {tensor.name}, which no earlier layer computes", location=layer)
+
+
+def shape_of(value: Value) -> tuple[int, ...]:
+    """The static shape of a value."""
+    if not isinstance(value, SSAValue):
+        return tuple(value.shape)
+    return cast("TensorType[Attribute]", value.type).get_shape()
+
+
+def check_size(shape: Sequence[int], layer: str) -> None:
+    """Raise InvalidInputError for a shape no real model has, before anything of that size is made."""
+    import math
+
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise InvalidInputError(f"a tensor of shape {list(shape)} is too large", location=layer)
+
+
+def as_real(constant: Constant, tensor: Tensor, layer: str) -> "NDArray[np.float32]":
+    """A constant's real values: quantized ones dequantized per tensor or per channel. Raises for NaN."""
+    import numpy as np
+
+    quantized = tensor.quantization is not None and constant.dtype.kind in "iu"
+    real = _dequantized(constant, tensor.quantization, layer) if quantized else constant.astype(np.float32, copy=False)
+    count = int(np.isnan(real).sum())
+    if count:
+        message = f"{count} of the {real.size} values of its constant {tensor.name} are NaN"
+        raise InvalidInputError(message, location=layer, hint="the model was not trained or exported soundly")
+    return real
+
+
+def _dequantized(stored: Constant, quantization: Quantization | None, layer: str) -> "NDArray[np.float32]":
+    import numpy as np
+
+    assert quantization is not None
+    scale, zero_point = quantization.scale, quantization.zero_point
+    if scale.size > 1:
+        axis = quantization.axis
+        if not 0 <= axis < stored.ndim or stored.shape[axis] != scale.size:
+            message = f"{scale.size} scales along axis {axis} of a constant of shape {list(stored.shape)}"
+            raise InvalidInputError(message, location=layer)
+        along = [1] * stored.ndim
+        along[axis] = scale.size
+        scale = scale.reshape(along)
+        zero_point = zero_point.reshape(along) if zero_point.size > 1 else zero_point
+    return ((stored.astype(np.int64) - zero_point) * scale).astype(np.float32)

@@ -1,0 +1,120 @@
+"""Convolutions. TFLite's weights are [OC, KH, KW, IC/groups], depthwise [1, KH, KW, C * multiplier]."""
+
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+from xdsl.ir import SSAValue
+
+from kpuir.dialects import ktensor
+from kpuir.errors import InvalidInputError
+from kpuir.importers.tflite.layer import Handler, Layer, shape_of
+from kpuir.importers.tflite.ops.common import (
+    fused_activation,
+    is_same,
+    same_padding,
+    to_nchw,
+    to_nhwc,
+    transpose,
+    window_pads,
+)
+
+Pair = tuple[int, int]
+
+
+def conv_2d(layer: Layer) -> SSAValue:
+    """CONV_2D, grouped where the weights have fewer input channels than the map."""
+    weight = _weight(layer, 1, (0, 3, 1, 2))
+    channels = layer.rank4(0)[3]
+    out_channels, per_group = shape_of(weight)[:2]
+    groups = channels // per_group
+    if groups * per_group != channels or groups == 0 or out_channels % groups:
+        message = (
+            f"{channels} input channels do not fit weights of {per_group} input and {out_channels} output channels"
+        )
+        raise InvalidInputError(message, location=layer.name)
+    return _convolution(layer, weight, groups)
+
+
+def depthwise_conv_2d(layer: Layer) -> SSAValue:
+    """DEPTHWISE_CONV_2D: output channel c * multiplier + m is made of input channel c."""
+    weight = _weight(layer, 1, (3, 0, 1, 2))
+    channels = layer.rank4(0)[3]
+    out_channels = shape_of(weight)[0]
+    if shape_of(weight)[1] != 1 or out_channels % channels:
+        message = f"{channels} input channels do not fit weights of shape {list(layer.shape(1))}"
+        raise InvalidInputError(message, location=layer.name)
+    return _convolution(layer, weight, channels)
+
+
+def transpose_conv(layer: Layer) -> SSAValue:
+    """TRANSPOSE_CONV(output shape, weights [OC, KH, KW, IC], input, bias): pads follow from the output's size."""
+    out_size = layer.integers(0, "its output shape")
+    weight = _weight(layer, 1, (3, 0, 1, 2))
+    in_size = layer.rank4(2)[1:3]
+    kernel = shape_of(weight)[2:]
+    strides = cast("Pair", layer.positive("StrideH", "StrideW"))
+    if len(out_size) != 4:
+        raise InvalidInputError(f"its output shape is {list(out_size)}", location=layer.name)
+    rows = _transposed_pads(layer, in_size[0], out_size[1], kernel[0], strides[0])
+    columns = _transposed_pads(layer, in_size[1], out_size[2], kernel[1], strides[1])
+    operation = ktensor.Conv2dTransposeOp(
+        to_nchw(layer, layer.value(2)),
+        weight,
+        _bias(layer, 3),
+        strides=strides,
+        pads=(rows[0], columns[0], rows[1], columns[1]),
+        output_padding=(rows[2], columns[2]),
+    )
+    return to_nhwc(layer, fused_activation(layer, layer.put(operation)))
+
+
+def _convolution(layer: Layer, weight: SSAValue, groups: int) -> SSAValue:
+    size = layer.rank4(0)[1:3]
+    kernel = cast("Pair", shape_of(weight)[2:])
+    strides = cast("Pair", layer.positive("StrideH", "StrideW"))
+    dilations = cast("Pair", layer.positive("DilationHFactor", "DilationWFactor"))
+    span = ((kernel[0] - 1) * dilations[0] + 1, (kernel[1] - 1) * dilations[1] + 1)
+    operation = ktensor.Conv2dOp(
+        to_nchw(layer, layer.value(0)),
+        weight,
+        _bias(layer, 2),
+        strides=strides,
+        pads=window_pads(layer, size, span, strides),
+        dilations=dilations,
+        groups=groups,
+    )
+    return to_nhwc(layer, fused_activation(layer, layer.put(operation)))
+
+
+def _transposed_pads(layer: Layer, size: int, out_size: int, kernel: int, stride: int) -> tuple[int, int, int]:
+    """(before, after, output padding) along one axis, so that `size` inputs give `out_size` outputs."""
+    before = same_padding(out_size, kernel, stride)[0] if is_same(layer) else 0
+    full = (size - 1) * stride + kernel
+    after = full - before - out_size
+    if out_size < 1 or -after >= max(stride, 2):
+        message = f"{size} inputs with stride {stride} and kernel {kernel} cannot give {out_size} outputs"
+        raise InvalidInputError(message, location=layer.name)
+    return before, max(after, 0), max(-after, 0)
+
+
+def _weight(layer: Layer, position: int, permutation: tuple[int, int, int, int]) -> SSAValue:
+    layer.rank4(position)
+    weights = layer.weights(position)
+    if weights is None:
+        return transpose(layer, layer.value(position), permutation)
+    return layer.put_constant(np.ascontiguousarray(weights.transpose(permutation)))
+
+
+def _bias(layer: Layer, position: int) -> SSAValue | None:
+    if not layer.has(position):
+        return None
+    layer.weights(position)  # refuses infinite values
+    return layer.value(position)
+
+
+OPS: Mapping[str, Handler] = {
+    "CONV_2D": conv_2d,
+    "DEPTHWISE_CONV_2D": depthwise_conv_2d,
+    "TRANSPOSE_CONV": transpose_conv,
+}
