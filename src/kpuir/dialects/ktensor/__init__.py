@@ -43,10 +43,12 @@ from kpuir.dialects.ktensor.attributes import (
     print_float,
 )
 from kpuir.dialects.ktensor.base import (
+    ConstantMaterialization,
     ConstantOp,
     KTensorOp,
     broadcast_shapes,
     constant_of,
+    dense_of,
     element_of,
     image_of,
     is_quantized,
@@ -55,8 +57,10 @@ from kpuir.dialects.ktensor.base import (
     require_at_least,
     require_ints,
     shape_of,
+    splat_of,
     tensor,
 )
+from kpuir.dialects.ktensor.canonicalization import limiting, limits
 from kpuir.dialects.ktensor.elementwise import ActivationOp, BinaryOp, PReluOp, SoftmaxOp, UnaryOp
 from kpuir.dialects.ktensor.linear import Conv2dOp, Conv2dTransposeOp, MatmulOp, window_count
 from kpuir.dialects.ktensor.pooling import AveragePool2dOp, MaxPool2dOp, ReduceOp
@@ -110,6 +114,7 @@ KTensor = Dialect(
         NearestModeAttr,
         DepthModeAttr,
     ],
+    [ConstantMaterialization()],
 )
 
 __all__ = [
@@ -162,6 +167,7 @@ __all__ = [
     "UnaryOp",
     "broadcast_shapes",
     "constant_of",
+    "dense_of",
     "element_of",
     "float_array",
     "float_attr",
@@ -169,6 +175,8 @@ __all__ = [
     "int_array",
     "int_attr",
     "is_quantized",
+    "limiting",
+    "limits",
     "number_of",
     "parse_float",
     "print_float",
@@ -177,6 +185,7 @@ __all__ = [
     "require_ints",
     "shape_of",
     "slice_size",
+    "splat_of",
     "tensor",
     "window_count",
 ]

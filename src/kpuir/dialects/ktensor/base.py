@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from xdsl.dialect_interfaces.constant_materialization import ConstantMaterializationInterface
 from xdsl.dialects.builtin import (
     AnyFloat,
     DenseIntOrFPElementsAttr,
@@ -11,6 +12,7 @@ from xdsl.dialects.builtin import (
     ShapedType,
     TensorType,
 )
+from xdsl.interfaces import HasFolderInterface
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
@@ -21,9 +23,10 @@ from xdsl.irdl import (
     traits_def,
 )
 from xdsl.parser import Parser
+from xdsl.pattern_rewriter import RewritePattern
 from xdsl.printer import Printer
 from xdsl.rewriter import Rewriter
-from xdsl.traits import ConstantLike, Pure
+from xdsl.traits import ConstantLike, HasCanonicalizationPatternsTrait, Pure
 from xdsl.utils.exceptions import VerifyException
 
 from kpuir.dialects.ktensor.attributes import UI8, IntArray, QuantizedType
@@ -62,6 +65,21 @@ def constant_of(value: Value) -> "NDArray[Any] | None":
     """The read-only array of a value that a `ktensor.constant` defines, else None."""
     owner = SSAValue.get(value).owner
     return owner.array if isinstance(owner, ConstantOp) else None
+
+
+def dense_of(value: Value) -> "DenseIntOrFPElementsAttr[Any] | None":
+    """The attribute of a value that a `ktensor.constant` defines, else None."""
+    owner = SSAValue.get(value).owner
+    return owner.value if isinstance(owner, ConstantOp) else None
+
+
+def splat_of(value: Value) -> float | None:
+    """The one number all elements of a constant float or integer tensor are, else None."""
+    array = constant_of(value)
+    if array is None or is_quantized(value):
+        return None
+    first = array.flat[0]
+    return float(first) if bool((array == first).all()) else None
 
 
 def is_quantized(value: Value) -> bool:
@@ -111,11 +129,28 @@ def tensor(element: Attribute, shape: Sequence[int]) -> TensorType[Attribute]:
     return TensorType(element, shape)
 
 
-class KTensorOp(IRDLOperation, ABC):
+PATTERNS: dict[type[Operation], tuple[RewritePattern, ...]] = {}
+"""Canonicalization patterns of each op that has any; `canonicalization.py` fills it."""
+
+
+class Canonicalizable(HasCanonicalizationPatternsTrait):
+    """Gives an op the patterns that `PATTERNS` holds for it."""
+
+    def get_patterns(self, op: type[Operation]) -> tuple[RewritePattern, ...]:
+        """The patterns of one op; none for most."""
+        return PATTERNS.get(op, ())
+
+    @classmethod
+    def get_canonicalization_patterns(cls) -> tuple[RewritePattern, ...]:
+        """The patterns of all ops."""
+        return tuple(pattern for patterns in PATTERNS.values() for pattern in patterns)
+
+
+class KTensorOp(IRDLOperation, HasFolderInterface, ABC):
     """A pure op with one result whose type follows from operands and properties."""
 
     output = result_def(TensorType)
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), Canonicalizable())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "operands attr-dict `:` functional-type(operands, results)"
 
@@ -127,6 +162,10 @@ class KTensorOp(IRDLOperation, ABC):
         """Fill a new op and give its result the inferred type. Raises VerifyException as `infer_type` does."""
         IRDLOperation.__init__(self, operands=operands, properties=properties, result_types=[_PLACEHOLDER])
         Rewriter.replace_value_with_new_type(self.output, self.infer_type())
+
+    def fold(self) -> Sequence[SSAValue | Attribute] | None:
+        """The value or the dense attribute the result is equal to, or None. An op folds only where that is exact."""
+        return None
 
     def verify_(self) -> None:
         """Check that the result type is the inferred one and that all shapes are static."""
@@ -142,7 +181,7 @@ _PLACEHOLDER = TensorType(UI8, ())
 
 
 @irdl_op_definition
-class ConstantOp(IRDLOperation):
+class ConstantOp(IRDLOperation, HasFolderInterface):
     """A tensor known at compile time; `array` is its values.
 
     Example: `%w = ktensor.constant dense<[1.0, 2.0]> : tensor<2xf32>`, or for bytes that stand for real numbers
@@ -167,6 +206,10 @@ class ConstantOp(IRDLOperation):
     def array(self) -> "NDArray[Any]":
         """The values: read-only, no copy."""
         return to_numpy(self.value)
+
+    def fold(self) -> Sequence[SSAValue | Attribute]:
+        """The value."""
+        return (self.value,)
 
     def verify_(self) -> None:
         """Check that the bytes fit the result type."""
@@ -199,3 +242,14 @@ class ConstantOp(IRDLOperation):
         if parser.parse_optional_punctuation("->") is not None:
             kind = parser.parse_type()
         return cls.create(properties={"value": dense}, attributes=attributes, result_types=[kind])
+
+
+class ConstantMaterialization(ConstantMaterializationInterface):
+    """Makes a `ktensor.constant` of what an op folded to."""
+
+    def materialize_constant(self, value: Attribute, type: Attribute) -> Operation | None:
+        """The constant of `value`, or None where it is not a dense tensor."""
+        if not isinstance(value, DenseIntOrFPElementsAttr) or not isinstance(type, TensorType):
+            return None
+        dense = cast("DenseIntOrFPElementsAttr[Any]", value)
+        return ConstantOp(dense, cast("TensorType[Attribute]", type))

@@ -1,12 +1,16 @@
 """Functions of single elements, and softmax."""
 
+import math
+from collections.abc import Sequence
+
 from xdsl.dialects.builtin import Float64Type, FloatAttr, IntegerAttr, TensorType, i64
-from xdsl.ir import Attribute
+from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import IRDLOperation, irdl_op_definition, operand_def, prop_def
 from xdsl.utils.exceptions import VerifyException
 
 from kpuir.dialects.ktensor.attributes import (
     ActivationAttr,
+    ActivationKind,
     BinaryKind,
     BinaryKindAttr,
     QuantizedType,
@@ -20,9 +24,11 @@ from kpuir.dialects.ktensor.base import (
     Value,
     broadcast_shapes,
     element_of,
+    is_quantized,
     number_of,
     require,
     shape_of,
+    splat_of,
     tensor,
 )
 
@@ -85,6 +91,19 @@ class BinaryOp(KTensorOp):
             return tensor(output, shape)
         raise VerifyException(f"operands and result must all be quantized, but are {lhs}, {rhs} and {output}")
 
+    def fold(self) -> Sequence[SSAValue | Attribute] | None:
+        """`x + 0`, `0 + x`, `x - 0`, `x * 1`, `1 * x` and `x / 1` are x."""
+        kind = self.kind.data
+        neutral = {BinaryKind.ADD: 0.0, BinaryKind.SUB: 0.0, BinaryKind.MUL: 1.0, BinaryKind.DIV: 1.0}.get(kind)
+        if neutral is None or is_quantized(self.output):
+            return None
+        if self.lhs.type == self.output.type and splat_of(self.rhs) == neutral:
+            return (self.lhs,)
+        commutes = kind in (BinaryKind.ADD, BinaryKind.MUL)
+        if commutes and self.rhs.type == self.output.type and splat_of(self.lhs) == neutral:
+            return (self.rhs,)
+        return None
+
 
 @irdl_op_definition
 class ActivationOp(KTensorOp):
@@ -105,6 +124,35 @@ class ActivationOp(KTensorOp):
     def infer_type(self) -> TensorType[Attribute]:
         """The type of the output: that of the input."""
         return tensor(number_of(self.input, "input"), shape_of(self.input))
+
+    def fold(self) -> Sequence[SSAValue | Attribute] | None:
+        """A function that changes nothing, or that its input has gone through already, is not needed."""
+        if self.function in _NO_CHANGE:
+            return (self.input,)
+        inner = self.input.owner
+        twice = isinstance(inner, ActivationOp) and inner.function == self.function
+        return (self.input,) if twice and self.function.kind in _IDEMPOTENT else None
+
+
+_NO_CHANGE = {
+    ActivationAttr.of("add", 0.0),
+    ActivationAttr.of("sub", 0.0),
+    ActivationAttr.of("mul", 1.0),
+    ActivationAttr.of("div", 1.0),
+    ActivationAttr.of("leaky_relu", 1.0),
+    ActivationAttr.of("clamp", -math.inf, math.inf),
+}
+_IDEMPOTENT = {
+    ActivationKind.RELU,
+    ActivationKind.RELU6,
+    ActivationKind.CLAMP,
+    ActivationKind.MIN,
+    ActivationKind.MAX,
+    ActivationKind.ABS,
+    ActivationKind.CEIL,
+    ActivationKind.FLOOR,
+    ActivationKind.ROUND,
+}
 
 
 @irdl_op_definition

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from xdsl.dialects.builtin import BoolAttr, TensorType, i64
-from xdsl.ir import Attribute
+from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def
 
 from kpuir.dialects.ktensor.attributes import IntArray, ReduceKind, ReduceKindAttr, int_array
@@ -48,6 +48,15 @@ class _PoolOp(KTensorOp):
         oh = window_count(h + top + bottom, kh, sh, dilations[0])
         ow = window_count(w + left + right, kw, sw, dilations[1])
         return n, c, oh, ow
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether every window is one pixel and none is left out."""
+        return {*self.kernel_shape.get_values(), *self.strides.get_values()} == {1} and not any(self.pads.get_values())
+
+    def fold(self) -> Sequence[SSAValue | Attribute] | None:
+        """A window of one pixel is no pooling."""
+        return (self.input,) if self.is_identity else None
 
 
 @irdl_op_definition
@@ -170,3 +179,7 @@ class ReduceOp(KTensorOp):
         else:
             reduced = tuple(size for axis, size in enumerate(shape) if axis not in axes)
         return tensor(number_of(self.input, "input"), reduced)
+
+    def fold(self) -> Sequence[SSAValue | Attribute] | None:
+        """Over axes of size 1 nothing is reduced."""
+        return (self.input,) if self.input.type == self.output.type else None

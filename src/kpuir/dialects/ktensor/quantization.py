@@ -1,7 +1,9 @@
 """From real numbers to bytes and back."""
 
+from collections.abc import Sequence
+
 from xdsl.dialects.builtin import AnyFloat, TensorType, f32
-from xdsl.ir import Attribute
+from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import IRDLOperation, irdl_op_definition, operand_def
 
 from kpuir.dialects.ktensor.attributes import QuantizedType
@@ -35,6 +37,13 @@ class QuantizeOp(KTensorOp):
         require(isinstance(source, AnyFloat), f"input must have float elements, but has {source}")
         require(isinstance(result, QuantizedType), f"result must have quantized elements, but has {result}")
         return tensor(result, shape_of(self.input))
+
+    def fold(self) -> Sequence[SSAValue | Attribute] | None:
+        """Quantizing a dequantized value again with the same scale and zero point gives back its bytes."""
+        inner = self.input.owner
+        if not isinstance(inner, DequantizeOp) or inner.input.type != self.output.type:
+            return None
+        return (inner.input,)
 
 
 @irdl_op_definition

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, TensorType, f64, i64
-from xdsl.ir import Attribute
+from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def
 
 from kpuir.dialects.ktensor.attributes import (
@@ -98,6 +98,12 @@ class ResizeOp(KTensorOp):
         element = element_of(self.input) if nearest else number_of(self.input, "input of a bilinear resize")
         return tensor(element, (n, c, *self.size.get_values()))
 
+    def fold(self) -> Sequence[SSAValue | Attribute] | None:
+        """A resize to the same size by a scale of 1 changes nothing (tf_half_pixel_for_nn moves half a pixel)."""
+        same = self.input.type == self.output.type and self.scale_values == (1.0, 1.0)
+        moves = self.coordinate_mode.data == CoordinateMode.TF_HALF_PIXEL_FOR_NN
+        return (self.input,) if same and not moves else None
+
 
 @irdl_op_definition
 class SpaceToBatchOp(KTensorOp):
@@ -126,6 +132,10 @@ class SpaceToBatchOp(KTensorOp):
         require(h % bh == w % bw == 0, f"the padded size {h}x{w} cannot be divided into blocks of {bh}x{bw}")
         return tensor(element_of(self.input), (n * bh * bw, c, h // bh, w // bw))
 
+    def fold(self) -> Sequence[SSAValue | Attribute] | None:
+        """Blocks of one pixel leave everything where it is."""
+        return (self.input,) if self.input.type == self.output.type else None
+
 
 @irdl_op_definition
 class BatchToSpaceOp(KTensorOp):
@@ -152,6 +162,10 @@ class BatchToSpaceOp(KTensorOp):
         oh, ow = h * bh - top - bottom, w * bw - left - right
         require(oh > 0 and ow > 0, f"crops {[top, left, bottom, right]} leave nothing of {h * bh}x{w * bw}")
         return tensor(element_of(self.input), (n // (bh * bw), c, oh, ow))
+
+    def fold(self) -> Sequence[SSAValue | Attribute] | None:
+        """Blocks of one pixel leave everything where it is."""
+        return (self.input,) if self.input.type == self.output.type else None
 
 
 @irdl_op_definition
@@ -180,6 +194,10 @@ class DepthToSpaceOp(KTensorOp):
         require(c % (block * block) == 0, f"{c} channels cannot be divided into blocks of {block}x{block}")
         return tensor(element_of(self.input), (n, c // (block * block), h * block, w * block))
 
+    def fold(self) -> Sequence[SSAValue | Attribute] | None:
+        """Blocks of one pixel leave everything where it is."""
+        return (self.input,) if self.input.type == self.output.type else None
+
 
 @irdl_op_definition
 class SpaceToDepthOp(KTensorOp):
@@ -205,6 +223,10 @@ class SpaceToDepthOp(KTensorOp):
         require_at_least([block], 1, "block_size")
         require(h % block == w % block == 0, f"size {h}x{w} cannot be divided into blocks of {block}x{block}")
         return tensor(element_of(self.input), (n, c * block * block, h // block, w // block))
+
+    def fold(self) -> Sequence[SSAValue | Attribute] | None:
+        """Blocks of one pixel leave everything where it is."""
+        return (self.input,) if self.input.type == self.output.type else None
 
 
 def _check_block(block_shape: IntArray, margins: IntArray, what: str) -> None:

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 
-from xdsl.dialects.builtin import Float64Type, FloatAttr, IntegerAttr, TensorType, i64
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, Float64Type, FloatAttr, IntegerAttr, TensorType, i64
 from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import IRDLOperation, irdl_op_definition, operand_def, prop_def, var_operand_def
 
@@ -11,12 +12,18 @@ from kpuir.dialects.ktensor.attributes import IntArray, float_attr, int_array, i
 from kpuir.dialects.ktensor.base import (
     KTensorOp,
     Value,
+    constant_of,
+    dense_of,
     element_of,
     require,
     require_ints,
     shape_of,
     tensor,
 )
+from kpuir.ir.arrays import to_dense
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @irdl_op_definition
@@ -48,6 +55,17 @@ class ConcatOp(KTensorOp):
         total = sum(shape_of(value)[axis] for value in self.inputs)
         return tensor(element, (*first[:axis], total, *first[axis + 1 :]))
 
+    def fold(self) -> Sequence[SSAValue | Attribute] | None:
+        """One input alone is the result; constants are joined."""
+        if len(self.inputs) == 1:
+            return (self.inputs[0],)
+        arrays = [constant_of(value) for value in self.inputs]
+        if any(array is None for array in arrays):
+            return None
+        import numpy as np
+
+        return (to_dense(np.concatenate(cast("list[NDArray[Any]]", arrays), self.axis.value.data)),)
+
 
 @irdl_op_definition
 class ReshapeOp(KTensorOp):
@@ -71,6 +89,16 @@ class ReshapeOp(KTensorOp):
             f"input {list(old)} has {math.prod(old)} elements, but the result {list(new)} has {math.prod(new)}",
         )
         return tensor(element_of(self.input), new)
+
+    def fold(self) -> Sequence[SSAValue | Attribute] | None:
+        """A reshape to the same shape is nothing; the bytes of a constant stay as they are."""
+        if self.input.type == self.output.type:
+            return (self.input,)
+        dense = dense_of(self.input)
+        if dense is None:
+            return None
+        stored = TensorType(dense.get_element_type(), shape_of(self.output))
+        return (DenseIntOrFPElementsAttr(stored, dense.data),)
 
 
 @irdl_op_definition
@@ -96,6 +124,14 @@ class TransposeOp(KTensorOp):
             f"permutation {list(permutation)} is not one of the {len(shape)} axes of {list(shape)}",
         )
         return tensor(element_of(self.input), [shape[axis] for axis in permutation])
+
+    def fold(self) -> Sequence[SSAValue | Attribute] | None:
+        """Axes in their own order are not moved; constants are."""
+        permutation = self.permutation.get_values()
+        if list(permutation) == sorted(permutation):
+            return (self.input,)
+        array = constant_of(self.input)
+        return None if array is None else (to_dense(array.transpose(permutation)),)
 
 
 @irdl_op_definition
@@ -130,6 +166,10 @@ class PadOp(KTensorOp):
         sizes = zip(shape, self.low.get_values(), self.high.get_values(), strict=True)
         return tensor(element_of(self.input), [size + low + high for size, low, high in sizes])
 
+    def fold(self) -> Sequence[SSAValue | Attribute] | None:
+        """Padding by nothing is nothing."""
+        return (self.input,) if self.input.type == self.output.type else None
+
 
 @irdl_op_definition
 class SliceOp(KTensorOp):
@@ -161,6 +201,19 @@ class SliceOp(KTensorOp):
             require(len(found) == len(shape), f"{what} must have {len(shape)} values, but is {list(found)}")
         axes = zip(shape, self.starts.get_values(), self.ends.get_values(), self.steps.get_values(), strict=True)
         return tensor(element_of(self.input), [slice_size(*axis) for axis in axes])
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """Python slices, one for each axis."""
+        axes = zip(self.starts.get_values(), self.ends.get_values(), self.steps.get_values(), strict=True)
+        return tuple(slice(start, None if end < 0 else end, step) for start, end, step in axes)
+
+    def fold(self) -> Sequence[SSAValue | Attribute] | None:
+        """All elements in order are the input; constants are cut."""
+        if self.input.type == self.output.type and min(self.steps.get_values(), default=1) > 0:
+            return (self.input,)
+        array = constant_of(self.input)
+        return None if array is None else (to_dense(array[self.slices]),)
 
 
 def slice_size(size: int, start: int, end: int, step: int) -> int:
