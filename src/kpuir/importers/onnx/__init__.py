@@ -1,0 +1,25 @@
+"""ONNX models to `ktensor` modules.
+
+`graph.py` reads and checks a file and settles its shapes, `patterns.py` recognizes functions that exporters spell out
+(Gelu, Swish ...), `build.py` walks the nodes, folds what is constant and calls one function of `ops` per other node.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xdsl.dialects.builtin import ModuleOp
+
+
+def import_onnx(source: str | Path | bytes) -> "ModuleOp":
+    """Import an ONNX model, a file or its bytes, as a module at the `ktensor` level.
+
+    A symbolic first dimension of an input becomes 1; weights become float32; constant subgraphs are evaluated; node
+    names become locations and graph input and output names `ktensor.name` attributes. External data is looked for
+    beside the file. Raises InvalidInputError for a file that is no valid model of static shapes, UnsupportedError
+    naming every node that cannot be expressed.
+    """
+    from kpuir.importers.onnx.build import build_module
+    from kpuir.importers.onnx.graph import load
+
+    return build_module(load(source))

@@ -1,0 +1,260 @@
+"""Reading an ONNX file: parsing, checking, local functions inlined, input shapes made static, shapes inferred."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.checker
+import onnx.defs
+import onnx.inliner
+import onnx.numpy_helper
+import onnx.shape_inference
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
+
+from kpuir.errors import InvalidInputError
+from kpuir.importers.files import read_source
+
+OLDEST_OPSET = 7
+FLOAT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16})
+MAX_ELEMENTS = 1 << 27
+"""Elements of the largest tensor worth building: 512 MiB as float32, hundred times the chip's RAM."""
+
+_LIBRARY_ERRORS = (
+    onnx.checker.ValidationError,
+    onnx.shape_inference.InferenceError,
+    DecodeError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    AttributeError,
+    MemoryError,
+    OSError,
+)
+
+
+@dataclass(frozen=True)
+class Input:
+    """One graph input that the user feeds: its name, static shape and ONNX element type."""
+
+    name: str
+    shape: tuple[int, ...]
+    element: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checked ONNX model of static input shapes.
+
+    `opsets` maps a domain to its version, `constants` an initializer's name to its array, `shapes` a value's name to
+    the static shape that ONNX infers (floating-point values only).
+    """
+
+    nodes: tuple[NodeProto, ...]
+    inputs: tuple[Input, ...]
+    outputs: tuple[str, ...]
+    constants: dict[str, NDArray[Any]]
+    opsets: dict[str, int]
+    shapes: dict[str, tuple[int, ...]]
+    location: str
+
+
+def load(source: str | Path | bytes) -> Source:
+    """Read and check a model. Raises InvalidInputError with one line about what is wrong with it."""
+    location = "model" if isinstance(source, bytes) else Path(source).name
+    data = source if isinstance(source, bytes) else read_source(Path(source))
+    model = _parse(data, location)
+    opsets = _opsets(model, location)
+    _load_external_data(model, source, location)
+    model = _checked(model, location)
+    graph = model.graph
+    names = {tensor.name for tensor in graph.initializer}
+    inputs = tuple(_static_input(value) for value in graph.input if value.name not in names)
+    if not inputs:
+        raise InvalidInputError("the graph has no inputs", location=location, hint="it would compute a constant")
+    constants = read_constants(graph)
+    return Source(
+        nodes=tuple(graph.node),
+        inputs=inputs,
+        outputs=tuple(value.name for value in graph.output),
+        constants=constants,
+        opsets=opsets,
+        shapes=_inferred_shapes(model, inputs),
+        location=location,
+    )
+
+
+def read_constants(graph: GraphProto) -> dict[str, NDArray[Any]]:
+    """The initializers of a graph as arrays by name. Raises InvalidInputError naming the one that is malformed."""
+    if graph.sparse_initializer:
+        name = graph.sparse_initializer[0].values.name
+        raise InvalidInputError("sparse initializers are not supported", location=name, hint="store it dense")
+    return {tensor.name: to_array(tensor, tensor.name) for tensor in graph.initializer}
+
+
+def to_array(tensor: TensorProto, location: str) -> NDArray[Any]:
+    """The values of a tensor. Raises InvalidInputError naming `location` where they cannot be read."""
+    if any(size < 0 for size in tensor.dims) or _elements(tensor.dims) > MAX_ELEMENTS:
+        raise InvalidInputError(f"a constant of shape {list(tensor.dims)} cannot be read", location=location)
+    try:
+        return onnx.numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError, NotImplementedError, AttributeError) as error:
+        raise InvalidInputError(f"the constant cannot be read: {one_line(error)}", location=location) from error
+
+
+def one_line(error: BaseException) -> str:
+    """The first sentence of a library's message."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = text.split("==> Context:")[0].strip()
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def type_name(element: int) -> str:
+    """ONNX's name of an element type, in lower case: float, int64, uint8 ..."""
+    names = {number: name for name, number in TensorProto.DataType.items()}
+    return names.get(element, f"type {element}").lower()
+
+
+def _parse(data: bytes, location: str) -> ModelProto:
+    try:
+        model = ModelProto.FromString(data)
+        named = model.HasField("graph") and any(node.op_type for node in model.graph.node)
+    except (DecodeError, ValueError, RuntimeError) as error:
+        raise InvalidInputError(
+            "this is not an ONNX model, or a truncated or damaged one",
+            location=location,
+            hint="export it again, and check that the file was copied whole",
+        ) from error
+    if model.HasField("graph") and (named or model.graph.output):
+        return model
+    raise InvalidInputError(
+        "the file holds no ONNX graph", location=location, hint="export it again, and check that it was copied whole"
+    )
+
+
+def _opsets(model: ModelProto, location: str) -> dict[str, int]:
+    opsets = {entry.domain if entry.domain != "ai.onnx" else "": entry.version for entry in model.opset_import}
+    version = opsets.get("", 0)
+    newest = onnx.defs.onnx_opset_version()
+    if not model.opset_import:
+        raise InvalidInputError("the model names no opset", location=location, hint="export it again")
+    if "" in opsets and version < OLDEST_OPSET:
+        raise InvalidInputError(
+            f"opset {version} is older than {OLDEST_OPSET}, the oldest that is supported",
+            location=location,
+            hint="convert it with onnx.version_converter.convert_version(model, 13), or export it again",
+        )
+    if version > newest:
+        raise InvalidInputError(
+            f"opset {version} is newer than {newest}, the newest that the installed onnx {onnx.__version__} knows",
+            location=location,
+            hint=f"upgrade the onnx package, or export with opset {newest}",
+        )
+    return opsets
+
+
+def _load_external_data(model: ModelProto, source: str | Path | bytes, location: str) -> None:
+    from onnx.external_data_helper import load_external_data_for_model, uses_external_data
+
+    external = [tensor for tensor in model.graph.initializer if uses_external_data(tensor)]
+    if not external:
+        return
+    name = next((entry.value for entry in external[0].external_data if entry.key == "location"), "?")
+    if isinstance(source, bytes):
+        raise InvalidInputError(
+            f"the weights are in another file, {name!r}", location=location, hint="give the path of the model instead"
+        )
+    try:
+        load_external_data_for_model(model, str(Path(source).resolve().parent))
+    except _LIBRARY_ERRORS as error:
+        raise InvalidInputError(
+            f"external data of {external[0].name!r} cannot be read from {name!r}: {one_line(error)}",
+            location=location,
+            hint=f"put {name!r} beside the model",
+        ) from error
+
+
+def _checked(model: ModelProto, location: str) -> ModelProto:
+    for value in model.graph.input:
+        if not value.type.HasField("tensor_type"):
+            kind = value.type.WhichOneof("value") or "nothing"
+            raise InvalidInputError(f"input {value.name!r} is no tensor but {kind}", location=location)
+    try:
+        onnx.checker.check_model(model)
+        return onnx.inliner.inline_local_functions(model, True) if model.functions else model
+    except _LIBRARY_ERRORS as error:
+        raise InvalidInputError(
+            f"not a valid ONNX model: {one_line(error)}", location=location, hint="export it again"
+        ) from error
+
+
+def _static_input(value: ValueInfoProto) -> Input:
+    """The input with its first dimension fixed to 1 where it is symbolic; `value` is changed to say so."""
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        raise InvalidInputError(
+            f"input {value.name!r} has no shape", location=value.name, hint="export the model with a fixed input shape"
+        )
+    element = tensor.elem_type
+    if element not in FLOAT_TYPES and element != TensorProto.UINT8:
+        raise InvalidInputError(
+            f"input {value.name!r} is {type_name(element)}",
+            location=value.name,
+            hint="make it float32, or uint8 followed by a Cast to float32",
+        )
+    for axis, dimension in enumerate(tensor.shape.dim):
+        _fix_dimension(value.name, axis, dimension)
+    shape = tuple(dimension.dim_value for dimension in tensor.shape.dim)
+    if _elements(shape) > MAX_ELEMENTS:
+        raise InvalidInputError(f"input {value.name!r} of shape {list(shape)} is too large", location=value.name)
+    return Input(value.name, shape, element)
+
+
+def _fix_dimension(name: str, axis: int, dimension: Any) -> None:
+    if dimension.HasField("dim_value") and dimension.dim_value > 0:
+        return
+    if axis == 0:
+        dimension.dim_value = 1
+        return
+    symbol = repr(dimension.dim_param) if dimension.dim_param else "unknown"
+    raise InvalidInputError(
+        f"input {name!r}: dimension {axis} is dynamic ({symbol})",
+        location=name,
+        hint="export with fixed sizes; only the first dimension (the batch) may be symbolic, and becomes 1",
+    )
+
+
+def _inferred_shapes(model: ModelProto, inputs: Iterable[Input]) -> dict[str, tuple[int, ...]]:
+    """The static shapes of floating-point values as ONNX sees them, with the batch fixed; empty where it fails."""
+    graph = model.graph
+    del graph.value_info[:]
+    for value in graph.output:
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
+    except _LIBRARY_ERRORS:
+        return {}
+    shapes = {entry.name: entry.shape for entry in inputs}
+    for value in (*inferred.graph.value_info, *inferred.graph.output):
+        shape = _static_shape(value.type)
+        if shape is not None:
+            shapes[value.name] = shape
+    return shapes
+
+
+def _static_shape(kind: TypeProto) -> tuple[int, ...] | None:
+    tensor = kind.tensor_type
+    if tensor.elem_type not in FLOAT_TYPES or not tensor.HasField("shape"):
+        return None
+    if not all(dimension.HasField("dim_value") and dimension.dim_value > 0 for dimension in tensor.shape.dim):
+        return None
+    return tuple(dimension.dim_value for dimension in tensor.shape.dim)
+
+
+def _elements(shape: Iterable[int]) -> int:
+    return int(np.prod([int(size) for size in shape], dtype=object))

@@ -1,0 +1,271 @@
+"""One ONNX node as a converter sees it: its attributes, its operands, and the ktensor ops it becomes."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TypeAlias, cast
+
+import numpy as np
+import onnx
+import onnx.helper
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto
+from xdsl.ir import Block, SSAValue
+
+from kpuir.dialects import ktensor
+from kpuir.errors import InvalidInputError
+from kpuir.importers.onnx.graph import MAX_ELEMENTS, to_array
+from kpuir.ir.locations import named
+
+Shape: TypeAlias = tuple[int, ...]
+Operand: TypeAlias = "SSAValue | NDArray[Any] | None"
+Result: TypeAlias = "SSAValue | NDArray[Any] | Sequence[SSAValue | NDArray[Any] | None]"
+Converter: TypeAlias = "Callable[[Node], Result]"
+Table: TypeAlias = Mapping[str, Converter]
+
+
+class RefusedError(Exception):
+    """A converter's verdict that its node cannot be expressed; the reason is for the user."""
+
+
+class Node:
+    """A node with its operands resolved: each is an SSA value, an array known at compile time, or absent (None)."""
+
+    def __init__(
+        self,
+        proto: NodeProto,
+        layer: str,
+        opset: int,
+        operands: Sequence[Operand],
+        block: Block,
+        constants: dict[str, SSAValue] | None = None,
+    ) -> None:
+        self.op_type = proto.op_type
+        self.layer = layer
+        self.opset = opset
+        self.operands = operands
+        self.input_names = tuple(proto.input)
+        self.output_count = len(proto.output)
+        self.output_names = tuple(proto.output)
+        self._attributes = {attribute.name: attribute for attribute in proto.attribute}
+        self._block = block
+        self._constants = {} if constants is None else constants
+        self._location = named(layer)
+
+    # Attributes
+
+    def has_attribute(self, name: str) -> bool:
+        """Whether the attribute is given."""
+        return name in self._attributes
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        """An integer attribute. Raises InvalidInputError where it is missing and has no default."""
+        return int(self._attribute(name, default))
+
+    def real(self, name: str, default: float) -> float:
+        """A floating-point attribute. Raises InvalidInputError for NaN and infinities."""
+        value = self.number(name, default)
+        if not math.isfinite(value):
+            raise InvalidInputError(f"{self.op_type} {name} is {value}", location=self.layer)
+        return value
+
+    def number(self, name: str, default: float) -> float:
+        """A floating-point attribute that may be infinite."""
+        return float(self._attribute(name, default))
+
+    def text(self, name: str, default: str) -> str:
+        """A string attribute."""
+        value = self._attribute(name, default)
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+    def integers(self, name: str, default: Sequence[int] | None = None) -> list[int]:
+        """An attribute that is a list of integers. Raises InvalidInputError where it is missing without a default."""
+        return [int(value) for value in self._attribute(name, default)]
+
+    def reals(self, name: str) -> list[float]:
+        """An attribute that is a list of numbers. Raises InvalidInputError where it is missing."""
+        return [float(value) for value in self._attribute(name, None)]
+
+    def tensor(self, name: str) -> "NDArray[Any]":
+        """A tensor attribute."""
+        return to_array(cast("TensorProto", self._attribute(name, None)), self.layer)
+
+    def _attribute(self, name: str, default: Any) -> Any:
+        attribute = self._attributes.get(name)
+        if attribute is not None:
+            return onnx.helper.get_attribute_value(attribute)
+        if default is None:
+            raise InvalidInputError(f"{self.op_type} has no attribute {name!r}", location=self.layer)
+        return default
+
+    # Operands
+
+    def has(self, index: int) -> bool:
+        """Whether an (optional) input is given."""
+        return index < len(self.operands) and self.operands[index] is not None
+
+    def is_constant(self, index: int) -> bool:
+        """Whether an input is known at compile time."""
+        return index < len(self.operands) and isinstance(self.operands[index], np.ndarray)
+
+    def value(self, index: int) -> SSAValue:
+        """An input as an SSA value; one that is known at compile time becomes a `ktensor.constant`."""
+        operand = self._operand(index)
+        if isinstance(operand, SSAValue):
+            return operand
+        name = self.input_names[index]
+        if name not in self._constants:
+            self._constants[name] = self.constant(operand, name)
+        return self._constants[name]
+
+    def array(self, index: int, what: str) -> "NDArray[Any]":
+        """An input that must be known at compile time; refuses the node, calling it `what`, where it is computed."""
+        operand = self._operand(index)
+        if isinstance(operand, SSAValue):
+            self.refuse(f"{what} ({self.input_names[index]!r}) is computed at run time", "a constant one")
+        return operand
+
+    def optional_array(self, index: int, what: str) -> "NDArray[Any] | None":
+        """As `array`, None where the input is not given."""
+        return self.array(index, what) if self.has(index) else None
+
+    def int_list(self, index: int, what: str) -> list[int]:
+        """An input that must be a constant list of integers."""
+        values = self.array(index, what)
+        if values.dtype.kind not in "iu" or values.ndim > 1:
+            raise InvalidInputError(f"{self.op_type} {what} is no list of integers", location=self.layer)
+        return [int(value) for value in values.reshape(-1)]
+
+    def optional_ints(self, index: int, attribute: str) -> list[int] | None:
+        """A list of integers that newer opsets have as input `index` and older ones as an attribute; None if absent."""
+        if self.has(index):
+            return self.int_list(index, attribute)
+        return self.integers(attribute) if self.has_attribute(attribute) else None
+
+    def scalar(self, index: int, what: str) -> float:
+        """An input that must be a constant of one element, as a float."""
+        values = self.array(index, what)
+        if values.size != 1:
+            self.refuse(f"{what} has {values.size} elements", "one for all elements")
+        return float(values.reshape(())[()])
+
+    def shape(self, index: int) -> Shape:
+        """The shape of an input."""
+        operand = self._operand(index)
+        return ktensor.shape_of(operand) if isinstance(operand, SSAValue) else operand.shape
+
+    def axis(self, axis: int, rank: int) -> int:
+        """An axis counted from the front. Raises InvalidInputError where it lies outside the rank."""
+        if not -rank <= axis < rank:
+            raise InvalidInputError(
+                f"{self.op_type} axis {axis} lies outside the {rank} axes of its input", location=self.layer
+            )
+        return axis % rank
+
+    def axes(self, axes: Sequence[int], rank: int) -> list[int]:
+        """Axes counted from the front, in ascending order. Raises InvalidInputError for one given twice."""
+        resolved = sorted(self.axis(axis, rank) for axis in axes)
+        if len(set(resolved)) != len(resolved):
+            raise InvalidInputError(f"{self.op_type} axes {list(axes)} name one axis twice", location=self.layer)
+        return resolved
+
+    def _operand(self, index: int) -> "SSAValue | NDArray[Any]":
+        operand = self.operands[index] if index < len(self.operands) else None
+        if operand is None:
+            raise InvalidInputError(f"{self.op_type} has no input {index}", location=self.layer)
+        return operand
+
+    # Results
+
+    def refuse(self, reason: str, nearest: str = "") -> NoReturn:
+        """Give up on the node: `reason` says what is in the way, `nearest` the form that works."""
+        works = f"; works: {nearest}" if nearest else ""
+        raise RefusedError(f"{self.op_type}: {reason}{works}")
+
+    def emit(self, op: ktensor.KTensorOp) -> SSAValue:
+        """Append an op, named after the layer, and return its result."""
+        op.location = self._location
+        self._block.add_op(op)
+        return op.output
+
+    def constant(self, values: Any, name: str = "") -> SSAValue:
+        """A float32 constant. Raises InvalidInputError where a value is NaN or infinite."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            array = np.asarray(values).astype(np.float32)
+        if array.size == 0:
+            raise InvalidInputError(f"constant {name!r} is empty, of shape {list(array.shape)}", location=self.layer)
+        finite = np.isfinite(array)
+        if not finite.all():
+            raise InvalidInputError(
+                f"{int(array.size - finite.sum())} of the {array.size} values of {name or self.op_type!r} are NaN or "
+                "infinite (as float32)",
+                location=self.layer,
+                hint="train or export the model again",
+            )
+        op = ktensor.ConstantOp(array)
+        op.location = named(name) if name else self._location
+        self._block.add_op(op)
+        return op.output
+
+    def binary(self, kind: str, lhs: SSAValue, rhs: "SSAValue | float | NDArray[Any]") -> SSAValue:
+        """`lhs kind rhs` with numpy's broadcasting; a number becomes a constant."""
+        right = rhs if isinstance(rhs, SSAValue) else self.constant(rhs)
+        return self.emit(ktensor.BinaryOp(kind, lhs, right))
+
+    def rbinary(self, kind: str, lhs: float, rhs: SSAValue) -> SSAValue:
+        """`lhs kind rhs` with a number on the left."""
+        return self.emit(ktensor.BinaryOp(kind, self.constant(lhs), rhs))
+
+    def unary(self, kind: str, value: SSAValue) -> SSAValue:
+        """A function of each element."""
+        return self.emit(ktensor.UnaryOp(kind, value))
+
+    def activation(self, value: SSAValue, kind: str, *params: float) -> SSAValue:
+        """An activation function of each element."""
+        return self.emit(ktensor.ActivationOp(value, ktensor.ActivationAttr.of(kind, *params)))
+
+    def reduce(self, kind: str, value: SSAValue, axes: Sequence[int], keep_dims: bool = True) -> SSAValue:
+        """Mean, max, min or sum over some axes."""
+        if not axes:
+            return value
+        return self.emit(ktensor.ReduceOp(kind, value, axes, keep_dims=keep_dims))
+
+    def reshape(self, value: SSAValue, shape: Sequence[int]) -> SSAValue:
+        """The value with another shape of as many elements; the value itself where the shape is its own."""
+        old = ktensor.shape_of(value)
+        if old == tuple(shape):
+            return value
+        if math.prod(old) != math.prod(shape) or min(shape, default=1) < 1:
+            raise InvalidInputError(
+                f"{self.op_type} cannot turn {list(old)} ({math.prod(old)} elements) into {list(shape)}",
+                location=self.layer,
+            )
+        return self.emit(ktensor.ReshapeOp(value, shape))
+
+    def transpose(self, value: SSAValue, permutation: Sequence[int]) -> SSAValue:
+        """The axes in another order; the value itself where the order is its own."""
+        if list(permutation) == list(range(len(permutation))):
+            return value
+        return self.emit(ktensor.TransposeOp(value, permutation))
+
+    def concat(self, values: Sequence[SSAValue], axis: int) -> SSAValue:
+        """The values one after the other; the value itself where there is one."""
+        return values[0] if len(values) == 1 else self.emit(ktensor.ConcatOp(values, axis))
+
+    def cut(self, value: SSAValue, axis: int, start: int, end: int, step: int = 1) -> SSAValue:
+        """Elements `start:end:step` of one axis, resolved as `ktensor.slice` wants them."""
+        shape = ktensor.shape_of(value)
+        if (start, end, step) == (0, shape[axis], 1):
+            return value
+        starts, ends, steps = [0] * len(shape), list(shape), [1] * len(shape)
+        starts[axis], ends[axis], steps[axis] = start, end, step
+        return self.emit(ktensor.SliceOp(value, starts, ends, steps))
+
+    def repeat(self, value: SSAValue, axis: int, count: int) -> SSAValue:
+        """The value `count` times along one axis; refuses the node where that makes an absurdly large tensor."""
+        if count * math.prod(ktensor.shape_of(value)) > MAX_ELEMENTS or count > MAX_COPIES:
+            self.refuse(f"axis {axis} is repeated {count} times", f"up to {MAX_COPIES} times")
+        return self.concat([value] * count, axis)
+
+
+MAX_COPIES = 256
+"""Inputs of one concatenation: each becomes an entry of the runtime's instruction."""

@@ -1,0 +1,172 @@
+"""Convolutions and matrix products."""
+
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.ir import SSAValue
+
+from kpuir.dialects import ktensor
+from kpuir.errors import InvalidInputError
+from kpuir.importers.onnx.node import Node, Table
+from kpuir.importers.onnx.ops.window import (
+    Pads,
+    Pair,
+    as_pair,
+    explicit_pads,
+    image,
+    like_input,
+    pair,
+    read_window,
+)
+
+
+def conv(node: Node) -> SSAValue:
+    """Conv, one- and two-dimensional, with constant weights."""
+    weights = _weights(node)
+    kernel = cast("Pair", weights.shape[2:])
+    value = image(node, 0)
+    _, _, h, w = ktensor.shape_of(value)
+    window = read_window(node, kernel, (h, w))
+    op = ktensor.Conv2dOp(
+        value,
+        node.constant(weights, node.input_names[1]),
+        _bias(node),
+        strides=window.strides,
+        pads=window.pads,
+        dilations=window.dilations,
+        groups=node.integer("group", 1),
+    )
+    return like_input(node, node.emit(op))
+
+
+def conv_transpose(node: Node) -> SSAValue:
+    """ConvTranspose, one- and two-dimensional, with constant weights."""
+    weights = _weights(node)
+    kernel = cast("Pair", weights.shape[2:])
+    value = image(node, 0)
+    _, _, h, w = ktensor.shape_of(value)
+    rank = len(node.shape(0)) - 2
+    strides, dilations = pair(node, "strides", 1), pair(node, "dilations", 1)
+    output_padding = as_pair(node.integers("output_padding", [0] * rank), 0)
+    pads = _transpose_pads(
+        node, (h, w), strides, [(kernel[axis] - 1) * dilations[axis] + 1 + output_padding[axis] for axis in (0, 1)]
+    )
+    op = ktensor.Conv2dTransposeOp(
+        value,
+        node.constant(weights, node.input_names[1]),
+        _bias(node),
+        strides=strides,
+        pads=pads,
+        dilations=dilations,
+        groups=node.integer("group", 1),
+        output_padding=output_padding,
+    )
+    return like_input(node, node.emit(op))
+
+
+def _transpose_pads(node: Node, size: Pair, strides: Pair, extents: list[int]) -> Pads:
+    """What is cut off the full output: as given, or so that the output has the wanted size."""
+    auto_pad = node.text("auto_pad", "NOTSET")
+    rank = len(node.shape(0)) - 2
+    if node.has_attribute("output_shape"):
+        wanted = as_pair(node.integers("output_shape")[-rank:], 1)
+    elif auto_pad.startswith("SAME_"):
+        wanted = (size[0] * strides[0], size[1] * strides[1])
+    else:
+        return explicit_pads(node) if auto_pad == "NOTSET" else (0, 0, 0, 0)
+    begin: list[int] = []
+    end: list[int] = []
+    for axis in (0, 1):
+        total = strides[axis] * (size[axis] - 1) + extents[axis] - wanted[axis]
+        if total < 0:
+            node.refuse(
+                f"its output of {wanted[axis]} elements is {-total} more than the input reaches",
+                f"output_padding = {-total} in place of output_shape",
+            )
+        small = total // 2
+        begin.append(small if auto_pad == "SAME_UPPER" else total - small)
+        end.append(total - begin[-1])
+    return begin[0], begin[1], end[0], end[1]
+
+
+def _weights(node: Node) -> "NDArray[Any]":
+    """The weights as [.., .., KH, KW]."""
+    weights = node.array(1, "weights")
+    rank = len(node.shape(0))
+    if weights.ndim != rank:
+        raise InvalidInputError(
+            f"{node.op_type} has weights of shape {list(weights.shape)} for an input of rank {rank}",
+            location=node.layer,
+        )
+    kernel = node.integers("kernel_shape", list(weights.shape[2:]))
+    if kernel != list(weights.shape[2:]):
+        raise InvalidInputError(
+            f"{node.op_type} kernel_shape is {kernel}, but the weights have shape {list(weights.shape)}",
+            location=node.layer,
+        )
+    return weights[:, :, None, :] if rank == 3 else weights
+
+
+def _bias(node: Node) -> SSAValue | None:
+    bias = node.optional_array(2, "bias")
+    return None if bias is None else node.constant(bias.reshape(-1), node.input_names[2])
+
+
+def matmul(node: Node) -> SSAValue:
+    """MatMul with numpy's rules: a vector is a row on the left and a column on the right."""
+    lhs, rhs = node.value(0), node.value(1)
+    left, right = node.shape(0), node.shape(1)
+    if not left or not right:
+        raise InvalidInputError("MatMul of a scalar", location=node.layer)
+    if len(left) == 1:
+        lhs = node.reshape(lhs, (1, *left))
+    if len(right) == 1:
+        rhs = node.reshape(rhs, (*right, 1))
+    value = node.emit(ktensor.MatmulOp(lhs, rhs))
+    shape = list(ktensor.shape_of(value))
+    if len(right) == 1:
+        del shape[-1]
+    if len(left) == 1:
+        del shape[-1 if len(right) == 1 else -2]
+    return node.reshape(value, shape)
+
+
+def gemm(node: Node) -> SSAValue:
+    """Gemm: `alpha * A @ B + beta * C`, factors and transpositions folded into what is constant."""
+    alpha, beta = node.real("alpha", 1.0), node.real("beta", 1.0)
+    if len(node.shape(0)) != 2 or len(node.shape(1)) != 2:
+        raise InvalidInputError(
+            f"Gemm of {list(node.shape(0))} and {list(node.shape(1))}, which are no matrices", location=node.layer
+        )
+    lhs = node.transpose(node.value(0), (1, 0) if node.integer("transA", 0) else (0, 1))
+    transposed = bool(node.integer("transB", 0))
+    if node.is_constant(1):
+        matrix = node.array(1, "B").astype(np.float32)
+        matrix = (matrix.T if transposed else matrix) * np.float32(alpha)
+        rhs, alpha = node.constant(matrix, node.input_names[1]), 1.0
+    else:
+        rhs = node.transpose(node.value(1), (1, 0) if transposed else (0, 1))
+    columns = ktensor.shape_of(rhs)[1]
+    bias = _row(node, beta, columns) if alpha == 1.0 else None
+    value = node.emit(ktensor.MatmulOp(lhs, rhs, bias))
+    if alpha != 1.0:
+        value = node.binary("mul", value, alpha)
+    if bias is not None or not node.has(2) or beta == 0.0:
+        return value
+    addend = node.value(2) if beta == 1.0 else node.binary("mul", node.value(2), beta)
+    return node.binary("add", value, addend)
+
+
+def _row(node: Node, beta: float, columns: int) -> SSAValue | None:
+    """C as a bias of the product, where it is constant and the same for every row."""
+    if not node.has(2) or not node.is_constant(2) or beta == 0.0:
+        return None
+    values = node.array(2, "C")
+    if values.ndim > 2 or (values.ndim == 2 and values.shape[0] != 1) or values.size not in (1, columns):
+        return None
+    row = np.broadcast_to(values.astype(np.float32).reshape(-1) * np.float32(beta), (columns,))
+    return node.constant(row, node.input_names[2])
+
+
+TABLE: Table = {"Conv": conv, "ConvTranspose": conv_transpose, "MatMul": matmul, "Gemm": gemm}
