@@ -15,7 +15,7 @@ CPU. After quantization values in main RAM are tensors of `!ktensor.quantized`, 
 
 from xdsl.ir import Dialect
 
-from kpuir.dialects.kpu.attributes import FeatureMapType, PoolAttr
+from kpuir.dialects.kpu.attributes import FeatureMapType, PoolAttr, Size4, size4
 from kpuir.dialects.kpu.convolution import Conv2dOp, LayerOp
 from kpuir.dialects.kpu.movement import (
     BatchToSpaceOp,
@@ -55,7 +55,9 @@ __all__ = [
     "PadOp",
     "PoolAttr",
     "PoolKind",
+    "Size4",
     "SpaceToBatchOp",
     "StridedSliceOp",
     "UploadOp",
+    "size4",
 ]
