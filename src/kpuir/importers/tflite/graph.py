@@ -101,7 +101,7 @@ class _Reader:
         import tflite
 
         self.data = data
-        self.model = tflite.Model.GetRootAs(data)
+        self.model: Any = tflite.Model.GetRootAs(data)
         self.operator_names = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(v, int)}
         self.type_names = {v: k for k, v in vars(tflite.TensorType).items() if isinstance(v, int)}
         self.option_names = {v: k for k, v in vars(tflite.BuiltinOptions).items() if isinstance(v, int)}
@@ -111,7 +111,7 @@ class _Reader:
         names = [_text(graph.Name()) for graph in self.each(self.model.SubgraphsLength, self.model.Subgraphs)]
         if not names:
             raise ValueError("it holds no graph")
-        main = self.model.Subgraphs(0)
+        main: Any = self.model.Subgraphs(0)
         tensors = tuple(self.tensor(t, i) for i, t in enumerate(self.each(main.TensorsLength, main.Tensors)))
         count = len(tensors)
         inputs = _indices(main.InputsAsNumpy(), count)

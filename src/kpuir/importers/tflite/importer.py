@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
 from kpuir.errors import InvalidInputError, UnsupportedError
+from kpuir.importers.files import plugin_tables, read_source
 from kpuir.importers.tflite.graph import BROKEN, Graph, Operator, Tensor, read
 from kpuir.importers.tflite.layer import (
     Handler,
@@ -35,7 +35,6 @@ from kpuir.importers.tflite.layer import (
 from kpuir.importers.tflite.ops import OPS
 from kpuir.importers.tflite.refusals import refusal
 
-PLUGIN_GROUP = "kpuir.plugins"
 _INTEGER_ACTIVATIONS = ("INT8", "UINT8", "INT16")
 
 
@@ -49,20 +48,12 @@ def import_tflite(path_or_bytes: "str | Path | bytes") -> ModuleOp:
 
 
 def handlers() -> dict[str, Handler]:
-    """All operators' functions: ours, then those in `tflite_ops` of the plug-ins, which may replace ours."""
-    table = dict(OPS)
-    for entry in entry_points(group=PLUGIN_GROUP):
-        table.update(getattr(entry.load(), "tflite_ops", {}))
-    return table
+    """All operators' functions: ours, then the `tflite` tables of installed plug-ins, which may replace ours."""
+    return {**OPS, **plugin_tables("tflite")}
 
 
 def _bytes(path_or_bytes: "str | Path | bytes") -> bytes:
-    if isinstance(path_or_bytes, bytes):
-        return path_or_bytes
-    try:
-        return Path(path_or_bytes).read_bytes()
-    except OSError as error:
-        raise InvalidInputError(f"cannot read the model: {error.strerror}", location=str(path_or_bytes)) from error
+    return path_or_bytes if isinstance(path_or_bytes, bytes) else read_source(Path(path_or_bytes))
 
 
 def _import(graph: Graph) -> ModuleOp:

@@ -125,7 +125,7 @@ class Layer:
         if len(shape) != 4:
             message = f"{self.operator.kind} needs an input of 4 dimensions (N, H, W, C), this one has {list(shape)}"
             raise InvalidInputError(message, location=self.name)
-        return cast("tuple[int, int, int, int]", shape)
+        return shape
 
     def axis(self, value: int, rank: int) -> int:
         """An axis counted from the front. Raises InvalidInputError where there is no such axis."""

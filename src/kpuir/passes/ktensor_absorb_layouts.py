@@ -1,0 +1,126 @@
+"""`ktensor-absorb-layouts`: feature maps enter (and with `outputs=true` leave) the function as NCHW.
+
+Before: `ktensor-sink-transposes` has run; a channels-last argument is transposed at its first use. After: an argument
+that is used only that way has the transposed type and the attribute `ktensor.layout = "NHWC"`, which tells whoever
+feeds the model that its own layout is channels-last. The attribute of a result means the same.
+
+    func.func @main(%x: tensor<1x8x8x3xf32>) {
+      %0 = ktensor.transpose %x {permutation = [0, 3, 1, 2]}
+      %1 = ktensor.conv2d %0, %w
+      =>
+    func.func @main(%x: tensor<1x3x8x8xf32> {ktensor.layout = "NHWC"}) {
+      %1 = ktensor.conv2d %x, %w
+
+Operations between argument and transpose that work on any order of axes (padding, scaling, ...) are carried over too.
+The chip's camera delivers planar images, so for inputs this is a gain by itself; results are left alone by default.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, ModuleOp, StringAttr
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Attribute, Block, Operation, SSAValue, Use
+from xdsl.passes import ModulePass
+from xdsl.rewriter import InsertPoint, Rewriter
+
+from kpuir.dialects import ktensor
+from kpuir.dialects.ktensor import element_of, shape_of, tensor
+from kpuir.passes.ktensor_sink_transposes import ONE_INPUT, moves_only_ones, permuted, sink_transposes
+
+LAYOUT = "ktensor.layout"
+_TO_NCHW = (0, 3, 1, 2)
+_TO_NHWC = (0, 2, 3, 1)
+
+
+@dataclass(frozen=True)
+class KTensorAbsorbLayoutsPass(ModulePass):
+    """Make channels-last arguments NCHW; with `outputs`, results too."""
+
+    name = "ktensor-absorb-layouts"
+
+    outputs: bool = False
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Run on all functions of the module."""
+        for function in [inner for inner in op.walk() if isinstance(inner, FuncOp)]:
+            block = function.body.blocks.first
+            if block is None:
+                continue
+            _absorb_arguments(function, block)
+            if self.outputs:
+                _absorb_results(function, block)
+        sink_transposes(op)
+
+
+def _absorb_arguments(function: FuncOp, block: Block) -> None:
+    attributes = _attributes(function.arg_attrs, len(block.args))
+    for index, argument in enumerate(block.args):
+        if LAYOUT in attributes[index] or not _is_image(argument) or not _transposes_only(argument):
+            continue
+        kind = tensor(element_of(argument), permuted(shape_of(argument), _TO_NCHW))
+        planar = Rewriter.replace_value_with_new_type(argument, kind)
+        back = ktensor.TransposeOp(planar, _TO_NHWC)
+        Rewriter.insert_op(back, InsertPoint.at_start(block))
+        planar.replace_uses_with_if(back.output, partial(_is_not_by, back))
+        attributes[index][LAYOUT] = StringAttr("NHWC")
+    function.arg_attrs = ArrayAttr([DictionaryAttr(entries) for entries in attributes])
+    function.function_type = FunctionType.from_lists(block.arg_types, function.function_type.outputs.data)
+
+
+def _absorb_results(function: FuncOp, block: Block) -> None:
+    last = block.last_op
+    if not isinstance(last, ReturnOp):
+        return
+    attributes = _attributes(function.res_attrs, len(last.arguments))
+    for index, value in enumerate(last.arguments):
+        owner = value.owner
+        if LAYOUT not in attributes[index] and isinstance(owner, Operation) and _is_transpose(owner, _TO_NHWC):
+            last.operands[index] = owner.operands[0]
+            attributes[index][LAYOUT] = StringAttr("NHWC")
+    function.res_attrs = ArrayAttr([DictionaryAttr(entries) for entries in attributes])
+    function.function_type = FunctionType.from_lists(
+        function.function_type.inputs.data, [value.type for value in last.arguments]
+    )
+
+
+def _transposes_only(value: SSAValue) -> bool:
+    """Whether every use leads, over operations that work on any order of axes, to a transpose to NCHW."""
+    users = [use.operation for use in value.uses]
+    return bool(users) and all(
+        _is_transpose(user, _TO_NCHW)
+        or (_works_on_any_order(user) and _is_image(user.results[0]) and _transposes_only(user.results[0]))
+        for user in users
+    )
+
+
+def _works_on_any_order(op: Operation) -> bool:
+    """Whether `ktensor-sink-transposes` will move the transpose of its computed operand behind `op`."""
+    if isinstance(op, ktensor.BinaryOp):
+        return any(ktensor.constant_of(operand) is not None for operand in op.operands)
+    if isinstance(op, ktensor.PReluOp):
+        return ktensor.constant_of(op.slope) is not None
+    return type(op) in ONE_INPUT
+
+
+def _is_transpose(op: Operation, permutation: tuple[int, ...]) -> bool:
+    """Whether `op` is that transpose, perhaps as the reshape it is where only axes of size 1 move."""
+    if isinstance(op, ktensor.TransposeOp):
+        return tuple(op.permutation.get_values()) == permutation
+    if not isinstance(op, ktensor.ReshapeOp) or not _is_image(op.input):
+        return False
+    shape = shape_of(op.input)
+    return moves_only_ones(shape, permutation) and permuted(shape, permutation) == shape_of(op.output)
+
+
+def _is_image(value: SSAValue) -> bool:
+    return len(shape_of(value)) == 4
+
+
+def _is_not_by(op: Operation, use: Use) -> bool:
+    return use.operation is not op
+
+
+def _attributes(attributes: ArrayAttr[DictionaryAttr] | None, count: int) -> list[dict[str, Attribute]]:
+    return [dict(entry.data) for entry in attributes] if attributes is not None else [{} for _ in range(count)]
