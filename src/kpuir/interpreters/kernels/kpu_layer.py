@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    DoubleTables = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+    ExactTables = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
 _TILE_BYTES = 320 * 1024
 _FLOAT_EXACT, _DOUBLE_EXACT = 1 << 24, 1 << 53
 
@@ -289,7 +292,7 @@ class _Plan:
     def arithmetic(self) -> str:
         return self.sum_type if self.double else f"{self.sum_type} exact"
 
-    def double_tables(self) -> "tuple[NDArray[np.float64], ...]":
+    def double_tables(self) -> "DoubleTables":
         """constant[OC], bn factor[OC], bn add[OC] and segments[start, slope, add][n] as float64."""
         import numpy as np
 
@@ -299,7 +302,7 @@ class _Plan:
         segments = np.stack([start.astype(np.float64), scaled, add.astype(np.float64)])
         return self.constant.astype(np.float64), factor, self.add.astype(np.float64), segments
 
-    def exact_tables(self) -> "tuple[NDArray[np.int64], ...]":
+    def exact_tables(self) -> "ExactTables":
         """constant, bn mul, shift and add [OC] and segments[start, mul, shift, add][n] as int64."""
         return self.constant, self.mul, self.shift, self.add, self.segments
 

@@ -1,0 +1,64 @@
+"""The CPU instructions of kmodel v4 on numpy arrays, bit for bit what the runtime computes (`kmodel-v4.md` 6-8, 10).
+
+Every kernel writes its result into an array it is given. float32 sums are in the stated order, multiplied and added
+without fusing; cos, exp, log and sin are rounded from float64, which may differ from a C library in the last digit.
+"""
+
+from kpuir.interpreters.kernels.neutral.elementwise import (
+    binary,
+    broadcast,
+    clamp,
+    dequantize,
+    fixed_point,
+    nnil,
+    quantize,
+    quantized_binary,
+    saturate,
+    softmax,
+    table_lookup,
+    unary,
+)
+from kpuir.interpreters.kernels.neutral.movement import concat, memory_copy, pad, resize, strided_slice, transpose
+from kpuir.interpreters.kernels.neutral.sums import (
+    Requantization,
+    Taps,
+    conv2d,
+    conv2d_transpose,
+    matmul,
+    quantized_conv2d,
+    quantized_matmul,
+    reduce,
+    reduce_window,
+)
+from kpuir.interpreters.kernels.neutral.window import Window
+
+__all__ = [
+    "Requantization",
+    "Taps",
+    "Window",
+    "binary",
+    "broadcast",
+    "clamp",
+    "concat",
+    "conv2d",
+    "conv2d_transpose",
+    "dequantize",
+    "fixed_point",
+    "matmul",
+    "memory_copy",
+    "nnil",
+    "pad",
+    "quantize",
+    "quantized_binary",
+    "quantized_conv2d",
+    "quantized_matmul",
+    "reduce",
+    "reduce_window",
+    "resize",
+    "saturate",
+    "softmax",
+    "strided_slice",
+    "table_lookup",
+    "transpose",
+    "unary",
+]
