@@ -193,7 +193,7 @@ def run_passes(
     """
     original = module.clone()
     if verify:
-        _verify(module, None)
+        verify_module(module)
     stages: list[Stage] = []
     for index, one in enumerate(passes, start=1):
         if before is not None:
@@ -201,7 +201,7 @@ def run_passes(
         start = time.perf_counter()
         _apply(context, module, one, passes[: index - 1], original)
         if verify:
-            _verify(module, one.name)
+            verify_module(module, one.name)
         stages.append(Stage(index, one.name, str(one), time.perf_counter() - start))
         if after is not None:
             after(stages[-1], module)
@@ -235,11 +235,12 @@ def _reproducer(context: Context, original: ModuleOp, done: Sequence[ModulePass]
     return f"// RUN: kpu-opt %s -p '{pipeline}'\n\n{module_text(before)}"
 
 
-def _verify(module: ModuleOp, stage: str | None) -> None:
+def verify_module(module: ModuleOp, stage: str | None = None) -> None:
+    """Verify a module that `stage` left, or that was read. Raises StageError naming the layer."""
     try:
         module.verify()
     except DiagnosticException as error:
-        raise StageError(str(error), location=_first_invalid(module), stage=stage) from error
+        raise StageError(f"Operation does not verify: {error}", location=_first_invalid(module), stage=stage) from error
 
 
 def _first_invalid(module: ModuleOp) -> str | None:

@@ -9,11 +9,14 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from kpuir.errors import InvalidInputError, KpuirError, UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 INTERNAL_ERROR = 70
 _LONGEST_LINE = 400
@@ -143,6 +146,53 @@ def shorten(text: str) -> str:
     text = _CONSTANT.sub("dense<...>", text)
     lines = (line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..." for line in text.splitlines())
     return "\n".join(lines)
+
+
+def positive_int(text: str) -> int:
+    """The type of options that count something."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
+
+
+positive_int.__name__ = "whole number"  # argparse's word for the type in its message
+
+
+def number_list(text: str) -> tuple[float, ...]:
+    """The type of options that take one number, or one per channel: `0.485,0.456,0.406`."""
+    import math
+
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list of numbers") from None
+    if not all(map(math.isfinite, values)):
+        raise argparse.ArgumentTypeError(f"'{text}' holds a number that is not finite")
+    return values
+
+
+def print_json(content: Mapping[str, Any]) -> None:
+    """Print one JSON object on stdout."""
+    import json
+
+    print(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def save_npz(path: str, arrays: "Mapping[str, NDArray[Any]]") -> None:
+    """Write arrays by name as a .npz, the same bytes for the same arrays. Raises UsageError if it cannot be written."""
+    import io
+    import zipfile
+
+    import numpy as np
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.save(content, array)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), content.getvalue())
+    write_file(path, buffer.getvalue())
 
 
 def write_file(path: str, data: bytes | str) -> None:

@@ -1,0 +1,197 @@
+"""What is inside of a kmodel, for people: inputs, outputs, memory, instructions, and what may go wrong on a board."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import PurePath
+
+from kpuir.errors import InvalidInputError
+from kpuir.kmodel import v4
+from kpuir.kmodel.v4 import Instruction, KpuConv2d, MemoryRange, MemoryType, Model
+from kpuir.target.k210 import K210, PoolKind, feature_map_bytes
+
+_NAMES = {MemoryType.CONST: "const", MemoryType.MAIN: "main", MemoryType.KPU: "kpu"}
+_ALIGNMENT = {MemoryType.CONST: 8, MemoryType.MAIN: 8, MemoryType.KPU: 64}
+_POOLS = {kind.code: kind.value for kind in PoolKind}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One instruction: its name, where it runs (`KPU` or `CPU`), what it reads and writes, and details in words."""
+
+    mnemonic: str
+    where: str
+    operands: str
+    details: str
+
+
+@dataclass(frozen=True)
+class KmodelInfo:
+    """A kmodel in words. Bytes are counted of the file, of each RAM and of the constant pool."""
+
+    version: str
+    file_bytes: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    main_bytes: int
+    kpu_bytes: int
+    constant_bytes: int
+    instructions: tuple[Line, ...]
+    warnings: tuple[str, ...]
+
+
+def version_of(data: bytes) -> str:
+    """`v3`, `v4` or `v5` by a file's first bytes. Raises InvalidInputError for anything else."""
+    if len(data) >= 8:
+        first, second = struct.unpack_from("<2I", data)
+        if data[:4] == v4.IDENTIFIER and second in (4, 5):
+            return f"v{second}"
+        if first == 3:
+            return "v3"
+    raise InvalidInputError(
+        f"not a kmodel: starts with {data[:8].hex(' ') or 'nothing'}",
+        hint="a kmodel starts with 'LDMK' and its version (v4, v5), or with the number 3 (v3)",
+    )
+
+
+def require_version_4(data: bytes) -> None:
+    """Raise InvalidInputError for a file that is no kmodel, or one of a version that cannot be read yet."""
+    version = version_of(data)
+    if version != "v4":
+        raise InvalidInputError(f"the kmodel is {version}; kpuir reads v4", hint=f"{version} is not there yet")
+
+
+def describe(data: bytes) -> KmodelInfo:
+    """Read a kmodel and describe it. Raises InvalidInputError for a damaged file and versions that cannot be read."""
+    require_version_4(data)
+    model = v4.read(data)
+    return KmodelInfo(
+        version="v4",
+        file_bytes=len(data),
+        inputs=tuple(f"{'x'.join(map(str, shape))} {_range_text(memory)}" for memory, shape in model.inputs),
+        outputs=tuple(_range_text(memory) for memory in model.outputs),
+        main_bytes=model.main_bytes,
+        kpu_bytes=_kpu_bytes(model),
+        constant_bytes=len(model.constants),
+        instructions=tuple(map(_line, model.nodes)),
+        warnings=tuple(_warnings(model)),
+    )
+
+
+def _kpu_bytes(model: Model) -> int:
+    """The end of the highest feature map in KPU RAM."""
+    ends = [one.start + one.size for _, one in _all_ranges(model) if one.memory is MemoryType.KPU]
+    layers = [node for node in model.nodes if isinstance(node, KpuConv2d)]
+    return max([*ends, *(end for layer in layers for end in _layer_ends(layer))], default=0)
+
+
+def _layer_ends(node: KpuConv2d) -> tuple[int, int]:
+    registers, line = node.registers, K210.LINE_BYTES
+    return (
+        registers.image_src_addr * line + feature_map_bytes(node.batches, *registers.input_shape),
+        registers.image_dst_addr * line + feature_map_bytes(node.batches, *registers.output_shape),
+    )
+
+
+def _range_text(memory: MemoryRange) -> str:
+    return (
+        f"{memory.datatype.name.lower()} {_NAMES[memory.memory]}[{memory.start}..{memory.start + memory.size}]"
+        f" {memory.size} bytes"
+    )
+
+
+def _short(memory: MemoryRange) -> str:
+    return f"{_NAMES[memory.memory]}+{memory.start}:{memory.size}"
+
+
+def ranges_of(node: Instruction) -> list[tuple[str, MemoryRange]]:
+    """The memory ranges in the body of an instruction, with their fields' names, in file order."""
+    found: list[tuple[str, MemoryRange]] = []
+    for item in fields(node):  # pyright: ignore[reportArgumentType]  # every instruction is a dataclass
+        value = getattr(node, item.name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, MemoryRange):
+                found.append((item.name, one))
+    return found
+
+
+def _all_ranges(model: Model) -> Iterator[tuple[str, MemoryRange]]:
+    for index, (memory, _) in enumerate(model.inputs):
+        yield f"input {index}", memory
+    for index, memory in enumerate(model.outputs):
+        yield f"output {index}", memory
+    for index, node in enumerate(model.nodes):
+        for name, memory in ranges_of(node):
+            yield f"instruction {index} ({node.mnemonic}): {name}", memory
+
+
+def _line(node: Instruction) -> Line:
+    if isinstance(node, KpuConv2d):
+        return _layer_line(node)
+    ranges = ranges_of(node)
+    sources = ", ".join(_short(one) for name, one in ranges if name != "output")
+    targets = ", ".join(_short(one) for name, one in ranges if name == "output")
+    return Line(node.mnemonic, "CPU", f"{sources} -> {targets}", _shapes(node))
+
+
+def _shapes(node: Instruction) -> str:
+    shape = getattr(node, "in_shape", None) or getattr(node, "a_shape", None)
+    return "x".join(map(str, shape)) if shape else ""
+
+
+def _layer_line(node: KpuConv2d) -> Line:
+    registers = node.registers
+    line = K210.LINE_BYTES
+    target = f"kpu+{registers.image_dst_addr * line}"
+    if node.main_output is not None:
+        target += f", {_short(node.main_output)}"
+    kernel = f"{registers.kernel_size}x{registers.kernel_size}{' depthwise' if registers.depthwise else ''}"
+    shapes = f"{'x'.join(map(str, registers.input_shape))} -> {'x'.join(map(str, registers.output_shape))}"
+    pool = f", {_POOLS.get(registers.pool_type, registers.pool_type)}" if registers.pool_type else ""
+    return Line(node.mnemonic, "KPU", f"kpu+{registers.image_src_addr * line} -> {target}", f"{kernel} {shapes}{pool}")
+
+
+def _warnings(model: Model) -> Iterator[str]:
+    limits = {
+        MemoryType.CONST: len(model.constants),
+        MemoryType.MAIN: model.main_bytes,
+        MemoryType.KPU: K210.KPU_RAM_BYTES,
+    }
+    if model.main_bytes > K210.MAIN_RAM_BYTES:
+        yield f"main memory of {model.main_bytes} bytes does not fit the {K210.MAIN_RAM_BYTES} bytes of the chip"
+    if len(model.inputs) != 1:
+        yield f"{len(model.inputs)} inputs: the firmware's C API takes one"
+    for where, memory in _all_ranges(model):
+        end, limit = memory.start + memory.size, limits[memory.memory]
+        if end > limit:
+            yield f"{where} ends at byte {end} of {_NAMES[memory.memory]} memory, which has {limit}"
+        if memory.start % _ALIGNMENT[memory.memory]:
+            yield f"{where} starts at byte {memory.start}, not a multiple of {_ALIGNMENT[memory.memory]}"
+    hanging = sorted({node.mnemonic for node in model.nodes} & {"table_lookup1d", "nnil_unary_method"})
+    if hanging:
+        yield f"{' and '.join(hanging)}: firmware built before 2020-08 hangs here (MaixPy 2020-03 to 2020-08)"
+
+
+def text_of(info: KmodelInfo, name: str) -> str:
+    """The description as text."""
+    kpu = sum(line.where == "KPU" for line in info.instructions)
+    head = [
+        f"{PurePath(name).name}: kmodel {info.version}, {info.file_bytes} bytes",
+        *(f"input {index}: {text}" for index, text in enumerate(info.inputs)),
+        *(f"output {index}: {text}" for index, text in enumerate(info.outputs)),
+        f"KPU RAM:     {_share(info.kpu_bytes, K210.KPU_RAM_BYTES)}",
+        f"main memory: {_share(info.main_bytes, K210.MAIN_RAM_BYTES)}",
+        f"constants:   {info.constant_bytes} bytes",
+        f"{len(info.instructions)} instructions, {kpu} on the KPU, {len(info.instructions) - kpu} on the CPU:",
+    ]
+    width = max((len(line.mnemonic) for line in info.instructions), default=0)
+    operands = max((len(line.operands) for line in info.instructions), default=0)
+    table = [
+        f"{index:4}  {line.where}  {line.mnemonic:<{width}}  {line.operands:<{operands}}  {line.details}".rstrip()
+        for index, line in enumerate(info.instructions)
+    ]
+    return "\n".join([*head, *table, *(f"warning: {warning}" for warning in info.warnings)]) + "\n"
+
+
+def _share(size: int, limit: int) -> str:
+    return f"{size} of {limit} bytes ({size / limit:.1%})"

@@ -1,0 +1,190 @@
+"""kpu-translate: cross between IR and other formats."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING, TypeVar
+
+from kpuir.errors import InvalidInputError, UsageError
+from kpuir.tools.common import Parser, guard, make_parser, read_file, write_file
+
+if TYPE_CHECKING:
+    from xdsl.dialects.builtin import ModuleOp
+
+PROGRAM = "kpu-translate"
+T = TypeVar("T")
+
+
+def make_arguments() -> Parser:
+    """The options of kpu-translate."""
+    parser = make_parser(PROGRAM, "Translate between models, IR and kmodels.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    for name, (_, text) in ACTIONS.items():
+        if name != "export_kmodel":
+            flag = f"--{name.replace('_', '-')}"
+            what.add_argument(flag, dest="action", action="store_const", const=name, help=text)
+    what.add_argument("--export-kmodel", choices=("v3", "v4", "v5"), help=ACTIONS["export_kmodel"][1])
+    parser.add_argument("file", metavar="FILE", nargs="?", help="the input; '-' is stdin")
+    parser.add_argument("-o", "--output", metavar="OUT", default="-", help="the output; '-', the default, is stdout")
+    return parser
+
+
+def import_onnx(arguments: argparse.Namespace) -> str:
+    """The module of an ONNX model, as text with locations."""
+    from kpuir.importers.onnx import import_onnx as load
+
+    return _text(load(_path_or_bytes(arguments.file)))
+
+
+def import_tflite(arguments: argparse.Namespace) -> str:
+    """The module of a TFLite model, as text with locations."""
+    from kpuir.importers.tflite import import_tflite as load
+
+    return _text(load(_path_or_bytes(arguments.file)))
+
+
+def import_kmodel(arguments: argparse.Namespace) -> str:
+    """The module of a kmodel, as text."""
+    return _text(_read_kmodel(read_file(arguments.file), arguments.file))
+
+
+def export_kmodel(arguments: argparse.Namespace) -> bytes:
+    """The bytes of the kmodel a module at the `kbuf` level is."""
+    if arguments.export_kmodel != "v4":
+        raise UsageError(
+            f"kmodel {arguments.export_kmodel} cannot be written yet", hint="--export-kmodel v4 is what there is"
+        )
+    return _kmodel_bytes(arguments)
+
+
+def export_dot(arguments: argparse.Namespace) -> str:
+    """A Graphviz graph of a module, model or kmodel."""
+    from kpuir.translate.dot import dot
+
+    return dot(_any_module(arguments.file))
+
+
+def export_c_array(arguments: argparse.Namespace) -> str:
+    """A kmodel, or the module it is, as C source."""
+    from kpuir.translate.c_array import c_array
+
+    name = PurePath(arguments.file)
+    data = _kmodel_bytes(arguments)
+    return c_array(data, "kmodel" if arguments.file == "-" else f"{name.stem}_kmodel")
+
+
+def info(arguments: argparse.Namespace) -> str:
+    """What is inside of a kmodel, or of a module or model."""
+    if PurePath(arguments.file).suffix == ".kmodel":
+        from kpuir.kmodel.info import describe, text_of
+
+        return text_of(_naming(arguments.file, lambda: describe(read_file(arguments.file))), arguments.file)
+    return _module_info(_any_module(arguments.file), arguments.file)
+
+
+def supported_ops(arguments: argparse.Namespace) -> str:
+    """Every op of ONNX and TFLite that can be imported, with what it becomes."""
+    from kpuir.importers.summary import summary_text
+
+    if arguments.file is not None:
+        raise UsageError("--supported-ops takes no FILE", hint="import a model to learn which of its ops are missing")
+    return summary_text()
+
+
+ACTIONS: dict[str, tuple[Callable[[argparse.Namespace], str | bytes], str]] = {
+    "import_onnx": (import_onnx, "an ONNX model as a module"),
+    "import_tflite": (import_tflite, "a TFLite model as a module"),
+    "import_kmodel": (import_kmodel, "a kmodel as a module"),
+    "export_kmodel": (export_kmodel, "a module at the kbuf level as a kmodel"),
+    "export_c_array": (export_c_array, "a kmodel as C source"),
+    "export_dot": (export_dot, "a module, model or kmodel as a Graphviz graph"),
+    "info": (info, "what is inside of a kmodel, module or model"),
+    "supported_ops": (supported_ops, "the ops that can be imported (no FILE)"),
+}
+"""What each option does, and its help."""
+
+
+def _path_or_bytes(file: str) -> str | bytes:
+    return read_file(file) if file == "-" else file
+
+
+def _text(module: "ModuleOp") -> str:
+    from kpuir.ir.printing import module_text
+
+    return module_text(module)
+
+
+def _naming(file: str, read: Callable[[], T]) -> T:
+    """What `read` returns; its complaints name the file."""
+    try:
+        return read()
+    except InvalidInputError as error:
+        where = f"{file}: {error.location}" if error.location else file
+        raise InvalidInputError(error.message, location=where, hint=error.hint) from None
+
+
+def _read_kmodel(data: bytes, file: str) -> "ModuleOp":
+    from kpuir.translate import read_kmodel
+
+    return _naming(file, lambda: read_kmodel(data))
+
+
+def _kmodel_bytes(arguments: argparse.Namespace) -> bytes:
+    """The bytes of a kmodel file, read and written again, or of the kmodel a module is."""
+    from kpuir.translate import write_kmodel
+
+    return write_kmodel(_any_module(arguments.file))
+
+
+def _any_module(file: str) -> "ModuleOp":
+    """The module of a file by its suffix; stdin is IR text, unless it starts as a kmodel does."""
+    suffix = PurePath(file).suffix
+    if suffix in (".onnx", ".tflite"):
+        from kpuir.importers import import_model
+
+        return import_model(file)
+    data = read_file(file)
+    if suffix == ".kmodel" or data[:4] == b"LDMK":
+        return _read_kmodel(data, file)
+    from kpuir.runtime import parse_module
+
+    return parse_module(data, file)
+
+
+def _module_info(module: "ModuleOp", file: str) -> str:
+    """Inputs, outputs and the number of operations of each kind."""
+    from collections import Counter
+
+    from kpuir.dataset import dimensions
+    from kpuir.runtime import module_ports
+
+    inputs, outputs = module_ports(module)
+    counts = Counter(op.name for op in module.walk() if op.dialect_name() not in ("builtin", "func"))
+    lines = [
+        f"{PurePath(file).name}: {counts.total()} operations",
+        *(f"input {port.name}: {dimensions(port.shape)} {port.layout} {port.dtype}" for port in inputs),
+        *(f"output {port.name}: {dimensions(port.shape)} {port.layout} {port.dtype}" for port in outputs),
+        *(f"{count:5}  {name}" for name, count in counts.most_common()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _run(argv: list[str]) -> None:
+    arguments = make_arguments().parse_args(argv)
+    action = arguments.action or "export_kmodel"
+    if arguments.file is None and action != "supported_ops":
+        raise UsageError("the FILE is missing", hint=f"see {PROGRAM} --help; '-' is stdin")
+    output = ACTIONS[action][0](arguments)
+    if isinstance(output, bytes) and arguments.output == "-" and sys.stdout.isatty():
+        raise UsageError("a kmodel is not for a terminal", hint="give a file with -o")
+    write_file(arguments.output, output)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns its exit status."""
+    return guard(PROGRAM, argv, _run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
