@@ -7,6 +7,7 @@ without fusing; cos, exp, log and sin are rounded from float64, which may differ
 from kpuir.interpreters.kernels.neutral.elementwise import (
     binary,
     broadcast,
+    broadcast_view,
     clamp,
     dequantize,
     fixed_point,
@@ -38,6 +39,7 @@ __all__ = [
     "Window",
     "binary",
     "broadcast",
+    "broadcast_view",
     "clamp",
     "concat",
     "conv2d",

@@ -86,6 +86,14 @@ def broadcast(x: "NDArray[Any]", shape: tuple[int, ...]) -> "NDArray[Any]":
     return x[np.ix_(*(np.where(i < own, i, 0) for i, own in zip(steps, x.shape, strict=True)))]
 
 
+def broadcast_view(x: "NDArray[Any]", shape: tuple[int, ...]) -> "Callable[[], NDArray[Any]]":
+    """What gives `broadcast(x, shape)` each time it is called: a view made once, where the shapes allow one."""
+    if all(own in (1, wanted) for own, wanted in zip(x.shape, shape, strict=True)):
+        view = np.broadcast_to(x, shape)
+        return lambda: view
+    return lambda: broadcast(x, shape)
+
+
 def binary(kind: str, a: "F32", b: "F32", out: "F32", act: tuple[float, float]) -> None:
     """out = clamp(op(a, b)), operands already of out's shape (see `broadcast`)."""
     function = _named(_BINARY, kind, "binary")
