@@ -14,7 +14,7 @@ from xdsl.ir import Attribute, SSAValue
 
 from kpuir.dialects import kpu
 from kpuir.dialects.ktensor import QuantizedType
-from kpuir.interpreters.kernels import kpu_ideal
+from kpuir.interpreters.kernels import floating, kpu_ideal
 from kpuir.interpreters.kernels.elementwise import apply
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class KpuFunctions(InterpreterFunctions):
         if self.observe is not None and kind.is_mean:
             self.observe(op.output, values)
         if target is not None:
-            values = kpu_ideal.quantize(values, target.scale_value, target.zero_point_value)
+            values = floating.quantize(values, target.scale_value, target.zero_point_value)
         return (values if kind.window == 1 else kpu_ideal.pool(values, kind),)
 
     @impl(kpu.LayerOp)
@@ -63,7 +63,7 @@ class KpuFunctions(InterpreterFunctions):
     def run_pad(self, interpreter: Interpreter, op: kpu.PadOp, args: PythonValues) -> PythonValues:
         """Rows and columns of the value, or of the byte that stands for it."""
         value = _code(op.value.value.data, op.input.type)
-        return (kpu_ideal.pad(args[0], op.pads.get_values(), value),)
+        return (floating.pad_image(args[0], op.pads.get_values(), value),)
 
     @impl(kpu.CropOp)
     def run_crop(self, interpreter: Interpreter, op: kpu.CropOp, args: PythonValues) -> PythonValues:
@@ -79,13 +79,13 @@ class KpuFunctions(InterpreterFunctions):
     @impl(kpu.SpaceToBatchOp)
     def run_space_to_batch(self, interpreter: Interpreter, op: kpu.SpaceToBatchOp, args: PythonValues) -> PythonValues:
         """Padding with (the byte of) 0, then the phases as images."""
-        padded = kpu_ideal.pad(args[0], op.pads.get_values(), _code(0.0, op.input.type))
-        return (kpu_ideal.space_to_batch(padded, op.block_shape.get_values()),)
+        zero = _code(0.0, op.input.type)
+        return (floating.space_to_batch(args[0], op.block_shape.get_values(), op.pads.get_values(), zero),)
 
     @impl(kpu.BatchToSpaceOp)
     def run_batch_to_space(self, interpreter: Interpreter, op: kpu.BatchToSpaceOp, args: PythonValues) -> PythonValues:
         """The phases as one map, then cropped."""
-        return (kpu_ideal.crop(kpu_ideal.batch_to_space(args[0], op.block_shape.get_values()), op.crops.get_values()),)
+        return (floating.batch_to_space(args[0], op.block_shape.get_values(), op.crops.get_values()),)
 
     @impl(kpu.UploadOp)
     def run_upload(self, interpreter: Interpreter, op: kpu.UploadOp, args: PythonValues) -> PythonValues:
@@ -139,4 +139,4 @@ def _code(value: float, kind: Attribute) -> float:
     quantized = _quantization(kind)
     if quantized is None:
         return value
-    return int(kpu_ideal.quantize(np.array(value), quantized.scale_value, quantized.zero_point_value))
+    return int(floating.quantize(np.array(value), quantized.scale_value, quantized.zero_point_value))

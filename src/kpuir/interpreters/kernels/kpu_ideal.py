@@ -1,4 +1,4 @@
-"""What a pass of the KPU computes in real numbers, its pooling, and the moves around it; numpy only.
+"""What a pass of the KPU computes in real numbers, and its pooling; numpy only.
 
 Maps are [N, C, H, W]. Arithmetic is in the element type of the input, so float64 in gives float64 out.
 """
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from kpuir.interpreters.kernels import floating
 from kpuir.target.k210 import PoolKind, pooled_size
 
 
@@ -24,30 +24,15 @@ def convolve(
     step = pool.stride if pool.window == 1 else 1
     top, left = pool.pick
     height, width = (size // step for size in images.shape[2:])
-    kernel = weight.shape[2]
-    border = kernel // 2
-    padded = np.pad(images, ((0, 0), (0, 0), (border, border), (border, border))) if border else images
-    windows = sliding_window_view(padded, (kernel, kernel), axis=(2, 3))[:, :, top::step, left::step]
-    windows = windows[:, :, :height, :width]
-    w = weight.astype(images.dtype, copy=False)
-    sums = _depthwise(windows, w) if depthwise else _dense(windows, w)
-    sums += bias.astype(images.dtype, copy=False)[:, None, None]
-    return sums
-
-
-def _dense(windows: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:
-    batch, channels, height, width, kernel, _ = windows.shape
-    columns = windows.transpose(0, 1, 4, 5, 2, 3).reshape(batch, channels * kernel * kernel, height * width)
-    products = np.matmul(weight.reshape(weight.shape[0], -1), columns)
-    return products.reshape(batch, weight.shape[0], height, width)
-
-
-def _depthwise(windows: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:
-    taps = [(y, x) for y in range(weight.shape[2]) for x in range(weight.shape[3])]
-    sums = np.zeros(windows.shape[:4], windows.dtype)
-    for y, x in taps:
-        sums += windows[..., y, x] * weight[:, 0, y, x, None, None]
-    return sums
+    padded = floating.pad_image(images, (weight.shape[2] // 2,) * 4)
+    values = floating.conv2d(
+        padded[:, :, top:, left:],
+        weight.astype(images.dtype, copy=False),
+        bias.astype(images.dtype, copy=False),
+        strides=(step, step),
+        groups=weight.shape[0] if depthwise else 1,
+    )
+    return values[:, :, :height, :width]
 
 
 def pool(images: NDArray[Any], kind: PoolKind) -> NDArray[Any]:
@@ -77,19 +62,8 @@ def pool(images: NDArray[Any], kind: PoolKind) -> NDArray[Any]:
 
 
 def dequantize(codes: NDArray[np.uint8], scale: float, zero_point: int) -> NDArray[np.float64]:
-    """The real numbers that bytes stand for: (q - zero_point) * scale."""
+    """The real numbers that bytes stand for, (q - zero_point) * scale, in double precision."""
     return (codes.astype(np.float64) - zero_point) * scale
-
-
-def quantize(values: NDArray[Any], scale: float, zero_point: int) -> NDArray[np.uint8]:
-    """The bytes nearest to real numbers, halves to even, clamped to 0..255."""
-    return np.clip(np.rint(values / scale) + zero_point, 0, 255).astype(np.uint8)
-
-
-def pad(images: NDArray[Any], pads: Sequence[int], value: float) -> NDArray[Any]:
-    """Rows and columns of `value` added on (top, left, bottom, right)."""
-    top, left, bottom, right = pads
-    return np.pad(images, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)
 
 
 def crop(images: NDArray[Any], crops: Sequence[int]) -> NDArray[Any]:
@@ -97,19 +71,3 @@ def crop(images: NDArray[Any], crops: Sequence[int]) -> NDArray[Any]:
     top, left, bottom, right = crops
     height, width = images.shape[2:]
     return images[:, :, top : height - bottom, left : width - right]
-
-
-def space_to_batch(images: NDArray[Any], block: Sequence[int]) -> NDArray[Any]:
-    """The pixels of each phase as images of their own, phase by phase; sizes are multiples of the block."""
-    n, c, h, w = images.shape
-    rows, columns = block
-    phases = images.reshape(n, c, h // rows, rows, w // columns, columns)
-    return phases.transpose(3, 5, 0, 1, 2, 4).reshape(n * rows * columns, c, h // rows, w // columns)
-
-
-def batch_to_space(images: NDArray[Any], block: Sequence[int]) -> NDArray[Any]:
-    """The inverse of `space_to_batch`."""
-    n, c, h, w = images.shape
-    rows, columns = block
-    phases = images.reshape(rows, columns, n // (rows * columns), c, h, w)
-    return phases.transpose(2, 3, 4, 0, 5, 1).reshape(n // (rows * columns), c, h * rows, w * columns)
