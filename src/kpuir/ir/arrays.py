@@ -47,11 +47,16 @@ def dtype_of(element: Attribute) -> "np.dtype[Any]":
 
 
 def to_dense(array: "NDArray[Any]") -> "DenseIntOrFPElementsAttr[AnyFloat | IntegerType]":
-    """The array as a dense attribute of tensor type, its bytes copied once."""
+    """The array as a dense attribute of tensor type, its bytes copied once.
+
+    Equal elements are stored once, as the parser does, so that an attribute built here equals the one read back.
+    """
     import numpy as np
 
     kind = TensorType(element_type(array.dtype), array.shape)
-    return DenseIntOrFPElementsAttr(kind, BytesAttr(np.ascontiguousarray(array).tobytes()))
+    data = np.ascontiguousarray(array).tobytes()
+    first = data[: array.dtype.itemsize]
+    return DenseIntOrFPElementsAttr(kind, BytesAttr(first if data == first * array.size and data else data))
 
 
 def to_numpy(dense: Attribute) -> "NDArray[Any]":

@@ -6,7 +6,21 @@ in alphabetical order. The name is the `name` of the class; the module is import
 """
 
 PASSES: dict[str, tuple[str, str]] = {
+    "convert-kpu-to-kbuf": ("kpuir.passes.convert_kpu_to_kbuf", "ConvertKpuToKbufPass"),
+    "convert-ktensor-to-kpu": ("kpuir.passes.convert_ktensor_to_kpu", "ConvertKTensorToKpuPass"),
+    "kbuf-allocate": ("kpuir.passes.kbuf_allocate", "KbufAllocatePass"),
+    "kpu-calibrate": ("kpuir.passes.kpu_calibrate", "KpuCalibratePass"),
+    "kpu-cancel-crops": ("kpuir.passes.kpu_cancel_crops", "KpuCancelCropsPass"),
+    "kpu-fuse-activations": ("kpuir.passes.kpu_fuse_activations", "KpuFuseActivationsPass"),
+    "kpu-fuse-pools": ("kpuir.passes.kpu_fuse_pools", "KpuFusePoolsPass"),
+    "kpu-legalize-strides": ("kpuir.passes.kpu_legalize_strides", "KpuLegalizeStridesPass"),
+    "kpu-place": ("kpuir.passes.kpu_place", "KpuPlacePass"),
+    "kpu-quantize": ("kpuir.passes.kpu_quantize", "KpuQuantizePass"),
+    "kpu-select-registers": ("kpuir.passes.kpu_select_registers", "KpuSelectRegistersPass"),
     "ktensor-absorb-layouts": ("kpuir.passes.ktensor_absorb_layouts", "KTensorAbsorbLayoutsPass"),
+    "ktensor-decompose-functions": ("kpuir.passes.ktensor_decompose_functions", "KTensorDecomposeFunctionsPass"),
+    "ktensor-decompose-resize": ("kpuir.passes.ktensor_decompose_resize", "KTensorDecomposeResizePass"),
+    "ktensor-decompose-shapes": ("kpuir.passes.ktensor_decompose_shapes", "KTensorDecomposeShapesPass"),
     "ktensor-sink-transposes": ("kpuir.passes.ktensor_sink_transposes", "KTensorSinkTransposesPass"),
 }
 """Name of a pass -> (module, class)."""

@@ -288,7 +288,6 @@ def dma_rule(height: int, width: int) -> Verdict:
 
 
 def layer_rules(
-    batch: int,
     input_channels: int,
     height: int,
     width: int,
@@ -297,7 +296,10 @@ def layer_rules(
     depthwise: bool = False,
     pool: PoolKind = PoolKind.BYPASS,
 ) -> Verdict:
-    """The first rule a layer of these shapes breaks, or that it is legal. Height and width are the input's."""
+    """The first rule a layer of these shapes breaks, or that it is legal. Height and width are the input's.
+
+    Whether its maps fit KPU RAM is `ram_rule`'s: that depends on what is pooled or tiled, and is decided last.
+    """
     checks: tuple[Callable[[], Verdict], ...] = (
         lambda: kernel_rule(kernel, kernel),
         lambda: channel_rule(input_channels, output_channels),
@@ -306,10 +308,6 @@ def layer_rules(
         lambda: depthwise_rule(input_channels, output_channels) if depthwise else _HOLDS,
         lambda: depthwise_pool_rule(pool) if depthwise else _HOLDS,
         lambda: _HOLDS if depthwise else weight_loads_rule(input_channels, output_channels, kernel),
-        lambda: ram_rule(
-            feature_map_bytes(batch, input_channels, height, width),
-            feature_map_bytes(batch, output_channels, *pooled_size(pool, height, width)),
-        ),
     )
     return next((verdict for verdict in (check() for check in checks) if not verdict.ok), _HOLDS)
 

@@ -131,7 +131,7 @@ class Conv2dOp(IRDLOperation):
             self.output.type,
             reshaped(self.output.type, _result_size(self.input.type, self.weight.type, self.pool_kind)),
         )
-        _verify_layer(size, weight, self.is_depthwise, self.pool_kind)
+        _verify_layer(self, weight)
 
 
 _LAYER_DTYPES = {
@@ -288,7 +288,7 @@ class LayerOp(IRDLOperation):
             self.output.type,
             reshaped(self.output.type, _result_size(self.input.type, self.weights.get_type(), self.pool_kind)),
         )
-        _verify_layer(size, weight, self.is_depthwise, self.pool_kind)
+        _verify_layer(self, weight)
 
 
 def _is_feature_map(kind: Attribute) -> bool:
@@ -340,7 +340,9 @@ def _verify_weight(size: Size4, weight: Size4, depthwise: bool) -> None:
         raise VerifyException(f"weight is {format_shape(weight)}, {kind} needs {channels} as its second size")
 
 
-def _verify_layer(size: Size4, weight: Size4, depthwise: bool, pool: PoolKind) -> None:
-    """Check all rules of the hardware for a layer."""
-    batch, channels, height, width = size
-    require(k210.layer_rules(batch, channels, height, width, weight[0], weight[2], depthwise, pool))
+def _verify_layer(op: "Conv2dOp | LayerOp", weight: Size4) -> None:
+    """Check all rules of the hardware for a layer; once its maps are placed, also that they fit."""
+    _, channels, height, width = size4(op.input.type)
+    require(k210.layer_rules(channels, height, width, weight[0], weight[2], op.is_depthwise, op.pool_kind))
+    if isinstance(op.input.type, FeatureMapType) and isinstance(op.output.type, FeatureMapType):
+        require(k210.ram_rule(op.input.type.byte_size, op.output.type.byte_size))

@@ -1,0 +1,96 @@
+"""Ranges of values over a dataset: the float interpreter runs every sample and observers look on."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xdsl.dialects.builtin import Float32Type, ModuleOp, TensorType
+from xdsl.ir import SSAValue
+
+from kpuir.dialects import kpu, ktensor
+from kpuir.ir.functions import entry_function
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from kpuir.quantization.parameters import QuantizationParameters
+
+_SHARING = (
+    ktensor.ConstantOp,
+    ktensor.ReshapeOp,
+    ktensor.TransposeOp,
+    ktensor.PadOp,
+    ktensor.ConcatOp,
+    kpu.PadOp,
+)
+"""Operations whose result takes the range of their operands: nothing is observed there."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a dataset says about the values of a module.
+
+    `ranges` are (lowest, highest) of what is worth representing; `lattices` the exact parameters of inputs whose values
+    lie on at most 256 levels; `means` the mean per channel of the inputs of convolutions.
+    """
+
+    ranges: Mapping[SSAValue, tuple[float, float]]
+    lattices: Mapping[SSAValue, "QuantizationParameters"]
+    means: Mapping[SSAValue, "NDArray[np.float64]"]
+
+
+def is_observed(value: SSAValue) -> bool:
+    """Whether a value's range is taken from the dataset."""
+    if not isinstance(value.type, TensorType) or not isinstance(value.type.element_type, Float32Type):
+        return False
+    return not isinstance(value.owner, _SHARING)
+
+
+def calibrate(
+    module: ModuleOp,
+    samples: Iterable[Sequence["NDArray[np.float32]"]],
+    method: str = "auto",
+    progress: Callable[[], None] | None = None,
+) -> Calibration:
+    """Run `@main` on every sample, given as its arguments in order, and return what was seen.
+
+    `method` is the observers' (see `kpuir.quantization.observers`). A convolution with a mean pool is observed before
+    it pools, for those are the values that get quantized. `progress` is called after each sample.
+    """
+    import numpy as np
+
+    from kpuir.interpreters.run import run
+    from kpuir.quantization.observers import Observer, make_observer
+    from kpuir.quantization.parameters import lattice
+
+    arguments = entry_function(module).body.block.args
+    observers: dict[SSAValue, Observer] = {}
+    sums: dict[SSAValue, NDArray[np.float64]] = {}
+    levels: dict[SSAValue, NDArray[np.float32]] = {}
+    count = 0
+
+    def observe(value: SSAValue, array: "NDArray[np.float32]") -> None:
+        if not is_observed(value):
+            return
+        if value not in observers:
+            observers[value] = make_observer("minmax" if value in arguments else method)
+        observers[value].update(array)
+        if array.ndim == 4:
+            sums[value] = sums.get(value, np.zeros(array.shape[1])) + array.mean((0, 2, 3), dtype=np.float64)
+
+    for sample in samples:
+        for value, array in zip(arguments, sample, strict=True):
+            known = levels.get(value, np.empty(0, np.float32))
+            if known.size <= 4096:  # more levels than any lattice of bytes has
+                levels[value] = np.union1d(known, array)
+        run(module, sample, observe=observe)
+        count += 1
+        if progress is not None:
+            progress()
+    found = {value: lattice(seen) for value, seen in levels.items() if seen.size <= 4096}
+    return Calibration(
+        {value: observer.range() for value, observer in observers.items()},
+        {value: parameters for value, parameters in found.items() if parameters is not None},
+        {value: total / count for value, total in sums.items()},
+    )

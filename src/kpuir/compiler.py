@@ -1,0 +1,307 @@
+"""Compiling a model end to end: the Python API, and the named pipelines as data."""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from kpuir.errors import DoesNotFitError, InvalidInputError, UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from xdsl.dialects.builtin import ModuleOp
+    from xdsl.passes import ModulePass
+
+    from kpuir.passes.kpu_calibrate import KpuCalibratePass
+    from kpuir.runtime import LoadedModel, Port
+
+PIPELINES: dict[str, tuple[str, ...]] = {
+    "ktensor-simplify": (
+        "ktensor-fold-constants",
+        "canonicalize",
+        "ktensor-sink-transposes",
+        "ktensor-absorb-layouts",
+        "ktensor-fuse-activations",
+        "ktensor-fold-batch-norm",
+        "ktensor-fuse-pads",
+        "canonicalize",
+        "cse",
+    ),
+    "kpu-legalize": (
+        "convert-ktensor-to-kpu",
+        "canonicalize",
+        "kpu-fuse-activations",
+        "kpu-legalize-strides",
+        "kpu-fuse-pools",
+        "kpu-cancel-crops",
+        "canonicalize",
+        "cse",
+    ),
+    "kpu-quantize-all": (
+        "kpu-calibrate",
+        "kpu-quantize",
+        "canonicalize",
+        "kpu-place",
+        "dce",
+        "kpu-select-registers",
+        "dce",
+    ),
+    "kbuf-lower": (
+        "ktensor-decompose-shapes",
+        "ktensor-decompose-resize",
+        "ktensor-decompose-functions",
+        "ktensor-fold-constants",
+        "canonicalize",
+        "cse",
+        "convert-kpu-to-kbuf",
+        "kbuf-allocate",
+    ),
+    "kpu-default": ("ktensor-simplify", "kpu-legalize", "kpu-quantize-all", "kbuf-lower"),
+}
+"""The pipelines by name; an entry is the text of a pass with its options, or the name of another pipeline."""
+
+CALIBRATIONS = ("auto", "minmax", "mse", "kl", "percentile")
+VERSIONS = ("v4",)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The figures of a compilation; bytes and milliseconds (estimated, at 400 MHz), seconds for the stages."""
+
+    kmodel_bytes: int
+    version: str
+    kpu_layers: int
+    cpu_ops: dict[str, int]
+    uploads: int
+    downloads: int
+    kpu_ram_peak: int
+    main_ram_peak: int
+    constants_bytes: int
+    estimated_ms: float
+    stages: dict[str, float]
+    reasons: tuple[tuple[str, str], ...] = field(default=())
+    """(layer, why) of what could have run on the KPU and does not."""
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """A kmodel, the IR it was written from, what its users need to know of it, and figures."""
+
+    kmodel_bytes: bytes
+    sidecar: dict[str, Any]
+    module: "ModuleOp"
+    report: Report
+
+    def save(self, path: "str | Path") -> None:
+        """Write `path` and, beside it, the .json that describes it. Raises UsageError where that is not possible."""
+        import json
+
+        where = Path(path)
+        write_atomically(
+            {where: self.kmodel_bytes, where.with_suffix(".json"): json.dumps(self.sidecar, indent=1).encode()}
+        )
+
+    def run(self, inputs: "Mapping[str, NDArray[Any]]") -> "dict[str, NDArray[Any]]":
+        """Run one sample, given and returned as the model's own arrays, in the byte-exact interpreter."""
+        return self.loaded().run(inputs)
+
+    def loaded(self, *, check: bool = False) -> "LoadedModel":
+        """The model ready to run many samples."""
+        from kpuir.runtime import from_module
+
+        return from_module(self.module, sidecar=self.sidecar, check=check)
+
+
+def write_atomically(files: "Mapping[Path, bytes]") -> None:
+    """Write files under temporary names, then rename all of them. Raises UsageError where that is not possible."""
+    import os
+    import tempfile
+
+    made: list[tuple[str, Path]] = []
+    try:
+        for path, data in files.items():
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            made.append((name, path))
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.chmod(name, 0o644)
+        for name, path in made:
+            os.replace(name, path)
+    except OSError as error:
+        for name, _ in made:
+            with suppress(OSError):
+                os.unlink(name)
+        where = next(iter(files))
+        raise UsageError(f"cannot write: {error.strerror}", location=str(where)) from None
+
+
+def compile(  # noqa: A001  # the name users expect: kpuir.compile
+    model: "str | Path | ModuleOp",
+    *,
+    dataset: "str | Path | Sequence[Mapping[str, NDArray[Any]]] | None" = None,
+    kmodel: str = "v4",
+    firmware: str | None = None,
+    samples: int | None = None,
+    calibration: str = "auto",
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    input_type: Literal["uint8", "float32"] | None = None,
+    input_layout: Literal["model", "NCHW", "NHWC"] | None = None,
+    output_layout: Literal["model", "NCHW", "NHWC"] | None = None,
+    passes: str | None = None,
+    dump_ir: "str | Path | None" = None,
+    progress: "Callable[[str, int, int], None] | None" = None,
+) -> CompiledModel:
+    """Compile an .onnx or .tflite file (or a `ktensor` module) to a kmodel.
+
+    `dataset` is a path (see `kpuir.dataset`) or samples, each a mapping from input name to an array of the model's own
+    shape; `calibration` one of CALIBRATIONS; `mean` and `std` normalize images of a dataset and become part of the
+    input's scale. `input_type` is uint8 for inputs that reach the KPU and float32 for others unless given.
+    `input_layout` is NCHW, what the camera delivers, unless given; `output_layout` the model's. `passes` replaces the
+    pipeline `kpu-default`. `dump_ir` gets the text of every stage. `progress(stage, done, total)` is told how far a
+    stage is. Raises KpuirError: InvalidInputError, UnsupportedError, UsageError or DoesNotFitError.
+    """
+    import time
+
+    from kpuir import pipelines
+    from kpuir.passes.kpu_calibrate import KpuCalibratePass
+
+    _check_options(kmodel, firmware, calibration)
+    stages: dict[str, float] = {}
+    start = time.perf_counter()
+    module = _imported(model)
+    stages["import"] = time.perf_counter() - start
+    source = None if not isinstance(model, str | Path) else Path(model)
+    options = {
+        "kpu-calibrate": {
+            "dataset": str(dataset) if isinstance(dataset, str | Path) else "",
+            "samples": samples,
+            "method": calibration,
+            "mean": None if mean is None else tuple(float(value) for value in mean),
+            "std": None if std is None else tuple(float(value) for value in std),
+        },
+        "kpu-quantize": {"input_type": input_type},
+        "ktensor-absorb-layouts": {"inputs": input_layout != "model", "outputs": output_layout == "NCHW"},
+    }
+    chosen = [
+        configured(one, options.get(one.name, {}))
+        for one in pipelines.parse_passes(passes or "kpu-default", lambda: PIPELINES)
+    ]
+    chosen = [_with_samples(one, dataset, progress) if isinstance(one, KpuCalibratePass) else one for one in chosen]
+    reasons: dict[str, str] = {}
+    total = len(chosen)
+
+    def after(stage: pipelines.Stage, current: "ModuleOp") -> None:
+        stages[stage.name] = stages.get(stage.name, 0.0) + stage.seconds
+        reasons.update(_reasons(current))
+        if dump_ir is not None:
+            pipelines.dump(Path(dump_ir), stage.index, stage.name, current)
+        if progress is not None:
+            progress(stage.name, stage.index, total)
+
+    if dump_ir is not None:
+        pipelines.dump(Path(dump_ir), 0, "import", module)
+    pipelines.run_passes(pipelines.make_context(), module, chosen, after=after)
+    start = time.perf_counter()
+    data = _written(module, kmodel)
+    stages["write"] = time.perf_counter() - start
+    report = _report(module, data, kmodel, stages, tuple(reasons.items()))
+    return CompiledModel(data, _sidecar(module, source, kmodel, report, mean, std), module, report)
+
+
+def configured(one: "ModulePass", options: "Mapping[str, Any]") -> "ModulePass":
+    """A pass with options set where its pipeline text leaves them at their defaults and a value is given."""
+    default = type(one)()
+    given = {
+        name: value
+        for name, value in options.items()
+        if value is not None and getattr(one, name) == getattr(default, name)
+    }
+    return replace(one, **given) if given else one
+
+
+def _check_options(kmodel: str, firmware: str | None, calibration: str) -> None:
+    if kmodel not in VERSIONS:
+        raise UsageError(f"kmodel version '{kmodel}' cannot be written yet", hint=f"choose {', '.join(VERSIONS)}")
+    if firmware is not None:
+        raise UsageError(f"firmware profiles are not there yet, '{firmware}' was asked for", hint="use --kmodel")
+    if calibration not in CALIBRATIONS:
+        raise UsageError(f"there is no calibration '{calibration}'", hint=f"choose {', '.join(CALIBRATIONS)}")
+
+
+def _imported(model: "str | Path | ModuleOp") -> "ModuleOp":
+    if not isinstance(model, str | Path):
+        return model.clone()
+    from kpuir.importers import import_model
+
+    return import_model(model)
+
+
+def _with_samples(
+    one: "KpuCalibratePass", dataset: object, progress: "Callable[[str, int, int], None] | None"
+) -> "ModulePass":
+    """The calibration pass, told where samples in memory are and whom to tell how far it is."""
+    from kpuir.passes.kpu_calibrate import KpuCalibratePass
+
+    class Calibrate(KpuCalibratePass):
+        """`kpu-calibrate` on the caller's samples."""
+
+        def load(self, module: "ModuleOp") -> "list[Any]":
+            """The caller's samples, else the dataset's."""
+            if dataset is None or isinstance(dataset, str | Path):
+                return super().load(module)
+            return self.arranged(module, dataset)
+
+        def told(self, done: int, total: int) -> None:
+            """Tell the caller."""
+            if progress is not None:
+                progress(self.name, done, total)
+
+    return Calibrate(**{name: getattr(one, name) for name in ("dataset", "samples", "method", "mean", "std")})
+
+
+def _reasons(module: "ModuleOp") -> dict[str, str]:
+    """Why operations of a module stay on the CPU, as far as passes said so, by layer."""
+    from xdsl.dialects.builtin import StringAttr
+
+    from kpuir.ir.locations import layer_name
+    from kpuir.passes.convert_ktensor_to_kpu import REASON
+
+    found = {op: op.attributes[REASON] for op in module.walk() if REASON in op.attributes}
+    return {layer_name(op): reason.data for op, reason in found.items() if isinstance(reason, StringAttr)}
+
+
+def _written(module: "ModuleOp", version: str) -> bytes:
+    """The bytes of the kmodel. Raises DoesNotFitError where it and its working memory exceed main RAM."""
+    from xdsl.dialects.builtin import IntegerAttr
+
+    from kpuir.target.k210 import K210
+    from kpuir.translate import check_loadable, write_kmodel
+
+    problems = check_loadable(module)
+    if problems:
+        raise InvalidInputError("a runtime would reject this kmodel: " + "; ".join(problems))
+    data = write_kmodel(module, version)
+    main = module.attributes["kbuf.main_bytes"]
+    working = main.value.data if isinstance(main, IntegerAttr) else 0
+    if len(data) + working > K210.MAIN_RAM_BYTES:
+        raise DoesNotFitError(
+            f"the kmodel ({len(data)} bytes) and its working memory ({working}) take {len(data) + working} bytes, "
+            f"main RAM has {K210.MAIN_RAM_BYTES}",
+            location=_largest_buffer(module),
+            hint="use a smaller input or fewer weights",
+        )
+    return data
+
+
+def _largest_buffer(module: "ModuleOp") -> str | None:
+    from kpuir.dialects import kbuf
+    from kpuir.ir.locations import layer_name
+
+    allocs = [
+        op for op in module.walk() if isinstance(op, kbuf.AllocOp) and kbuf.space_of(op.result) is kbuf.Space.MAIN
+    ]
+    return layer_name(max(allocs, key=lambda op: kbuf.byte_size(op.result))) if allocs else None

@@ -1,0 +1,39 @@
+"""The entry point of a module and the attributes of its arguments and results."""
+
+from xdsl.dialects import func
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp
+from xdsl.ir import Attribute
+
+from kpuir.errors import InvalidInputError
+
+ENTRY = "main"
+NAME = "ktensor.name"
+LAYOUT = "ktensor.layout"
+
+
+def entry_function(module: ModuleOp) -> func.FuncOp:
+    """The function `@main`. Raises InvalidInputError where there is none."""
+    for op in module.body.block.ops:
+        if isinstance(op, func.FuncOp) and op.sym_name.data == ENTRY and not op.is_declaration:
+            return op
+    raise InvalidInputError(f"the module has no function @{ENTRY}")
+
+
+def argument_attributes(function: func.FuncOp, index: int) -> dict[str, Attribute]:
+    """A copy of the attributes of an argument."""
+    attributes = function.arg_attrs
+    return dict(attributes.data[index].data) if attributes is not None else {}
+
+
+def result_attributes(function: func.FuncOp, index: int) -> dict[str, Attribute]:
+    """A copy of the attributes of a result."""
+    attributes = function.res_attrs
+    return dict(attributes.data[index].data) if attributes is not None else {}
+
+
+def set_argument_attribute(function: func.FuncOp, index: int, name: str, value: Attribute) -> None:
+    """Give an argument one more attribute."""
+    count = len(function.function_type.inputs.data)
+    all_attributes = [argument_attributes(function, i) for i in range(count)]
+    all_attributes[index][name] = value
+    function.arg_attrs = ArrayAttr(DictionaryAttr(attributes) for attributes in all_attributes)

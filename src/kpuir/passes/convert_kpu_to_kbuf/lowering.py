@@ -1,0 +1,149 @@
+"""What the conversion of every operation shares: the buffers of values, constants, and the table of conversions."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from xdsl.builder import Builder
+from xdsl.dialects.builtin import MemRefType, f32
+from xdsl.ir import Attribute, Operation, SSAValue
+
+from kpuir.dialects import kbuf, kpu, ktensor
+from kpuir.errors import UnsupportedError
+from kpuir.ir.locations import fused, is_unknown, layer_name
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+OpT = TypeVar("OpT", bound=Operation)
+Clamp = tuple[float, float]
+Convert = Callable[["Lowering", Any], None]
+
+CONVERSIONS: dict[type[Operation], Convert] = {}
+"""How each operation becomes instructions. A plug-in adds its own operations here, with `converts`."""
+
+MAX_RANK = 4
+NO_CLAMP: Clamp = (-kbuf.FLOAT_MAX, kbuf.FLOAT_MAX)
+
+
+class Refusal(Exception):
+    """An operation that no instruction does; the message says why and what would work."""
+
+
+def converts(*kinds: type[Operation]) -> Callable[[Convert], Convert]:
+    """Register a function as the conversion of some operations."""
+
+    def register(function: Convert) -> Convert:
+        CONVERSIONS.update(dict.fromkeys(kinds, function))
+        return function
+
+    return register
+
+
+def shape4(shape: Sequence[int]) -> tuple[int, ...]:
+    """A shape of at most 4 dimensions with ones in front (kmodel-v4.md 3)."""
+    if len(shape) > MAX_RANK:
+        raise Refusal(f"a tensor of {len(shape)} dimensions ({'x'.join(map(str, shape))}); kmodels have at most 4")
+    return (1,) * (MAX_RANK - len(shape)) + tuple(shape)
+
+
+def clamp_of(op: Operation) -> Clamp | None:
+    """The bounds of an activation that an instruction can apply to its result."""
+    if not isinstance(op, ktensor.ActivationOp):
+        return None
+    match op.function.kind:
+        case ktensor.ActivationKind.RELU:
+            return 0.0, kbuf.FLOAT_MAX
+        case ktensor.ActivationKind.RELU6:
+            return 0.0, 6.0
+        case ktensor.ActivationKind.CLAMP:
+            low, high = op.function.values
+            return max(low, -kbuf.FLOAT_MAX), min(high, kbuf.FLOAT_MAX)
+        case _:
+            return None
+
+
+class Lowering:
+    """Converts the operations of a function in order, keeping the buffer of every value."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder = builder
+        self.buffers: dict[SSAValue, SSAValue] = {}
+        self.done: set[Operation] = set()
+        self.problems: list[tuple[str, str]] = []
+        self._constants: dict[tuple[Attribute, tuple[int, ...]], SSAValue] = {}
+        self._op: Operation | None = None
+
+    def run(self, ops: Sequence[Operation]) -> None:
+        """Convert all operations. Raises UnsupportedError with everything that could not be."""
+        for op in ops:
+            convert = CONVERSIONS.get(type(op))
+            if op in self.done:
+                continue
+            self._op = op
+            try:
+                if convert is None:
+                    raise Refusal(f"no kmodel instruction does {op.name}")
+                convert(self, op)
+            except Refusal as refusal:
+                self.problems.append((layer_name(op), str(refusal)))
+                for result in op.results:  # what follows is looked at too
+                    self.buffers[result] = self.result(result)
+        if self.problems:
+            raise UnsupportedError(self.problems)
+
+    def emit(self, op: OpT, *sources: Operation) -> OpT:
+        """Insert an operation that belongs to the layer being converted (or to `sources`, if given)."""
+        if is_unknown(op.location) and self._op is not None:
+            op.location = fused(*(source.location for source in sources)) if sources else self._op.location
+        self.builder.insert(op)
+        return op
+
+    def buffer(self, value: SSAValue) -> SSAValue:
+        """The buffer of a value; that of a constant is made when first asked for."""
+        if value not in self.buffers:
+            array = ktensor.constant_of(value)
+            assert array is not None, f"{value} is used before it is made"
+            return self.constant(array)
+        return self.buffers[value]
+
+    def constant(self, array: "NDArray[Any]") -> SSAValue:
+        """A buffer in the constant pool; equal arrays share one."""
+        from kpuir.ir.arrays import to_dense
+
+        dense = to_dense(array)
+        key = (dense, array.shape)
+        if key not in self._constants:
+            self._constants[key] = self.emit(kbuf.ConstantOp(dense)).result
+        return self._constants[key]
+
+    def alloc(self, shape: Sequence[int], element: Attribute = f32, space: kbuf.Space = kbuf.Space.MAIN) -> SSAValue:
+        """A new buffer."""
+        return self.emit(kbuf.AllocOp(kbuf.buffer_type(tuple(shape), element, space))).result
+
+    def result(self, value: SSAValue) -> SSAValue:
+        """A new buffer for a value, remembered as its own."""
+        kind = value.type
+        if isinstance(kind, kpu.FeatureMapType):
+            self.buffers[value] = self.alloc(kind.get_shape(), kbuf.UI8, kbuf.Space.KPU)
+        else:
+            element = kbuf.UI8 if isinstance(ktensor.element_of(value), ktensor.QuantizedType) else f32
+            self.buffers[value] = self.alloc(ktensor.shape_of(value), element)
+        return self.buffers[value]
+
+    def clamped_result(self, value: SSAValue) -> tuple[SSAValue, Clamp]:
+        """A buffer for a float value and the clamp to write it with: that of an only user that clamps."""
+        user = next(iter(value.uses)).operation if value.has_one_use() else None
+        bounds = clamp_of(user) if user is not None else None
+        if user is None or bounds is None:
+            return self.result(value), NO_CLAMP
+        self.done.add(user)
+        return self.result(user.results[0]), bounds
+
+    def viewed(self, buffer: SSAValue, shape: Sequence[int]) -> SSAValue:
+        """The same bytes under another shape."""
+        kind = buffer.type
+        assert isinstance(kind, MemRefType)
+        if tuple(kind.get_shape()) == tuple(shape):
+            return buffer
+        view = kbuf.buffer_type(tuple(shape), kind.element_type, kbuf.space_of(kind))
+        return self.emit(kbuf.SubviewOp(buffer, view)).result

@@ -1,0 +1,131 @@
+"""`kbuf-allocate`: every buffer gets its address.
+
+Before: `kbuf.alloc` and `kbuf.constant` without offsets. After: each has its `offset`, in bytes, in KPU RAM, main RAM or
+the constant pool, and the module says how much main RAM (`kbuf.main_bytes`) and constants (`kbuf.constant_bytes`) it
+needs. Buffers whose lives do not overlap may share bytes; the operands of one instruction never do.
+
+    %b = kbuf.alloc : memref<1x16x32x32xui8, #kbuf.space<kpu>>
+      =>
+    %b = kbuf.alloc {offset = 4096 : i64} : memref<1x16x32x32xui8, #kbuf.space<kpu>>
+
+A buffer lives from the first to the last instruction that names it or a view of it; what the caller fills lives from
+the start, what it reads to the end. The result is checked by code that shares nothing with the allocator.
+Raises DoesNotFitError when KPU RAM or main RAM does not suffice.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp, i64
+from xdsl.ir import Operation, SSAValue
+from xdsl.passes import ModulePass
+
+from kpuir.dialects import kbuf
+from kpuir.errors import DoesNotFitError
+from kpuir.ir.functions import entry_function
+from kpuir.ir.locations import layer_name
+from kpuir.memory import Buffer, allocate, check
+from kpuir.target import k210
+
+_ALIGNMENT = {kbuf.Space.KPU: k210.K210.KPU_RAM_ALIGNMENT, kbuf.Space.MAIN: k210.K210.MAIN_RAM_ALIGNMENT}
+_CAPACITY = {kbuf.Space.KPU: k210.K210.KPU_RAM_BYTES, kbuf.Space.MAIN: k210.K210.MAIN_RAM_BYTES}
+_NAMES = {kbuf.Space.KPU: "KPU RAM", kbuf.Space.MAIN: "main RAM"}
+
+
+@dataclass(frozen=True)
+class _Life:
+    """An alloc and the first and last step, as indices of instructions, at which its bytes matter."""
+
+    op: kbuf.AllocOp
+    first: int
+    last: int
+
+
+def _all_users(value: SSAValue) -> list[Operation]:
+    """Who names a buffer, directly or through views."""
+    users: list[Operation] = []
+    for use in value.uses:
+        if isinstance(use.operation, kbuf.SubviewOp):
+            users += _all_users(use.operation.results[0])
+        else:
+            users.append(use.operation)
+    return users
+
+
+def lifetimes(ops: Sequence[Operation]) -> list[_Life]:
+    """The life of every alloc among `ops`, the operations of `@main` in order."""
+    steps = {op: index for index, op in enumerate(ops)}
+    lives: list[_Life] = []
+    for op in ops:
+        if not isinstance(op, kbuf.AllocOp):
+            continue
+        users = _all_users(op.results[0])
+        indices = [
+            -1 if isinstance(user, kbuf.InputOp) else len(ops) if isinstance(user, kbuf.OutputOp) else steps[user]
+            for user in users
+        ] or [steps[op]]
+        lives.append(_Life(op, min(indices), max(indices)))
+    return lives
+
+
+def _place(space: kbuf.Space, lives: list[_Life], ops: Sequence[Operation]) -> int:
+    """Give the allocs of one RAM their offsets; return the bytes used."""
+    capacity = _CAPACITY[space]
+    named = {f"{index}": life for index, life in enumerate(lives)}
+    buffers = [
+        Buffer(name, kbuf.byte_size(life.op.results[0].type), life.first, life.last, _ALIGNMENT[space])
+        for name, life in named.items()
+    ]
+    allocation = allocate(buffers, capacity)
+    check(buffers, allocation)
+    if allocation.peak > capacity:
+        raise _does_not_fit(space, lives, ops, allocation.peak)
+    for name, life in named.items():
+        life.op.properties["offset"] = IntegerAttr(allocation.offsets[name], i64)
+    return allocation.peak
+
+
+def _does_not_fit(space: kbuf.Space, lives: list[_Life], ops: Sequence[Operation], peak: int) -> DoesNotFitError:
+    """The error for the instruction at which most bytes are alive."""
+
+    def alive(step: int) -> int:
+        return sum(kbuf.byte_size(life.op.results[0].type) for life in lives if life.first <= step <= life.last)
+
+    step = max(range(len(ops)), key=alive)
+    op = ops[step]
+    sizes = [kbuf.byte_size(operand.type) for operand in op.operands if kbuf.space_of(operand.type) == space]
+    return DoesNotFitError(
+        f"{peak} bytes of {_NAMES[space]} are needed, there are {_CAPACITY[space]}; most are alive here: {alive(step)}, "
+        f"of them this layer's own buffers {' + '.join(map(str, sizes))}",
+        location=layer_name(op),
+        hint="use a smaller input or fewer channels, or pool or stride earlier",
+    )
+
+
+def _place_constants(ops: Sequence[Operation]) -> int:
+    offset = 0
+    for op in ops:
+        if isinstance(op, kbuf.ConstantOp):
+            op.properties["offset"] = IntegerAttr(offset, i64)
+            offset += -(-kbuf.byte_size(op.results[0].type) // 8) * 8
+    return offset
+
+
+@dataclass(frozen=True)
+class KbufAllocatePass(ModulePass):
+    """Give every buffer its address in KPU RAM, main RAM or the constant pool."""
+
+    name = "kbuf-allocate"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Set all offsets in place. Raises DoesNotFitError."""
+        ops = list(entry_function(op).body.block.ops)
+        lives = lifetimes(ops)
+        used = {
+            space: _place(space, [life for life in lives if kbuf.space_of(life.op.results[0].type) == space], ops)
+            for space in (kbuf.Space.KPU, kbuf.Space.MAIN)
+        }
+        main = -(-used[kbuf.Space.MAIN] // 8) * 8
+        op.attributes["kbuf.main_bytes"] = IntegerAttr(main, i64)
+        op.attributes["kbuf.constant_bytes"] = IntegerAttr(_place_constants(ops), i64)

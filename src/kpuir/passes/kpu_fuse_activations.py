@@ -1,0 +1,109 @@
+"""`kpu-fuse-activations`: scalar functions behind a convolution move into its activation table.
+
+Before: `kpu.conv2d` followed, perhaps across crops, slices and reshapes, by scalar functions (`ktensor.activation`,
+`ktensor.unary`, `ktensor.binary` with a scalar constant). After: they are the convolution's `activation`, a list
+applied in order, as far as the convolution has no other use and does not pool yet.
+
+    %f = kpu.conv2d %x, %w, %b
+    %y = ktensor.activation %f {function = #ktensor.activation<relu>}
+      =>
+    %y = kpu.conv2d %x, %w, %b {activation = [#ktensor.activation<relu>]}
+
+Any function of one variable fits the 16-segment table (`kpu-hardware.md` 8.3). A function moves up across an operation
+that only moves elements: f(crop(x)) = crop(f(x)). It never moves across a pad, whose zeros f might change.
+"""
+
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Operation, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+
+from kpuir.dialects import kpu, ktensor
+from kpuir.ir.locations import fused
+from kpuir.ir.rewriting import rewrite
+
+_MOVING = (kpu.CropOp, kpu.StridedSliceOp, ktensor.ReshapeOp, ktensor.TransposeOp, ktensor.SliceOp)
+
+
+def scalar_function(op: Operation) -> tuple[SSAValue, ktensor.ActivationAttr] | None:
+    """The operand of `op` and the function it applies to each element, if it is one of a single variable."""
+    if isinstance(op, ktensor.ActivationOp):
+        return op.input, op.function
+    if isinstance(op, ktensor.UnaryOp):
+        return op.input, ktensor.ActivationAttr.of(ktensor.ActivationKind(op.kind.data.value))
+    if not isinstance(op, ktensor.BinaryOp):
+        return None
+    for value, other, reversed_ in ((op.lhs, op.rhs, False), (op.rhs, op.lhs, True)):
+        constant = ktensor.constant_of(other)
+        if constant is None or constant.size != 1 or ktensor.shape_of(value) != ktensor.shape_of(op.output):
+            continue
+        name = op.kind.data.value
+        if reversed_ and name in ("sub", "div"):
+            name = "r" + name
+        return value, ktensor.ActivationAttr.of(ktensor.ActivationKind(name), float(constant.reshape(())))
+    return None
+
+
+def _producer(value: SSAValue) -> Operation | None:
+    """The operation that makes a value for a single use, else None."""
+    owner = value.owner
+    return owner if isinstance(owner, Operation) and value.has_one_use() else None
+
+
+class FuseActivation(RewritePattern):
+    """conv then f becomes conv with f."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter, /) -> None:
+        """Rewrite a scalar function right behind a convolution."""
+        found = scalar_function(op)
+        if found is None:
+            return
+        conv = _producer(found[0])
+        if not isinstance(conv, kpu.Conv2dOp) or conv.pool.data != kpu.PoolKind.BYPASS:
+            return
+        new = kpu.Conv2dOp(
+            conv.input,
+            conv.weight,
+            conv.bias,
+            depthwise=bool(conv.depthwise.value.data),
+            activation=(*conv.activation.data, found[1]),
+        )
+        new.location = fused(conv.location, op.location)
+        rewriter.replace(op, new)
+        rewriter.erase(conv)
+
+
+class HoistActivation(RewritePattern):
+    """f behind an operation that moves elements goes in front of it, if a convolution is up there."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter, /) -> None:
+        """Swap a scalar function with the move in front of it."""
+        found = scalar_function(op)
+        if found is None:
+            return
+        move = root = _producer(found[0])
+        while isinstance(root, _MOVING):
+            root = _producer(root.operands[0])
+        if not isinstance(move, _MOVING) or not isinstance(root, kpu.Conv2dOp):
+            return
+        function = ktensor.ActivationOp(move.operands[0], found[1])
+        function.location = op.location
+        moved = move.clone()
+        rewriter.insert(function)
+        moved.operands[0] = function.output
+        rewriter.replace(op, moved)
+        rewriter.erase(move)
+
+
+@dataclass(frozen=True)
+class KpuFuseActivationsPass(ModulePass):
+    """Move scalar functions into the activation of the convolution in front of them."""
+
+    name = "kpu-fuse-activations"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Rewrite the module in place."""
+        rewrite(op, FuseActivation(), HoistActivation())

@@ -1,0 +1,329 @@
+"""`kpu-quantize`: the values around KPU layers become bytes with a scale and a zero point in their type.
+
+Before: a float module whose values have ranges (`kpu-calibrate`). After: what a `kpu.conv2d` reads and writes is of
+type `!ktensor.quantized<ui8, scale, zero_point>`; operations that only move elements between such values move bytes;
+additions between them are done on bytes; everything else computes in float behind a `ktensor.dequantize`, and what
+goes back to the KPU passes a `ktensor.quantize`. Results of `@main` stay float.
+
+    %f = kpu.conv2d %x, %w, %b {kpu.range = array<f64: 0.0, 6.0>} : (tensor<1x8x9x9xf32>, ...
+    %y = ktensor.transpose %f ...
+      =>
+    %f = kpu.conv2d %x, %w, %b : (tensor<1x8x9x9x!ktensor.quantized<ui8, ...>>, ...
+    %t = ktensor.transpose %f ...
+    %y = ktensor.dequantize %t ...
+
+Who shares parameters: an operation that moves elements has its operand's; the operands and the result of a concat of
+bytes have the union of their ranges; pixels that are cropped or picked away afterwards do not count in a range.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from xdsl.builder import Builder
+from xdsl.context import Context
+from xdsl.dialects import func
+from xdsl.dialects.builtin import DenseArrayBase, FunctionType, ModuleOp, TensorType
+from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.rewriter import InsertPoint
+
+from kpuir.dialects import kpu, ktensor
+from kpuir.errors import InvalidInputError
+from kpuir.ir.functions import argument_attributes, entry_function
+from kpuir.ir.locations import is_unknown, layer_name
+from kpuir.passes.kpu_calibrate import LATTICE, RANGE
+from kpuir.passes.kpu_legalize_strides import MOVES
+
+_MOVING = (
+    ktensor.ReshapeOp,
+    ktensor.TransposeOp,
+    ktensor.PadOp,
+    ktensor.SliceOp,
+    ktensor.SpaceToBatchOp,
+    ktensor.BatchToSpaceOp,
+    ktensor.DepthToSpaceOp,
+    ktensor.SpaceToDepthOp,
+    kpu.PadOp,
+    kpu.CropOp,
+    kpu.StridedSliceOp,
+    kpu.SpaceToBatchOp,
+    kpu.BatchToSpaceOp,
+)
+_BYTE_KINDS = ("add", "sub", "mul", "min", "max")
+_CLAMPS = {"relu": (0.0, float("inf")), "relu6": (0.0, 6.0)}
+
+Range = tuple[float, float]
+
+
+def _is_moving(op: object) -> bool:
+    if isinstance(op, ktensor.ResizeOp):
+        return op.mode.data == ktensor.ResizeMode.NEAREST
+    return isinstance(op, _MOVING) or _is_mover(op)
+
+
+def _is_mover(op: object) -> bool:
+    """Whether a layer only moves pixels, which is exact where input and output have the same parameters."""
+    return isinstance(op, kpu.Conv2dOp) and MOVES in op.attributes
+
+
+def _discards(op: object) -> bool:
+    return isinstance(op, kpu.CropOp | kpu.StridedSliceOp) or _is_mover(op)
+
+
+def _users(value: SSAValue) -> list[Operation]:
+    return [use.operation for use in value.uses]
+
+
+def wanted_values(function: func.FuncOp) -> set[SSAValue]:
+    """The values that reach a KPU layer by way of operations that work on bytes."""
+    wanted: set[SSAValue] = set()
+    for op in reversed(list(function.walk())):
+        if isinstance(op, kpu.Conv2dOp):
+            wanted.add(op.input)
+        elif op.results and op.results[0] in wanted:
+            if _is_moving(op):
+                wanted.add(op.operands[0])
+            elif isinstance(op, ktensor.ConcatOp | ktensor.BinaryOp):
+                wanted.update(op.operands)
+            elif _clamp(op) is not None:
+                wanted.add(op.operands[0])
+    return wanted
+
+
+def _clamp(op: Operation) -> Range | None:
+    """The bounds of an activation that only clamps."""
+    if not isinstance(op, ktensor.ActivationOp):
+        return None
+    kind = op.function.kind.value
+    return (op.function.values[0], op.function.values[1]) if kind == "clamp" else _CLAMPS.get(kind)
+
+
+class _Ranges:
+    """The range of each value, those that must share one merged."""
+
+    def __init__(self, function: func.FuncOp, wanted: set[SSAValue]) -> None:
+        self._function = function
+        # As they are now: the rewriting asks for ranges while it changes uses.
+        self._users = {value: _users(value) for op in function.walk() for value in (*op.results, *op.operands)}
+        self._leader: dict[SSAValue, SSAValue] = {}
+        self._merged: dict[SSAValue, Range] = {}
+        for op in function.walk():
+            if isinstance(op, ktensor.ConcatOp) and op.output in wanted:
+                self._share([*op.operands, op.output])
+            elif isinstance(op, ktensor.MaxPool2dOp) and op.output in wanted:
+                self._share([op.input, op.output])
+
+    def parameters(self, value: SSAValue) -> ktensor.QuantizedType:
+        """The type that represents a value. Raises InvalidInputError where its range is unknown."""
+        from kpuir.quantization.parameters import from_range
+
+        leader = self._find(self._root(value))
+        lattice = self._argument(leader, LATTICE)
+        if isinstance(lattice, ktensor.QuantizedType) and leader not in self._merged:
+            return lattice
+        found = from_range(*self._merged.get(leader, None) or self._range(leader))
+        return ktensor.QuantizedType.of(found.scale, found.zero_point)
+
+    def _share(self, values: list[SSAValue]) -> None:
+        leaders = {self._find(self._root(value)): None for value in values}
+        ranges = [self._merged.get(leader) or self._range(leader) for leader in leaders]
+        first, *others = leaders
+        self._leader.update(dict.fromkeys(others, first))
+        self._merged[first] = (min(low for low, _ in ranges), max(high for _, high in ranges))
+
+    def _find(self, value: SSAValue) -> SSAValue:
+        while value in self._leader:
+            value = self._leader[value]
+        return value
+
+    def _root(self, value: SSAValue) -> SSAValue:
+        """The value whose elements `value` consists of."""
+        while isinstance(value.owner, Operation) and _is_moving(value.owner):
+            value = value.owner.operands[0]
+        return value
+
+    def _range(self, value: SSAValue) -> Range:
+        users = self._users.get(value, ())
+        if users and all(_discards(user) for user in users):
+            parts = [self._range(user.results[0]) for user in users]
+            return min(low for low, _ in parts), max(high for _, high in parts)
+        owner = value.owner
+        if isinstance(owner, ktensor.ConstantOp):
+            array = owner.array
+            return float(array.min(initial=0)), float(array.max(initial=0))
+        if isinstance(owner, ktensor.ConcatOp):
+            parts = [self._range(self._root(operand)) for operand in owner.operands]
+            return min(low for low, _ in parts), max(high for _, high in parts)
+        bounds = owner.attributes.get(RANGE) if isinstance(owner, Operation) else self._argument(value, RANGE)
+        if not isinstance(bounds, DenseArrayBase):
+            raise InvalidInputError(
+                "the range of its values is not known",
+                location=layer_name(owner) if isinstance(owner, Operation) else f"input {value.name_hint or ''}",
+                hint="calibrate first: kpu-calibrate{dataset=...}, or --dataset of kpu-compile",
+            )
+        low, high = bounds.get_values()
+        return float(low), float(high)
+
+    def _argument(self, value: SSAValue, name: str) -> Attribute | None:
+        if not isinstance(value, BlockArgument):
+            return None
+        return argument_attributes(self._function, value.index).get(name)
+
+
+class _Quantizer:
+    """Rewrites a function in order, keeping for each float value the versions that exist of it."""
+
+    def __init__(self, function: func.FuncOp, input_type: str) -> None:
+        self.function = function
+        self.wanted = wanted_values(function)
+        self.ranges = _Ranges(function, self.wanted)
+        self.bytes: dict[SSAValue, SSAValue] = {}
+        self.floats: dict[SSAValue, SSAValue] = {}
+        self.block = function.body.block
+        self.input_type = input_type
+
+    def run(self) -> None:
+        """Quantize the whole function."""
+        types = [self.ranges.parameters(argument) if self._enters_as_bytes(argument) else None
+                 for argument in self.block.args]  # fmt: skip
+        original = list(self.block.ops)
+        for argument, kind in zip(self.block.args, types, strict=True):
+            self._enter(argument, kind)
+        dead: list[Operation] = []
+        for op in original:
+            self.builder = Builder(InsertPoint.before(op))
+            self.op = op
+            if self._rewrite(op):
+                dead.append(op)
+        for op in reversed(dead):
+            op.detach()
+            op.erase()
+        function_type = FunctionType.from_lists(
+            [argument.type for argument in self.block.args], list(self.function.function_type.outputs.data)
+        )
+        self.function.function_type = function_type
+
+    def _enters_as_bytes(self, argument: SSAValue) -> bool:
+        return self.input_type == "uint8" or (self.input_type == "auto" and argument in self.wanted)
+
+    def _enter(self, argument: BlockArgument, kind: ktensor.QuantizedType | None) -> None:
+        if kind is None:
+            self.floats[argument] = argument
+            return
+        # The old argument stays as a key: its uses are rewritten one by one.
+        new = self.block.insert_arg(_with_element(argument.type, kind), argument.index, argument.location)
+        new.name_hint = argument.name_hint
+        self.bytes[argument] = new
+
+    def _insert(self, op: Operation) -> SSAValue:
+        if is_unknown(op.location):
+            op.location = self.op.location
+        self.builder.insert(op)
+        return op.results[0]
+
+    def as_bytes(self, value: SSAValue) -> SSAValue:
+        """The quantized version of a float value."""
+        if value not in self.bytes:
+            self.bytes[value] = self._insert(ktensor.QuantizeOp(self.floats[value], self.ranges.parameters(value)))
+        return self.bytes[value]
+
+    def as_float(self, value: SSAValue) -> SSAValue:
+        """The float version of a value."""
+        if value not in self.floats:
+            self.floats[value] = self._insert(ktensor.DequantizeOp(self.bytes[value]))
+        return self.floats[value]
+
+    def _rewrite(self, op: Operation) -> bool:
+        """Rewrite one operation; return whether it is replaced and has to go."""
+        if isinstance(op, kpu.Conv2dOp):
+            return self._conv(op)
+        if _is_moving(op) and (op.operands[0] in self.bytes or op.results[0] in self.wanted):
+            return self._move(op, [self.as_bytes(op.operands[0])])
+        if isinstance(op, ktensor.ConcatOp) and op.output in self.wanted:
+            operands = [self.as_bytes(operand) for operand in op.operands]
+            if len({operand.type.get_element_type() for operand in operands}) == 1:
+                return self._move(op, operands)
+        if isinstance(op, ktensor.BinaryOp) and op.output in self.wanted and self._binary(op):
+            return True
+        if op.results and op.results[0] in self.bytes:  # a clamp that the addition in front of it does
+            return True
+        for index, operand in enumerate(op.operands):
+            if operand in self.bytes or operand in self.floats:
+                op.operands[index] = self.as_float(operand)
+        for result in op.results:
+            self.floats[result] = result
+        return False
+
+    def _conv(self, op: kpu.Conv2dOp) -> bool:
+        new = kpu.Conv2dOp(
+            self.as_bytes(op.input),
+            op.weight,
+            op.bias,
+            depthwise=bool(op.depthwise.value.data),
+            activation=op.activation.data,
+            pool=op.pool.data,
+            result_element=self.ranges.parameters(op.output),
+        )
+        new.attributes.update({name: value for name, value in op.attributes.items() if name != RANGE})
+        self.bytes[op.output] = self._insert(new)
+        return True
+
+    def _move(self, op: Operation, operands: list[SSAValue]) -> bool:
+        kind = _with_element(op.results[0].type, operands[0].type.get_element_type())
+        new = type(op).create(
+            operands=operands, result_types=[kind], properties=op.properties, attributes=op.attributes
+        )
+        self.bytes[op.results[0]] = self._insert(new)
+        return True
+
+    def _binary(self, op: ktensor.BinaryOp) -> bool:
+        """Do an operation between bytes on bytes, with a clamp behind it if it is one."""
+        if op.kind.data.value not in _BYTE_KINDS:
+            return False
+        if not all(operand in self.bytes or ktensor.constant_of(operand) is not None for operand in op.operands):
+            return False
+        clamp = next(iter(_users(op.output))) if op.output.has_one_use() else None
+        result, bounds = op.output, None
+        if clamp is not None and (bounds := _clamp(clamp)) is not None:
+            result = clamp.results[0]
+        kind = self.ranges.parameters(result)
+        if bounds is not None and not _within(kind, bounds):
+            result, kind = op.output, self.ranges.parameters(op.output)
+        operands = [self._operand_bytes(operand) for operand in op.operands]
+        new = ktensor.BinaryOp(op.kind.data, *operands, result_type=_with_element(op.output.type, kind))
+        self.bytes[result] = self._insert(new)
+        return True
+
+    def _operand_bytes(self, value: SSAValue) -> SSAValue:
+        array = ktensor.constant_of(value)
+        if value in self.bytes or array is None:
+            return self.as_bytes(value)
+        self.floats[value] = value
+        return self.as_bytes(value)
+
+
+def _within(kind: ktensor.QuantizedType, bounds: Range) -> bool:
+    """Whether saturation of the bytes is the clamp: nothing outside the bounds can be represented."""
+    scale, zero = kind.scale_value, kind.zero_point_value
+    return -zero * scale >= bounds[0] - scale / 2 and (255 - zero) * scale <= bounds[1] + scale / 2
+
+
+def _with_element(kind: Attribute, element: Attribute) -> TensorType[Attribute]:
+    assert isinstance(kind, TensorType)
+    return TensorType(element, kind.get_shape())
+
+
+@dataclass(frozen=True)
+class KpuQuantizePass(ModulePass):
+    """Give the values around KPU layers quantized types.
+
+    `input_type`: what the model's inputs become; "auto" makes bytes of those that reach the KPU as bytes.
+    """
+
+    name = "kpu-quantize"
+
+    input_type: Literal["auto", "uint8", "float32"] = "auto"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Rewrite `@main` in place."""
+        _Quantizer(entry_function(op), self.input_type).run()

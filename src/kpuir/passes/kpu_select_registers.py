@@ -1,0 +1,142 @@
+"""`kpu-select-registers`: layers in real numbers become the engine's integers.
+
+Before: `kpu.conv2d` on feature maps, with float weights. After: `kpu.layer`, with 8-bit weights, batch-norm entries and
+the 16-segment activation table.
+
+    %y = kpu.conv2d %x, %w, %b : (!kpu.fmap<...>, tensor<4x3x3x3xf32>, tensor<4xf32>) -> !kpu.fmap<...>
+      =>
+    %y = kpu.layer %x {weights = dense<...>, bn_mul = dense<...>, ..., arg_w = -3 : i64, ...}
+
+The derivation is lowering-facts.md 10.9, in `kpuir.quantization.registers`. Where `kpu-calibrate` left the mean of the
+inputs, the mean error that rounding the weights adds is taken out of the bias.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
+
+from kpuir.dialects import kpu, ktensor
+from kpuir.errors import InvalidInputError
+from kpuir.ir.arrays import to_numpy
+from kpuir.ir.locations import layer_name
+from kpuir.ir.rewriting import rewrite
+from kpuir.passes.kpu_calibrate import INPUT_MEAN
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from kpuir.quantization.parameters import QuantizationParameters
+
+_POOL_DIVISORS = {kpu.PoolKind.MEAN_2_S2: 4, kpu.PoolKind.MEAN_2_S1: 4, kpu.PoolKind.MEAN_4_S4: 16}
+
+
+def scalar_function(activation: "tuple[ktensor.ActivationAttr, ...]") -> "Callable[[NDArray[Any]], NDArray[Any]]":
+    """The functions of a layer, applied in order, as one function of an array."""
+    from kpuir.interpreters.kernels.elementwise import apply
+
+    def run(values: "NDArray[Any]") -> "NDArray[Any]":
+        for function in activation:
+            values = apply(function.kind.value, function.values, values)
+        return values
+
+    return run
+
+
+def interesting_range(
+    function: "Callable[[NDArray[Any]], NDArray[Any]]",
+    output: "QuantizationParameters",
+    low: float,
+    high: float,
+) -> tuple[float, float]:
+    """The part of [low, high] outside which the quantized value of `function` does not change any more.
+
+    low and high bound what the convolution can give for any input, far beyond what it does give; the table's segments
+    belong where the result varies.
+    """
+    import numpy as np
+
+    for _ in range(3):  # each round sees the rest 4000 times finer
+        points = np.linspace(low, high, 8001)
+        with np.errstate(all="ignore"):
+            codes = np.nan_to_num(function(points), nan=0.0, posinf=3e38, neginf=-3e38)
+        codes = np.clip(codes / output.scale + output.zero_point, -0.5, 255.5)
+        changes = np.flatnonzero(np.abs(codes - codes[0]) > 0.02)
+        first = max(int(changes[0]) - 1, 0) if changes.size else 0
+        changes = np.flatnonzero(np.abs(codes - codes[-1]) > 0.02)
+        last = min(int(changes[-1]) + 1, 8000) if changes.size else 8000
+        low, high = float(points[first]), float(points[last])
+    return low, high
+
+
+def convolution_range(
+    weight: "NDArray[np.float32]", bias: "NDArray[np.float32]", source: "QuantizationParameters"
+) -> tuple[float, float]:
+    """Lowest and highest value the convolution can give for any bytes: interval arithmetic over weight [OC, ...]."""
+    import numpy as np
+
+    low, high = (np.float64((code - source.zero_point) * source.scale) for code in (0, 255))
+    flat = weight.reshape(weight.shape[0], -1).astype(np.float64)
+    positive, negative = np.maximum(flat, 0).sum(1), np.minimum(flat, 0).sum(1)
+    lowest = (positive * low + negative * high + bias).min()
+    highest = (positive * high + negative * low + bias).max()
+    return float(lowest), float(max(highest, lowest + 1e-6))
+
+
+class SelectRegisters(RewritePattern):
+    """`kpu.conv2d` on feature maps becomes `kpu.layer`."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: kpu.Conv2dOp, rewriter: PatternRewriter, /) -> None:
+        """Select the registers of one layer."""
+        from kpuir.quantization.parameters import QuantizationParameters
+        from kpuir.quantization.registers import select_layer
+
+        source, result = op.input.type, op.output.type
+        if not isinstance(source, kpu.FeatureMapType) or not isinstance(result, kpu.FeatureMapType):
+            return
+        weight, bias = ktensor.constant_of(op.weight), ktensor.constant_of(op.bias)
+        if weight is None or bias is None:
+            raise InvalidInputError("weights and bias of a layer must be constants", location=layer_name(op))
+        parameters = [QuantizationParameters(t.scale_value, t.zero_point_value) for t in (source, result)]
+        function = scalar_function(op.activation.data)
+        mean = op.attributes.get(INPUT_MEAN)
+        try:
+            layer = select_layer(
+                weight,
+                bias,
+                function,
+                input=parameters[0],
+                output=parameters[1],
+                depthwise=op.is_depthwise,
+                y_range=interesting_range(function, parameters[1], *convolution_range(weight, bias, parameters[0])),
+                pool_mean_divisor=_POOL_DIVISORS.get(op.pool_kind, 0),
+                input_mean=None if mean is None else to_numpy(mean),
+            )
+        except ValueError as error:
+            raise InvalidInputError(str(error), location=layer_name(op)) from error
+        new = kpu.LayerOp(
+            op.input,
+            **{field.name: getattr(layer, field.name) for field in dataclasses.fields(layer)},
+            kernel_size=op.kernel_size,
+            result_element=result.quantized,
+            pool=op.pool_kind,
+        )
+        rewriter.replace(op, new)
+
+
+@dataclass(frozen=True)
+class KpuSelectRegistersPass(ModulePass):
+    """Turn layers in real numbers into the integers of the registers."""
+
+    name = "kpu-select-registers"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Rewrite the module in place."""
+        rewrite(op, SelectRegisters(), recursive=False)
