@@ -183,6 +183,11 @@ def _checked(model: ModelProto, location: str) -> ModelProto:
         if not value.type.HasField("tensor_type"):
             kind = value.type.WhichOneof("value") or "nothing"
             raise InvalidInputError(f"input {value.name!r} is no tensor but {kind}", location=location)
+    del model.graph.value_info[:]  # stale wherever a batch size was changed by hand; inferred anew
+    for value in model.graph.output:
+        # the checker wants a type and shape, which some exporters leave out and nothing here relies on
+        value.type.tensor_type.shape.SetInParent()
+        value.type.tensor_type.elem_type = value.type.tensor_type.elem_type or TensorProto.FLOAT
     try:
         onnx.checker.check_model(model)
         return onnx.inliner.inline_local_functions(model, True) if model.functions else model
@@ -230,11 +235,8 @@ def _fix_dimension(name: str, axis: int, dimension: Any) -> None:
 
 def _inferred_shapes(model: ModelProto, inputs: Iterable[Input]) -> dict[str, tuple[int, ...]]:
     """The static shapes of floating-point values as ONNX sees them, with the batch fixed; empty where it fails."""
-    graph = model.graph
-    del graph.value_info[:]
-    for value in graph.output:
-        if value.type.HasField("tensor_type"):
-            value.type.tensor_type.ClearField("shape")
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
     try:
         inferred = onnx.shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
     except _LIBRARY_ERRORS:

@@ -46,12 +46,13 @@ def conv_transpose(node: Node) -> SSAValue:
     kernel = cast("Pair", weights.shape[2:])
     value = image(node, 0)
     _, _, h, w = ktensor.shape_of(value)
-    rank = len(node.shape(0)) - 2
     strides, dilations = pair(node, "strides", 1), pair(node, "dilations", 1)
-    output_padding = as_pair(node.integers("output_padding", [0] * rank), 0)
-    pads = _transpose_pads(
-        node, (h, w), strides, [(kernel[axis] - 1) * dilations[axis] + 1 + output_padding[axis] for axis in (0, 1)]
-    )
+    extra = as_pair(node.integers("output_padding", [0] * (len(node.shape(0)) - 2)), 0)
+    full = [
+        (size - 1) * stride + (taps - 1) * dilation + 1 + more
+        for size, stride, taps, dilation, more in zip((h, w), strides, kernel, dilations, extra, strict=True)
+    ]
+    pads, missing = _transpose_pads(node, full, (h * strides[0], w * strides[1]))
     op = ktensor.Conv2dTransposeOp(
         value,
         node.constant(weights, node.input_names[1]),
@@ -60,34 +61,27 @@ def conv_transpose(node: Node) -> SSAValue:
         pads=pads,
         dilations=dilations,
         groups=node.integer("group", 1),
-        output_padding=output_padding,
+        output_padding=(extra[0] + missing[0], extra[1] + missing[1]),
     )
     return like_input(node, node.emit(op))
 
 
-def _transpose_pads(node: Node, size: Pair, strides: Pair, extents: list[int]) -> Pads:
-    """What is cut off the full output: as given, or so that the output has the wanted size."""
+def _transpose_pads(node: Node, full: list[int], same: Pair) -> tuple[Pads, Pair]:
+    """What is cut off the full output, as given or so that it has the wanted size, and what that is too short."""
     auto_pad = node.text("auto_pad", "NOTSET")
     rank = len(node.shape(0)) - 2
     if node.has_attribute("output_shape"):
         wanted = as_pair(node.integers("output_shape")[-rank:], 1)
     elif auto_pad.startswith("SAME_"):
-        wanted = (size[0] * strides[0], size[1] * strides[1])
+        wanted = same
     else:
-        return explicit_pads(node) if auto_pad == "NOTSET" else (0, 0, 0, 0)
-    begin: list[int] = []
-    end: list[int] = []
-    for axis in (0, 1):
-        total = strides[axis] * (size[axis] - 1) + extents[axis] - wanted[axis]
-        if total < 0:
-            node.refuse(
-                f"its output of {wanted[axis]} elements is {-total} more than the input reaches",
-                f"output_padding = {-total} in place of output_shape",
-            )
-        small = total // 2
-        begin.append(small if auto_pad == "SAME_UPPER" else total - small)
-        end.append(total - begin[-1])
-    return begin[0], begin[1], end[0], end[1]
+        return (explicit_pads(node) if auto_pad == "NOTSET" else (0, 0, 0, 0)), (0, 0)
+    totals = [max(size - target, 0) for size, target in zip(full, wanted, strict=True)]
+    small = [total // 2 for total in totals]
+    large = [total - half for total, half in zip(totals, small, strict=True)]
+    begin, end = (small, large) if auto_pad == "SAME_UPPER" else (large, small)
+    missing = [max(target - size, 0) for size, target in zip(full, wanted, strict=True)]
+    return (begin[0], begin[1], end[0], end[1]), (missing[0], missing[1])
 
 
 def _weights(node: Node) -> "NDArray[Any]":

@@ -10,6 +10,8 @@ from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
 from kpuir.importers.onnx.node import Node, Table
 
+_SMALLEST_NORM = 1e-30
+
 
 def batch_normalization(node: Node) -> SSAValue:
     """BatchNormalization in inference: a factor and an addend per channel."""
@@ -91,16 +93,15 @@ def mean_variance_normalization(node: Node) -> SSAValue:
 
 
 def lp_normalization(node: Node) -> SSAValue:
-    """LpNormalization for p = 1 and p = 2."""
+    """LpNormalization for p = 1 and p = 2; zeros stay zeros."""
     power = node.integer("p", 2)
     if power not in (1, 2):
         node.refuse(f"p = {power}", "p = 1 and p = 2")
     value = node.value(0)
     axes = [node.axis(node.integer("axis", -1), len(node.shape(0)))]
-    if power == 1:
-        return node.binary("div", value, node.reduce("sum", node.unary("abs", value), axes))
-    norm = node.unary("sqrt", node.reduce("sum", node.unary("square", value), axes))
-    return node.binary("div", value, norm)
+    norm = node.reduce("sum", node.unary("abs" if power == 1 else "square", value), axes)
+    norm = norm if power == 1 else node.unary("sqrt", norm)
+    return node.binary("div", value, node.binary("max", norm, _SMALLEST_NORM))
 
 
 def local_response_normalization(node: Node) -> SSAValue:
