@@ -1,4 +1,4 @@
-"""The best activation table for a scalar function: least greatest error, by dynamic programming.
+"""The best activation table for a scalar function, by dynamic programming: minimax first, then the mean error.
 
 The function maps batch-norm results v (integers) to real output codes, of which the table delivers the rounding,
 clamped to 0..255. Break points are chosen among some ninety nodes, dense where the function bends. A piece between two
@@ -33,7 +33,9 @@ _KINKS = 6
 _STEP_NODES = 16
 _LOOK_BACK = 8
 _DECREASING_PENALTY = 0.75
-_GOOD_ENOUGH = 0.005  # codes: fewer pieces are preferred to less error than this
+_SLACK, _SLACK_CODES = 2.0, 0.3
+"""How much the greatest error may exceed the least possible one for the sake of the mean error."""
+_GOOD_ENOUGH = 0.0003  # codes of mean error: pieces that gain less are not used
 
 
 class _Nodes(NamedTuple):
@@ -42,13 +44,18 @@ class _Nodes(NamedTuple):
     v: _Real
     code: _Real
     weight: _Real
+    share: _Real  # of the values expected, summing to 1
     adjacent: NDArray[np.bool_]  # the next node is so near that a kink between the two may be a break
 
 
 class _Fits(NamedTuple):
-    """For each first and last node: the error in codes and the line `code = level + slope * v`; slope 0 is level."""
+    """For each first and last node: the line `code = level + slope * v` from the first node on, slope 0 is level.
+
+    error is its greatest, excess its mean one, in codes, beyond what rounding costs anyway.
+    """
 
     error: _Real
+    excess: _Real
     slope: _Real
     level: _Real
 
@@ -74,8 +81,13 @@ def fit_table(
 def _nodes(function: Function, lo: float, hi: float, low: float, high: float) -> _Nodes:
     """Sample the function and keep the points where it bends, plus a few evenly spread."""
     outer = np.linspace(0, 1, _GRID // 8 + 1)[1:] ** 2
+    # Margins too narrow for a grid of their own widen the focus.
+    narrow = (hi - lo) / 64
+    lo, hi = (low if lo - low < narrow else lo), (high if high - hi < narrow else hi)
     grid = np.concatenate(
         [
+            # Entry 0 is level, so the first piece has to begin right after the first point.
+            [low - narrow / 64],
             (lo - (lo - low) * outer)[::-1] if low < lo else np.zeros(0),
             np.linspace(lo, hi, _GRID + 1),
             hi + (high - hi) * outer if high > hi else np.zeros(0),
@@ -86,7 +98,12 @@ def _nodes(function: Function, lo: float, hi: float, low: float, high: float) ->
     distance = np.maximum(np.maximum(lo - grid, grid - hi), 0) / (hi - lo)
     weight = np.where(distance > 0, 0.25 / (1 + 8 * distance), 1.0)
     chosen = _choose_nodes(grid, code, weight)
-    return _Nodes(grid[chosen], code[chosen], weight[chosen], np.diff(chosen, append=len(grid) + 1) == 1)
+    # Calibration's extremes are some four standard deviations out; half of that weight is spread evenly all the same.
+    density = (0.5 + np.exp(-0.5 * ((grid - (lo + hi) / 2) / ((hi - lo) / 8)) ** 2)) * weight
+    share = np.add.reduceat(density * np.gradient(grid), chosen)
+    return _Nodes(
+        grid[chosen], code[chosen], weight[chosen], share / share.sum(), np.diff(chosen, append=len(grid) + 1) == 1
+    )
 
 
 def _choose_nodes(grid: _Real, code: _Real, weight: _Real) -> NDArray[np.intp]:
@@ -97,7 +114,7 @@ def _choose_nodes(grid: _Real, code: _Real, weight: _Real) -> NDArray[np.intp]:
     second[second < 1e-9] = 0
     # Equal shares of the integral of sqrt(|f''|) give equal errors to pieces of a smooth function.
     bend = np.cumsum(np.sqrt(second * weight))
-    chosen = [np.linspace(0, len(grid) - 1, _EVEN_NODES).astype(np.intp)]
+    chosen = [np.linspace(0, len(grid) - 1, _EVEN_NODES).astype(np.intp), np.ones(1, np.intp)]
     if bend[-1] > 0:
         chosen.append(np.searchsorted(bend, bend[-1] * np.linspace(0, 1, _BEND_NODES + 2)[1:-1]))
     far = np.maximum(np.roll(second, 3), np.roll(second, -3))
@@ -114,7 +131,7 @@ def _choose_nodes(grid: _Real, code: _Real, weight: _Real) -> NDArray[np.intp]:
     first, last = (changes[0], changes[-1] + 1) if len(changes) else (0, 0)
     picked = np.unique(np.concatenate(chosen))
     # Of the constant tails the near and the far end say everything.
-    keep = ((picked >= first) & (picked <= last)) | (picked == 0) | (picked == len(grid) - 1)
+    keep = ((picked >= first) & (picked <= last)) | (picked <= 1) | (picked == len(grid) - 1)
     return np.unique(np.concatenate([picked[keep], [first, last]])).astype(np.intp)
 
 
@@ -135,15 +152,19 @@ def _fit_all(nodes: _Nodes) -> _Fits:
     within = np.where(np.tri(count, dtype=bool), 0.0, np.inf)
     for p in range(count):
         error[p, p:], level[p, p:] = _fit_lines(nodes, p, slope[p, p:], within[p:, p:], tail)
-    error = np.maximum(error, _extension_errors(nodes, slope, level)) + np.where(slope < 0, _DECREASING_PENALTY, 0)
+    error = np.maximum(error, _extension_errors(nodes, slope, level))
+    # A deviation d moves the rounded code's mean error by d²; along an arc that is 7/15 of the greatest.
+    excess = error**2 * 7 / 15 + np.where(slope < 0, 0.5, 0)
+    error += np.where(slope < 0, _DECREASING_PENALTY, 0)
 
     flat, flat_error = _fit_flats(nodes)
     use_flat = (slope == 0) | (flat_error <= error)
     error = np.where(np.tri(count, k=-1, dtype=bool), np.inf, np.where(use_flat, flat_error, error))
+    excess = np.where(use_flat, flat_error / 2, excess)
     slope, level = np.where(use_flat, 0, slope), np.where(use_flat, flat, level)
     # A piece that ends before a wide gap has to be good up to the far side of it.
     end = np.minimum(np.arange(count) + ~nodes.adjacent, last)
-    return _Fits(error[:, end], slope[:, end], level[:, end])
+    return _Fits(error[:, end], excess[:, end], slope[:, end], level[:, end])
 
 
 def _fit_lines(nodes: _Nodes, p: int, slope: _Real, within: _Real, tail: int) -> tuple[_Real, _Real]:
@@ -214,8 +235,8 @@ def _start(slope: _Real, level: _Real) -> _Real:
 def _best_breaks(nodes: _Nodes, fits: _Fits) -> list[int]:
     """First nodes of the pieces after entry 0 (which is level and begins at node 0).
 
-    The greatest error is made as small as 15 pieces can, then as many pieces are saved as cost nothing, then the sum
-    of squared errors is made small among the partitions that are about as good.
+    First the least possible greatest error is found. Among the partitions not much worse than that, the one with the
+    least mean error is taken, with the fewest pieces that reach it.
     """
     begin = nodes.code[0]
     head = np.maximum(np.maximum.accumulate((np.abs(nodes.code - np.rint(begin)) - 0.5) * nodes.weight), 0)
@@ -224,23 +245,22 @@ def _best_breaks(nodes: _Nodes, fits: _Fits) -> list[int]:
     for _ in range(PIECES):
         best.append(_extend(best[-1], fits.error, np.maximum)[0])
     greatest = np.array([b[-1] for b in best])
-    bound = greatest.min() * 1.02 + _GOOD_ENOUGH
-    pieces = int(np.flatnonzero(greatest <= bound)[0])
 
-    width = np.gradient(nodes.v) if len(nodes.v) > 1 else np.ones(1)
-    share = np.concatenate([[0], np.cumsum(width * nodes.weight)])
-    share /= share[-1]
-    usable = np.where(fits.error <= bound * 1.15, fits.error, np.inf)
-    squared = np.where(np.isfinite(usable), usable, 1e9) ** 2 * np.maximum(share[1:][None] - share[:-1, None], 1e-9)
-    squared = np.where(np.isfinite(usable), squared, np.inf)
-    total = np.where(head <= bound * 1.15, head**2 * share[1:], np.inf)
-    came_from: list[NDArray[np.intp]] = []
-    for _ in range(pieces):
-        total, origin = _extend(total, squared, np.add)
+    bound = max(greatest.min() * _SLACK, greatest.min() + _SLACK_CODES)
+    share = np.concatenate([[0], np.cumsum(nodes.share)])
+    within = fits.error <= bound
+    total_excess = np.where(within, fits.excess, 0) * np.maximum(share[1:][None] - share[:-1, None], 1e-9)
+    total_excess = np.where(within, total_excess, np.inf)
+    total = np.where(head <= bound, head / 2 * share[1:], np.inf)
+    totals, came_from = [total[-1]], list[NDArray[np.intp]]()
+    for _ in range(PIECES):
+        total, origin = _extend(total, total_excess, np.add)
+        totals.append(total[-1])
         came_from.append(origin)
+    pieces = int(np.flatnonzero(np.array(totals) <= min(totals) + _GOOD_ENOUGH)[0])
     breaks: list[int] = []
     end = len(nodes.v) - 1
-    for origin in reversed(came_from):
+    for origin in reversed(came_from[:pieces]):
         first = int(origin[end])
         breaks.append(first)
         end = first - 1
