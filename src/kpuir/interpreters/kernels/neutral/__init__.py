@@ -1,7 +1,7 @@
 """The CPU instructions of kmodel v4 on numpy arrays, bit for bit what the runtime computes (`kmodel-v4.md` 6-8, 10).
 
 Every kernel writes its result into an array it is given. float32 sums are in the stated order, multiplied and added
-without fusing; cos, exp, log and sin are rounded from float64, which may differ from a C library in the last digit.
+without fusing; cos, exp, log and sin are those of the C library this runs on, as they are for the host runtime.
 """
 
 from kpuir.interpreters.kernels.neutral.elementwise import (

@@ -42,16 +42,27 @@ def fixed_point(values: "NDArray[Any]", mul: int, shift: int) -> "NDArray[np.int
     return products.astype(np.int32).astype(np.int64)
 
 
+_MATHEMATICAL = ("cos", "exp", "log", "sin")
+
+
+def _mathematical(kind: str, x: "F32") -> "F32":
+    from kpuir.interpreters.kernels.neutral.loops import mathematical
+
+    out = np.empty(x.shape, np.float32)
+    mathematical(_MATHEMATICAL.index(kind), np.ascontiguousarray(x).reshape(-1), out.reshape(-1))
+    return out
+
+
 _UNARY: dict[str, Callable[["F32"], "NDArray[Any]"]] = {
     "abs": np.abs,
     "ceil": np.ceil,
-    "cos": lambda x: np.cos(x.astype(np.float64)),
-    "exp": lambda x: np.exp(x.astype(np.float64)),
+    "cos": lambda x: _mathematical("cos", x),
+    "exp": lambda x: _mathematical("exp", x),
     "floor": np.floor,
-    "log": lambda x: np.log(x.astype(np.float64)),
+    "log": lambda x: _mathematical("log", x),
     "neg": np.negative,
     "rsqrt": lambda x: np.float32(1) / np.sqrt(x),
-    "sin": lambda x: np.sin(x.astype(np.float64)),
+    "sin": lambda x: _mathematical("sin", x),
     "square": np.square,
 }
 
@@ -158,7 +169,7 @@ def table_lookup(x: "U8", table: "U8", out: "U8") -> None:
 def softmax(x: "F32", out: "F32", beta: float) -> None:
     """Rows of [outer, inner]: e = exp((x - max)·beta), divided by the row's sum in order."""
     with np.errstate(all="ignore"):
-        powers = np.exp(((x - x.max(1, keepdims=True)) * np.float32(beta)).astype(np.float64)).astype(np.float32)
+        powers = _mathematical("exp", (x - x.max(1, keepdims=True)) * np.float32(beta))
         total = np.add.accumulate(powers, axis=1)[:, -1:]
         np.divide(powers, total, out=out)
 
