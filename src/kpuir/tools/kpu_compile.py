@@ -1,0 +1,175 @@
+"""kpu-compile: a trained model to a kmodel."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kpuir.compiler import CALIBRATIONS
+from kpuir.errors import UsageError
+from kpuir.tools.common import Parser, guard, make_parser, number_list, positive_int, print_json, require_file
+
+if TYPE_CHECKING:
+    from kpuir.compiler import CompiledModel, Report
+
+PROGRAM = "kpu-compile"
+LAYOUTS = ("model", "NCHW", "NHWC")
+_SHOWN_SECONDS = 0.001
+
+Progress = Callable[[str, int, int], None]
+
+
+def make_arguments() -> Parser:
+    """The options of kpu-compile."""
+    parser = make_parser(PROGRAM, "Compile an ONNX or TFLite model to a kmodel for the K210.")
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a .onnx or .tflite file")
+    add("-o", "--output", metavar="OUT.kmodel", help="the kmodel; OUT.json is written beside it (MODEL's name here)")
+    add("--kmodel", choices=("v3", "v4", "v5"), default="v4", help="the version of the format (v4)")
+    add("--firmware", metavar="NAME", help="the firmware the kmodel is for")
+    add("--dataset", metavar="PATH", help="what to calibrate with: a folder of images, a .npy or a .npz")
+    add("--samples", type=positive_int, metavar="N", help="use only N samples of it, spread evenly")
+    add("--calibration", choices=CALIBRATIONS, default="auto", help="how ranges are chosen (auto)")
+    add("--mean", type=number_list, metavar="X[,Y,Z]", help="of images: the mean of 0..1 pixels the model wants")
+    add("--std", type=number_list, metavar="X[,Y,Z]", help="of images: the deviation of 0..1 pixels the model wants")
+    add("--input-type", choices=("uint8", "float32"), help="the kmodel's inputs (uint8 where the KPU takes them)")
+    add("--input-layout", choices=LAYOUTS, help="the kmodel's inputs (NCHW, what the camera delivers)")
+    add("--output-layout", choices=LAYOUTS, help="the kmodel's outputs (the model's own)")
+    add("--passes", metavar="PIPELINE", help="run this instead of kpu-default (see kpu-opt --list-pipelines)")
+    add("--dump-ir", metavar="DIR", help="write the IR, constants elided, of every stage to a file of DIR")
+    add("--report", metavar="DIR", help="write reports: memory map, summary")
+    add("--json", action="store_true", help="print one JSON object on stdout")
+    return parser
+
+
+@contextmanager
+def progress_bar() -> Generator[Progress | None]:
+    """Something to tell how far stages are, drawn on stderr; None where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("import", total=None)
+        yield lambda stage, done, total: bar.update(task, description=stage, completed=done, total=total)
+
+
+def output_path(arguments: argparse.Namespace) -> Path:
+    """Where the kmodel goes. Raises UsageError where there is no such directory, before anything is computed."""
+    path = Path(arguments.output or f"{Path(arguments.model).stem}.kmodel")
+    if path.is_dir():
+        raise UsageError("cannot write: is a directory", location=str(path), hint="give a file with -o")
+    if not path.parent.is_dir():
+        raise UsageError("cannot write: there is no such directory", location=str(path), hint="make it, or give -o")
+    if path.suffix == ".json":
+        raise UsageError("the .json beside the kmodel would overwrite it", location=str(path), hint="use .kmodel")
+    return path
+
+
+def compile_model(arguments: argparse.Namespace) -> "CompiledModel":
+    """Compile what the command line asks for."""
+    from kpuir.compiler import compile
+
+    with progress_bar() as progress:
+        return compile(
+            arguments.model,
+            dataset=arguments.dataset,
+            kmodel=arguments.kmodel,
+            firmware=arguments.firmware,
+            samples=arguments.samples,
+            calibration=arguments.calibration,
+            mean=arguments.mean,
+            std=arguments.std,
+            input_type=arguments.input_type,
+            input_layout=arguments.input_layout,
+            output_layout=arguments.output_layout,
+            passes=arguments.passes,
+            dump_ir=arguments.dump_ir,
+            progress=progress,
+        )
+
+
+def figures(report: "Report", path: Path) -> dict[str, Any]:
+    """The JSON object of `--json`."""
+    values = dataclasses.asdict(report)
+    del values["reasons"]
+    return {"kmodel": str(path), **values}
+
+
+def summary(report: "Report", path: Path) -> str:
+    """What a compilation gave, for people."""
+    from kpuir.target.k210 import K210
+
+    cpu = sum(report.cpu_ops.values())
+    kinds = ", ".join(f"{count} {name}" for name, count in sorted(report.cpu_ops.items()))
+    return "\n".join(
+        [
+            *_stage_lines(report.stages),
+            f"{report.kpu_layers} layers on the KPU, {cpu} operations on the CPU{f' ({kinds})' if kinds else ''}",
+            *(f"  on the CPU: {layer}: {reason}" for layer, reason in report.reasons),
+            f"KPU RAM   {_share(report.kpu_ram_peak, K210.KPU_RAM_BYTES)}",
+            f"main RAM  {_share(report.main_ram_peak, K210.MAIN_RAM_BYTES)} besides the kmodel",
+            f"estimated {report.estimated_ms:.1f} ms per inference",
+            f"{path}  {report.kmodel_bytes} bytes, kmodel {report.version}",
+        ]
+    )
+
+
+def _stage_lines(stages: dict[str, float]) -> list[str]:
+    shown = {name: seconds for name, seconds in stages.items() if seconds >= _SHOWN_SECONDS}
+    rest = sum(stages.values()) - sum(shown.values())
+    lines = [f"{seconds:8.3f} s  {name}" for name, seconds in shown.items()]
+    return [
+        *lines,
+        f"{rest:8.3f} s  {len(stages) - len(shown)} shorter stages",
+        f"{sum(stages.values()):8.3f} s  total",
+    ]
+
+
+def _share(size: int, limit: int) -> str:
+    return f"{size:>8} of {limit} bytes ({size / limit:.0%})"
+
+
+def write_reports(compiled: "CompiledModel", directory: str) -> None:
+    """Every report, ours and those of plug-ins, into a directory."""
+    from kpuir.plugins import ReportWriter, table
+    from kpuir.reports import WRITERS
+
+    folder = Path(directory)
+    writers: dict[str, ReportWriter] = {**WRITERS, **table("reports")}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for write in writers.values():
+            write(compiled, folder)
+    except OSError as error:
+        raise UsageError(f"cannot write: {error.strerror}", location=directory, hint="give another --report") from None
+
+
+def _run(argv: list[str]) -> None:
+    arguments = make_arguments().parse_args(argv)
+    require_file(arguments.model)
+    path = output_path(arguments)
+    compiled = compile_model(arguments)
+    compiled.save(path)
+    if arguments.report:
+        write_reports(compiled, arguments.report)
+    if arguments.json:
+        print_json(figures(compiled.report, path))
+    else:
+        print(summary(compiled.report, path), file=sys.stderr)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns its exit status."""
+    return guard(PROGRAM, argv, _run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
