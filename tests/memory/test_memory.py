@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kpuir.errors import DoesNotFitError
-from kpuir.memory import Allocation, Buffer, allocate, busiest_step, check, lower_bound
+from kpuir.memory import (
+    Allocation,
+    BadAllocationError,
+    Buffer,
+    allocate,
+    busiest_step,
+    check,
+    find_problems,
+    lower_bound,
+)
 from kpuir.target.k210 import feature_map_bytes
 from tests.shared import shared_file
 
@@ -52,7 +60,7 @@ def test_allocations_are_valid(buffers: list[Buffer]) -> None:
     assert allocation.peak == max((offsets[b.name] + b.size for b in buffers), default=0)
     assert allocation.peak >= lower_bound(buffers)
     assert lower_bound(buffers) >= busiest_step(buffers)[1]
-    assert check(buffers, allocation) == []
+    check(buffers, allocation)
     assert allocate(buffers) == allocation
 
 
@@ -63,7 +71,7 @@ def test_the_checker_finds_what_the_definition_finds(buffers: list[Buffer], data
     free = [b for b in buffers if b.fixed_offset is None]
     offsets = {b.name: b.alignment * data.draw(st.integers(0, 10)) for b in free}
     peak = max((offsets[b.name] + b.size for b in free), default=0)
-    found = check(free, Allocation(offsets, peak))
+    found = find_problems(free, Allocation(offsets, peak))
     assert bool(found) == bool(overlaps(free, offsets))
 
 
@@ -75,7 +83,7 @@ def test_the_checker_names_everything_wrong() -> None:
         Buffer("d", 4, 0, 0),
         Buffer("e", 1, 9, 9),
     ]
-    found = check(buffers, Allocation({"a": 0, "b": 9, "c": 44, "d": -1}, 20), capacity=19)
+    found = find_problems(buffers, Allocation({"a": 0, "b": 9, "c": 44, "d": -1}, 20), capacity=19)
     assert found == [
         "b is at 9, not a multiple of 8",
         "c is at 44, fixed at 40",
@@ -134,11 +142,30 @@ def test_one_name_twice() -> None:
         allocate([Buffer("a", 1, 0, 0), Buffer("a", 1, 1, 1)])
 
 
-def test_too_much_names_the_step_and_both_sizes() -> None:
+def test_check_raises() -> None:
+    buffers = [Buffer("a", 8, 0, 1), Buffer("b", 8, 1, 2)]
+    check(buffers, Allocation({"a": 0, "b": 8}, 16), capacity=16)
+    with pytest.raises(BadAllocationError, match="at step 1 a ends at 8, above the beginning of b at 7"):
+        check(buffers, Allocation({"a": 0, "b": 7}, 16))
+    with pytest.raises(BadAllocationError, match="the peak is 16, above the capacity of 15"):
+        check(buffers, Allocation({"a": 0, "b": 8}, 16), capacity=15)
+
+
+def test_too_much_is_returned_for_the_caller_to_explain() -> None:
     buffers = [Buffer("big", 1500, 0, 2), Buffer("map", 700, 2, 3), Buffer("later", 10, 3, 4)]
-    with pytest.raises(DoesNotFitError, match=r"2200 bytes are needed, there are 2048; at step 2 big, map take 2200"):
-        allocate(buffers, capacity=2048)
-    assert allocate(buffers, capacity=2200).peak == 2200
+    assert allocate(buffers, capacity=2048).peak == 2200
+    assert busiest_step(buffers) == (2, 2200, ["big", "map"])
+    assert busiest_step([]) == (0, 0, [])
+
+
+def test_repair_reaches_what_no_single_order_does() -> None:
+    lives = [(8, 9, 9), (9, 8, 9), (7, 5, 7), (6, 5, 8), (4, 7, 7), (2, 0, 2)]
+    buffers = [Buffer(f"b{i}", *life) for i, life in enumerate(lives)]
+    assert lower_bound(buffers) == 17
+    assert allocate(buffers).peak > 17
+    repaired = allocate(buffers, capacity=17)
+    assert repaired.peak == 17
+    check(buffers, repaired)
 
 
 def chain(shapes: list[tuple[int, int, int]]) -> list[Buffer]:
@@ -182,7 +209,7 @@ def test_hard_instances_come_out_as_greedy_orders_do(instance: str, ratio: float
     rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
     buffers = [Buffer(row[0], int(row[3]), int(row[1]), int(row[2]) - 1, 1024) for row in rows]
     allocation = allocate(buffers)
-    assert check(buffers, allocation) == []
+    check(buffers, allocation)
     assert lower_bound(buffers) <= 1048576
     assert allocation.peak <= ratio * 1048576
 

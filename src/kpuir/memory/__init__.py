@@ -1,12 +1,22 @@
 """Static allocation: buffers with lifetimes in, byte offsets out. Knows no IR.
 
-allocation = allocate([Buffer("a", 4096, 0, 1, 64), Buffer("b", 1024, 1, 2, 64)], capacity=2 * 1024 * 1024)
+allocation = allocate([Buffer("a", 4096, 0, 1, 64), Buffer("b", 1024, 1, 2, 64)]
+    allocation = allocate(buffers, capacity=2 * 1024 * 1024)
 assert not check(buffers, allocation)
 """
 
 from kpuir.memory.allocate import allocate
 from kpuir.memory.bounds import busiest_step, lower_bound
 from kpuir.memory.buffers import Allocation, Buffer
-from kpuir.memory.check import check
+from kpuir.memory.check import BadAllocationError, check, find_problems
 
-__all__ = ["Allocation", "Buffer", "allocate", "busiest_step", "check", "lower_bound"]
+__all__ = [
+    "Allocation",
+    "BadAllocationError",
+    "Buffer",
+    "allocate",
+    "busiest_step",
+    "check",
+    "find_problems",
+    "lower_bound",
+]

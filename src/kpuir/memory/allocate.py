@@ -6,8 +6,7 @@ nothing better exists; the search stops there. Everything is deterministic: ties
 
 from collections.abc import Callable, Sequence
 
-from kpuir.errors import DoesNotFitError
-from kpuir.memory.bounds import busiest_step, lower_bound
+from kpuir.memory.bounds import lower_bound
 from kpuir.memory.buffers import Allocation, Buffer
 
 _Order = Callable[[Buffer, int, int], tuple[int, ...]]
@@ -22,12 +21,15 @@ _ORDERS: tuple[_Order, ...] = (
     lambda b, conflicts, contention: (b.first, -b.size),
 )
 
+_REPAIRS = 200
+"""How often an allocation above the capacity is tried to be repaired."""
+
 
 def allocate(buffers: Sequence[Buffer], capacity: int | None = None) -> Allocation:
     """Offsets at which no two buffers that live at the same time overlap, with a low peak.
 
-    Raises DoesNotFitError, naming the busiest step, when the best peak found is above `capacity` bytes, and ValueError
-    for two buffers of one name or two fixed ones in each other's way.
+    Where the orders leave the peak above `capacity` bytes, the best one is repaired step by step; the result may still
+    be above: compare. Raises ValueError for two buffers of one name or two fixed ones in each other's way.
     """
     _check_names(buffers)
     movable = [b for b in buffers if b.fixed_offset is None and b.size]
@@ -36,17 +38,35 @@ def allocate(buffers: Sequence[Buffer], capacity: int | None = None) -> Allocati
     conflicts = _conflicts([b for b in buffers if b.size])
     _check_fixed(placed, conflicts)
     bound = lower_bound(buffers)
-    best: Allocation | None = None
+    best: tuple[Allocation, list[Buffer], bool] | None = None
     for order in _ORDERS:
+        ordered = sorted(movable, key=_key(order, conflicts))
         for tight in (True, False):
-            offsets = _place(sorted(movable, key=_key(order, conflicts)), placed, conflicts, tight)
-            peak = max((offsets[b.name] + b.size for b in buffers), default=0)
-            if best is None or peak < best.peak:
-                best = Allocation(offsets, peak)
-            if best.peak == bound:
-                return _fitting(best, buffers, capacity)
+            found = _measured(buffers, _place(ordered, placed, conflicts, tight))
+            if best is None or found.peak < best[0].peak:
+                best = found, ordered, tight
+            if found.peak == bound:
+                return found
     assert best is not None
-    return _fitting(best, buffers, capacity)
+    allocation, ordered, tight = best
+    limit = allocation.peak if capacity is None else capacity
+    for _ in range(_REPAIRS if bound <= limit < allocation.peak else 0):
+        ordered = _topmost_first(ordered, allocation)
+        found = _measured(buffers, _place(ordered, placed, conflicts, tight))
+        allocation = min(allocation, found, key=lambda candidate: candidate.peak)
+        if allocation.peak <= limit:
+            break
+    return allocation
+
+
+def _measured(buffers: Sequence[Buffer], offsets: dict[str, int]) -> Allocation:
+    return Allocation(offsets, max((offsets[b.name] + b.size for b in buffers), default=0))
+
+
+def _topmost_first(order: list[Buffer], allocation: Allocation) -> list[Buffer]:
+    """The order with the movable buffer that ends highest at its front: the next time it gets a better place."""
+    top = max(range(len(order)), key=lambda i: allocation.offsets[order[i].name] + order[i].size, default=0)
+    return [order[top], *order[:top], *order[top + 1 :]] if order else order
 
 
 def _key(order: _Order, conflicts: dict[str, list[Buffer]]) -> Callable[[Buffer], tuple[int, ...]]:
@@ -117,13 +137,3 @@ def _check_fixed(placed: dict[str, int], conflicts: dict[str, list[Buffer]]) -> 
             start, end = placed[name], placed[name] + sizes[name]
             if start < placed[other.name] + other.size and placed[other.name] < end:
                 raise ValueError(f"fixed buffers {name} and {other.name} overlap at {max(start, placed[other.name])}")
-
-
-def _fitting(allocation: Allocation, buffers: Sequence[Buffer], capacity: int | None) -> Allocation:
-    if capacity is None or allocation.peak <= capacity:
-        return allocation
-    step, live, names = busiest_step(buffers)
-    raise DoesNotFitError(
-        f"{allocation.peak} bytes are needed, there are {capacity}; "
-        f"at step {step} {', '.join(names)} take {live} bytes together"
-    )

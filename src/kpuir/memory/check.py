@@ -6,7 +6,18 @@ from itertools import pairwise
 from kpuir.memory.buffers import Allocation, Buffer
 
 
-def check(buffers: Sequence[Buffer], allocation: Allocation, capacity: int | None = None) -> list[str]:
+class BadAllocationError(Exception):
+    """An allocation that would let buffers destroy each other: an error of the allocator, not of the user."""
+
+
+def check(buffers: Sequence[Buffer], allocation: Allocation, capacity: int | None = None) -> None:
+    """Raise BadAllocationError with everything that `find_problems` finds."""
+    problems = find_problems(buffers, allocation, capacity)
+    if problems:
+        raise BadAllocationError("; ".join(problems))
+
+
+def find_problems(buffers: Sequence[Buffer], allocation: Allocation, capacity: int | None = None) -> list[str]:
     """What is wrong with an allocation, one sentence each; empty when nothing is.
 
     Every buffer has an offset that is not negative, aligned, and the fixed one where it is fixed; at no step two live
