@@ -168,8 +168,8 @@ class KTensorOp(IRDLOperation, HasFolderInterface, ABC):
         return None
 
     def verify_(self) -> None:
-        """Check that the result type is the inferred one and that all shapes are static."""
-        for value in (*self.operands, self.output):
+        """Check that all shapes are static and that the result type is the inferred one."""
+        for value in self.operands:
             require(
                 min(shape_of(value), default=1) > 0, f"shapes must be static and not empty, but one is {value.type}"
             )
