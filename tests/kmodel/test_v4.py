@@ -90,9 +90,7 @@ def test_fills_are_kept(fills: tuple[int, int, int] | None) -> None:
 def test_garbage_nobody_reads_is_kept() -> None:
     node = replace(kpu_layer(), registers=LayerRegisters(reserved=1 << 4 | 1 << 703), reserved=-1)
     node = replace(node, batch_norm=node.batch_norm[:1], weights=node.weights[:1])
-    resize = v4.ResizeImage(
-        BYTES, BYTES, (1, 1, 2, 4), 2, 4, v4.ResizeMode.NEAREST, 7, np.array([1, 2, 3], dtype=np.uint8)
-    )
+    resize = v4.ResizeImage(BYTES, BYTES, (1, 1, 2, 4), 2, 4, v4.ResizeMode.NEAREST, 7, (1, 2, 3))
     model = replace(model_of(node, resize), reserved=0xCCCCCCCC, flags=5, target=0)
     assert v4.read(v4.write(model)) == model
 

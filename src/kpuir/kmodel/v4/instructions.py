@@ -333,7 +333,7 @@ class ResizeImage(Instruction, opcode=0x0A):
     out_w: I32
     mode: Annotated[ResizeMode, Enumeration(ResizeMode)]
     align_corners: U8
-    reserved: Annotated[U8Array, Array("u1", 3)]
+    reserved: Annotated[tuple[int, int, int], Tuple("B", 3)]
 
 
 @dataclass(frozen=True, eq=False)
