@@ -138,15 +138,27 @@ def _finish_exact(
 
 @njit(cache=True, error_model="numpy")
 def _finish_double(
-    sums: NDArray[np.float32], constant: float, factor: float, add: float, segments: Doubles, out: Bytes
+    sums: NDArray[np.float32],
+    constant: float,
+    factor: float,
+    add: float,
+    segments: Doubles,
+    work: Doubles,
+    out: Bytes,
 ) -> None:
     # The same in float64 where every product is below 2^53 (so nothing is ever rounded but where the KPU rounds):
-    # `factor` is mul / 2^shift; segments hold start, mul / 2^shift, add.
-    low, high = 0.0, 255.0
-    block = 256
-    values = np.empty(block, np.float64)
-    results = np.empty(block, np.float64)
+    # `factor` is mul / 2^shift; segments hold start, mul / 2^shift, add; `work` is [2, block].
     start0, slope0, add0 = segments[0, 0], segments[1, 0], segments[2, 0]
+    if segments.shape[1] == 2 and slope0 == 0.0:  # a constant, then a line: ReLU and its like
+        start, slope, plus = segments[0, 1], segments[1, 1], segments[2, 1]
+        for i in range(sums.shape[0]):
+            v = np.floor((np.float64(sums[i]) + constant) * factor) + add
+            y = np.rint((v - start) * slope) + plus
+            y = y if v > start else add0
+            out[i] = np.uint8(np.int32(min(max(y, 0.0), 255.0)))
+        return
+    block = work.shape[1]
+    values, results = work[0], work[1]
     for base in range(0, sums.shape[0], block):
         count = min(block, sums.shape[0] - base)
         part = sums[base : base + count]
@@ -162,7 +174,7 @@ def _finish_double(
                 results[i] = y if v > start else results[i]
         bytes_ = out[base : base + count]
         for i in range(count):
-            bytes_[i] = np.uint8(np.int32(min(max(results[i], low), high)))
+            bytes_[i] = np.uint8(np.int32(min(max(results[i], 0.0), 255.0)))
 
 
 @njit(cache=True, error_model="numpy")
@@ -187,8 +199,9 @@ def finish_double(
 ) -> None:
     """Sums [OC, pixels] to bytes in rows `first_row`.. of the target map, in float64 (see `kpu_layer`)."""
     line = np.empty(sums.shape[1], np.uint8)
+    work = np.empty((2, 256), np.float64)
     for c in range(sums.shape[0]):
-        _finish_double(sums[c], constant[c], factor[c], add[c], segments, line)
+        _finish_double(sums[c], constant[c], factor[c], add[c], segments, work, line)
         _scatter(line, target, strides, c, first_row, columns)
 
 
@@ -273,6 +286,7 @@ def depthwise_double(
     image = np.empty((height + 2, width + 2), np.float32)
     sums = np.empty(height * width, np.float32)
     line = np.empty(height * width, np.uint8)
+    work = np.empty((2, 256), np.float64)
     for c in range(taps.shape[0]):
         if taps.shape[1] == 9:
             _pad_channel(source, source_strides, c, height, width, pad_value, image)
@@ -283,7 +297,7 @@ def depthwise_double(
                 at = _row(source_strides, c, y)
                 for x in range(width):
                     sums[y * width + x] = np.float32(source[at + x]) * weight
-        _finish_double(sums, constant[c], factor[c], add[c], segments, line)
+        _finish_double(sums, constant[c], factor[c], add[c], segments, work, line)
         _scatter(line, target, target_strides, c, 0, width)
 
 
