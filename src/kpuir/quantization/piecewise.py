@@ -80,7 +80,7 @@ def fit_table(
 
 def _nodes(function: Function, lo: float, hi: float, low: float, high: float) -> _Nodes:
     """Sample the function and keep the points where it bends, plus a few evenly spread."""
-    outer = np.linspace(0, 1, _GRID // 8 + 1)[1:] ** 2
+    outer = np.linspace(0, 1, _GRID // 2 + 1)[1:] ** 2
     # Margins too narrow for a grid of their own widen the focus.
     narrow = (hi - lo) / 64
     lo, hi = (low if lo - low < narrow else lo), (high if high - hi < narrow else hi)
@@ -101,9 +101,9 @@ def _nodes(function: Function, lo: float, hi: float, low: float, high: float) ->
     # Calibration's extremes are some four standard deviations out; half of that weight is spread evenly all the same.
     density = (0.5 + np.exp(-0.5 * ((grid - (lo + hi) / 2) / ((hi - lo) / 8)) ** 2)) * weight
     share = np.add.reduceat(density * np.gradient(grid), chosen)
-    return _Nodes(
-        grid[chosen], code[chosen], weight[chosen], share / share.sum(), np.diff(chosen, append=len(grid) + 1) == 1
-    )
+    fine = (np.abs(np.diff(code)) <= 1) | (np.diff(grid) <= 1.5 * (hi - lo) / _GRID)
+    adjacent = np.append((np.diff(chosen) == 1) & fine[chosen[:-1]], False)
+    return _Nodes(grid[chosen], code[chosen], weight[chosen], share / share.sum(), adjacent)
 
 
 def _choose_nodes(grid: _Real, code: _Real, weight: _Real) -> NDArray[np.intp]:
@@ -132,7 +132,8 @@ def _choose_nodes(grid: _Real, code: _Real, weight: _Real) -> NDArray[np.intp]:
     picked = np.unique(np.concatenate(chosen))
     # Of the constant tails the near and the far end say everything.
     keep = ((picked >= first) & (picked <= last)) | (picked <= 1) | (picked == len(grid) - 1)
-    return np.unique(np.concatenate([picked[keep], [first, last]])).astype(np.intp)
+    ends = np.clip([first, first + 1, last - 1, last], 0, len(grid) - 1)
+    return np.unique(np.concatenate([picked[keep], ends])).astype(np.intp)
 
 
 def _fit_all(nodes: _Nodes) -> _Fits:
