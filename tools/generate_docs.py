@@ -1,0 +1,201 @@
+"""Write the pages of docs/reference/ from the code: dialects, passes, supported ops.
+
+    python tools/generate_docs.py           # write them
+    python tools/generate_docs.py --check   # only say whether they are what the code says
+
+The text is that of the docstrings; nothing is written twice.
+"""
+
+import dataclasses
+import inspect
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from xdsl.ir import Dialect
+from xdsl.irdl import (
+    AttrOrPropDef,
+    AttrSizedOperandSegments,
+    OptionalDef,
+    OptOperandDef,
+    OptResultDef,
+    VarOperandDef,
+    VarResultDef,
+)
+from xdsl.passes import ModulePass, get_pass_option_infos
+
+from kpuir.compiler import PIPELINES
+from kpuir.importers.summary import supported_ops
+from kpuir.kmodel.v4 import INSTRUCTIONS, KpuConv2d
+from kpuir.target import k210
+from kpuir.universe import KPUIR_UNIVERSE
+
+REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
+NOTE = "<!-- Written by tools/generate_docs.py from the code. Do not edit. -->"
+
+
+def pages() -> dict[str, str]:
+    """The text of each page by file name."""
+    return {"dialects.md": dialects_page(), "passes.md": passes_page(), "supported-ops.md": supported_ops_page()}
+
+
+def page(title: str, *parts: str) -> str:
+    return "\n\n".join([NOTE, f"# {title}", *(part.strip("\n") for part in parts if part)]) + "\n"
+
+
+def docstring(thing: object) -> str:
+    return inspect.cleandoc(getattr(thing, "__doc__", None) or "")
+
+
+def code(text: object) -> str:
+    return f"`{text}`"
+
+
+# --- Dialects ---
+
+
+def dialects_page() -> str:
+    dialects = [factory() for factory in KPUIR_UNIVERSE.all_dialects.values()]
+    return page("Dialects", *(section for dialect in dialects for section in dialect_sections(dialect)))
+
+
+def dialect_sections(dialect: Dialect) -> list[str]:
+    module = inspect.getmodule(next(iter(dialect.operations)))
+    package = sys.modules[f"kpuir.dialects.{dialect.name}"]
+    parts = [f"## {dialect.name}", docstring(package or module)]
+    parts += [
+        f"### {operation.name}\n\n{docstring(operation)}\n\n{operation_table(operation)}"
+        for operation in dialect.operations
+    ]
+    parts.append(f"### Types and attributes of {dialect.name}")
+    parts += [f"`{attribute.name}`: {docstring(attribute)}" for attribute in dialect.attributes]
+    return parts
+
+
+def operation_table(operation: type) -> str:
+    definition = operation.get_irdl_definition()
+    rows = [
+        *((name, "operand", occurrence(one), "") for name, one in definition.operands),
+        *((name, "property", occurrence(one), default_text(one)) for name, one in visible(definition.properties)),
+        *((name, "result", occurrence(one), "") for name, one in definition.results),
+    ]
+    if not rows:
+        return ""
+    lines = [f"| {code(name)} | {kind} | {many} | {default} |" for name, kind, many, default in rows]
+    return "\n".join(["| name | is | how many | default |", "|---|---|---|---|", *lines])
+
+
+def visible(properties: dict[str, AttrOrPropDef]) -> Iterable[tuple[str, AttrOrPropDef]]:
+    hidden = {AttrSizedOperandSegments.attribute_name}
+    return ((name, one) for name, one in properties.items() if name not in hidden)
+
+
+def occurrence(definition: object) -> str:
+    if isinstance(definition, OptOperandDef | OptResultDef | OptionalDef):
+        return "0 or 1"
+    return "any number" if isinstance(definition, VarOperandDef | VarResultDef) else "1"
+
+
+def default_text(definition: AttrOrPropDef) -> str:
+    value = definition.default_value
+    return "" if value is None else code(value)
+
+
+# --- Passes ---
+
+
+def passes_page() -> str:
+    listed = [f"### {name}\n\n{pipeline_text(entries)}" for name, entries in PIPELINES.items()]
+    passes = [pass_section(name, factory()) for name, factory in sorted(KPUIR_UNIVERSE.all_passes.items())]
+    intro = (
+        "Every pass works on a module and is run by `kpu-opt -p` or by the compiler. "
+        "xDSL's own (`canonicalize`, `cse`, `dce` ...) work on our dialects as well: see `kpu-opt --list-passes`.\n\n"
+        "The named pipelines come first. `kpu-opt -p 'kpu-default{until=kpu-quantize}'` runs a part of one: `from` and "
+        "`until` name a pass of it, both are included. Any other option goes to each of its passes that has it."
+    )
+    return page("Passes", intro, "## Pipelines", *listed, "## All passes", *passes)
+
+
+def pipeline_text(entries: Iterable[str]) -> str:
+    return "\n".join(f"{number}. `{entry}`" for number, entry in enumerate(entries, start=1))
+
+
+def pass_section(name: str, kind: type[ModulePass]) -> str:
+    text = docstring(inspect.getmodule(kind)) or docstring(kind)
+    return f"### {name}\n\n{text}\n\n{options_table(kind)}"
+
+
+def options_table(kind: type[ModulePass]) -> str:
+    if not dataclasses.fields(kind):
+        return ""
+    lines = [option_row(kind, option.name, option.expected_type) for option in get_pass_option_infos(kind)]
+    return "\n".join(["| option | type | default |", "|---|---|---|", *lines])
+
+
+def option_row(kind: type[ModulePass], name: str, expected: str) -> str:
+    cells = code(name.replace("_", "-")), code(expected).replace("|", "&#124;"), option_default(kind, name)
+    return f"| {' | '.join(cells)} |"
+
+
+def option_default(kind: type[ModulePass], name: str) -> str:
+    if not hasattr(kind, name):
+        return "must be given"
+    value = getattr(kind, name)
+    return "" if value in (None, "") else code(str(value).lower() if isinstance(value, bool) else value)
+
+
+# --- What is supported ---
+
+
+def supported_ops_page() -> str:
+    intro = (
+        "What can be imported, what of it the KPU runs, and what kmodels can hold. An op that is not here is refused, "
+        "with its layer's name and, where there is one, a way to do without; all refusals of a model come at once."
+    )
+    rules = [one for name, one in vars(k210).items() if name.endswith("_rule") and inspect.isfunction(one)]
+    lines = [f"- {docstring(rule).splitlines()[0]}" for rule in rules]
+    hardware = (
+        "A convolution, or a matrix product as a 1x1 convolution, runs on the KPU if all of this is true, or can be "
+        "made true by the passes. `kpu-compile` says of each layer that stays on the CPU which rule it breaks."
+    )
+    instructions = ", ".join(code(kind.mnemonic) for kind in INSTRUCTIONS.values() if kind is not KpuConv2d)
+    return page(
+        "Supported ops",
+        intro,
+        "## The KPU",
+        hardware,
+        "\n".join(lines),
+        "## Instructions of kmodel v4",
+        f"A KPU layer is one `{KpuConv2d.mnemonic}`. Everything else runs on the CPU as one or several of these: {instructions}.",
+        *(ops_section(source, table) for source, table in supported_ops().items()),
+    )
+
+
+def ops_section(source: str, table: dict[str, str]) -> str:
+    lines = [f"| {code(name)} | {summary.replace('|', '&#124;')} |" for name, summary in table.items()]
+    return "\n".join([f"## {source}\n", "| op | what it becomes |", "|---|---|", *lines])
+
+
+def stale() -> list[str]:
+    """The names of the pages that are not what the code says."""
+    return [name for name, text in pages().items() if not is_current(REFERENCE / name, text)]
+
+
+def is_current(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
+
+
+def main() -> int:
+    if "--check" in sys.argv[1:]:
+        found = stale()
+        if found:
+            print(f"run tools/generate_docs.py: {', '.join(found)} of docs/reference/ changed", file=sys.stderr)
+        return int(bool(found))
+    REFERENCE.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (REFERENCE / name).write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
