@@ -1,0 +1,248 @@
+"""What is refused, and how: one error that names the layers, never a traceback."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from xdsl.dialects.builtin import ModuleOp
+
+from kpuir.errors import InvalidInputError, KpuirError, UnsupportedError
+from kpuir.importers.tflite import import_tflite
+from kpuir.ir.locations import layer_name
+from tests.importers.tflite_builder import Operator, Tensor, build, constant, one_op
+from tests.shared import shared_file
+
+CONV: dict[str, Any] = {"Padding": 0, "StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+WEIGHT = np.ones((4, 3, 3, 3), np.float32)
+
+
+def conv(x: Any = (1, 6, 6, 3), w: Any = WEIGHT, *bias: Any, **options: Any) -> bytes:
+    return one_op("CONV_2D", [x, w, *bias], "Conv2DOptions", **{**CONV, **options})
+
+
+def rejected(model: bytes, pattern: str) -> None:
+    with pytest.raises(InvalidInputError, match=pattern) as caught:
+        import_tflite(model)
+    assert "\n  File" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "pattern"),
+    [
+        (b"", "empty"),
+        (b"TFL3", "not a TFLite model"),
+        (b"\x08\x07\x12\x04onnx and more", "not a TFLite model"),
+        (b"\x00\x00\x00\x00TFL3", "broken TFLite file of 8 bytes"),
+        (b"\xff\xff\xff\xffTFL3" + bytes(64), "broken TFLite file"),
+        (b"\x08\x00\x00\x00TFL3" + bytes(64), "broken TFLite file"),
+    ],
+)
+def test_not_a_model(data: bytes, pattern: str) -> None:
+    rejected(data, pattern)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="no such file"):
+        import_tflite(tmp_path / "none.tflite")
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(conv())
+    assert isinstance(import_tflite(path), ModuleOp)
+    assert isinstance(import_tflite(str(path)), ModuleOp)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.5, 0.9])
+def test_truncated(share: float) -> None:
+    data = shared_file("models/kws_ref_model_float32.tflite").read_bytes()
+    rejected(data[: int(len(data) * share)], "broken TFLite file|not a TFLite model")
+
+
+def mutations(data: bytes, seed: int) -> bytes:
+    """The file with 1 to 8 bytes changed, half of the times in its first or last 2000 bytes, where the tables are."""
+    rng = np.random.default_rng(seed)
+    changed = bytearray(data)
+    for _ in range(int(rng.integers(1, 9))):
+        near = int(rng.integers(0, min(2000, len(data))))
+        far = int(rng.integers(0, len(data)))
+        at = (near, len(data) - 1 - near, far, far)[int(rng.integers(4))]
+        changed[at] = int(rng.choice([0, 1, 0x7F, 0x80, 0xFF, int(rng.integers(256))]))
+    return bytes(changed)
+
+
+def error_of(model: bytes) -> KpuirError | None:
+    """Our error about a broken model, None where it is still a sound one; anything else is raised."""
+    try:
+        import_tflite(model).verify()
+    except KpuirError as error:
+        return error
+    return None
+
+
+def test_mutated_files_never_crash() -> None:
+    """400 broken variants of small models give a module that verifies, or one of our errors."""
+    models = [
+        conv((1, 6, 6, 3), WEIGHT, np.zeros(4, np.float32)),
+        one_op(
+            "STRIDED_SLICE",
+            [(1, 4, 4, 3), *(np.array(v, np.int32) for v in ([0, 1, 0, 0], [1, 3, 4, 3], [1, 1, 2, 1]))],
+            "StridedSliceOptions",
+        ),
+        one_op("PAD", [(1, 4, 4, 3), np.array([[0, 0], [1, 2], [0, 1], [2, 0]], np.int32)]),
+        one_op("TILE", [(2, 3), np.array([2, 3], np.int32)]),
+        one_op("MEAN", [(1, 4, 4, 3), np.array([1, 2], np.int32)], "ReducerOptions", KeepDims=True),
+        one_op("RESIZE_BILINEAR", [(1, 4, 4, 3), np.array([8, 8], np.int32)], "ResizeBilinearOptions"),
+        one_op("SPLIT", [np.array([1], np.int32), (4, 6)], "SplitOptions", 3, NumSplits=3),
+        shared_file("models/kws_ref_model_float32.tflite").read_bytes(),
+    ]
+    errors = [error_of(mutations(models[seed % len(models)], seed)) for seed in range(400)]
+    messages = [str(error) for error in errors if error is not None]
+    assert 50 < len(messages) < 350
+    assert max(map(len, messages)) < 2000
+
+
+def test_all_refused_layers_are_reported_together() -> None:
+    tensors = [
+        Tensor((1, 4), name="x"),
+        Tensor((1, 4), name="model/relu;more"),
+        constant(np.array(1, np.int32), "axis"),
+        Tensor((1,), "int64", "model/argmax"),
+        Tensor((1, 4), name="model/flex"),
+        Tensor((1, 4), name="model/power"),
+        constant(np.float32(1.7), "exponent"),
+        Tensor((1, 4), name="model/after"),
+        Tensor((1,), name="model/boxes"),
+    ]
+    operators = [
+        Operator("RELU", [0], [1]),
+        Operator("ARG_MAX", [1, 2], [3]),
+        Operator("CUSTOM", [1], [4], custom="FlexErf"),
+        Operator("POW", [1, 6], [5]),
+        Operator("ADD", [4, 5], [7], "AddOptions"),
+        Operator("CUSTOM", [7], [8], custom="TFLite_Detection_PostProcess"),
+    ]
+    with pytest.raises(UnsupportedError) as caught:
+        import_tflite(build(tensors, operators, [0], [3, 8]))
+    problems = dict(caught.value.problems)
+    assert list(problems) == ["model/argmax", "model/flex", "model/power", "model/boxes"]
+    assert "ARG_MAX is not supported: cut the model" in problems["model/argmax"]
+    assert "FlexErf" in problems["model/flex"]
+    assert "POW with the exponent 1.7" in problems["model/power"]
+    assert "TFLite_Detection_PostProcess is not supported: export" in problems["model/boxes"]
+
+
+@pytest.mark.parametrize("name", ["pretrainedResnet_quant.tflite", "ad01_int8.tflite", "vww_96_int8.tflite"])
+def test_integer_activations(name: str) -> None:
+    with pytest.raises(UnsupportedError, match=r"activations are int8 \(\d+ of \d+ layers\)") as caught:
+        import_tflite(shared_file(f"models/{name}"))
+    assert len(caught.value.problems) == 1
+    assert "float32 model" in str(caught.value.hint)
+
+
+def test_control_flow() -> None:
+    tensors = [Tensor((1, 4), name="x"), Tensor((1, 4), name="y")]
+    model = build(tensors, [Operator("IF", [0], [1])], [0], [1], subgraphs=("main", "then", "else"))
+    with pytest.raises(UnsupportedError) as caught:
+        import_tflite(model)
+    assert "3 subgraphs (main, then, else)" in str(caught.value)
+    assert "IF is not supported: it is control flow" in str(caught.value)
+
+
+def test_nan_weights() -> None:
+    weight = WEIGHT.copy()
+    weight[1, 2, 0, 1] = np.nan
+    rejected(conv(w=weight), r"^layer: 1 of the 108 values of its constant c1 are NaN")
+    bias = np.array([0, np.nan, 0, np.nan], np.float32)
+    rejected(conv((1, 6, 6, 3), WEIGHT, bias), r"^layer: 2 of the 4 values of its constant c2 are NaN")
+
+
+def test_infinite_weights() -> None:
+    weight = WEIGHT.copy()
+    weight[0, 0, 0, 0] = -np.inf
+    rejected(conv(w=weight), "^layer: its weights hold infinite values")
+
+
+@pytest.mark.parametrize(
+    ("signature", "pattern"),
+    [((-1, -1, 6, 3), r"input x: its shape \[-1, -1, 6, 3\] is dynamic beyond the batch")],
+)
+def test_dynamic_shapes(signature: tuple[int, ...], pattern: str) -> None:
+    tensors = [Tensor((1, 6, 6, 3), name="x", signature=signature), Tensor((1,), name="y")]
+    rejected(build(tensors, [Operator("RELU", [0], [1])], [0], [1]), pattern)
+
+
+def test_dynamic_batch_is_one() -> None:
+    tensors = [Tensor((7, 6), name="x", signature=(-1, 6)), Tensor((7, 6), name="y")]
+    assert "tensor<1x6xf32>" in str(import_tflite(build(tensors, [Operator("RELU", [0], [1])], [0], [1])))
+
+
+@pytest.mark.parametrize(
+    ("model", "pattern"),
+    [
+        (conv((1, 6, 6, 4)), "layer: 4 input channels do not fit weights of 3 input and 4 output channels"),
+        (conv((6, 6, 3)), "CONV_2D needs an input of 4 dimensions"),
+        (conv((1, 6, 6, 3), WEIGHT, np.zeros(5, np.float32)), "layer: CONV_2D does not fit its inputs: bias has shape"),
+        (conv(StrideH=0), "layer: StrideH is 0"),
+        (conv(Padding=7), "padding scheme 7"),
+        (conv((1, 2, 2, 3), Padding=1), "window 3x3 is larger than its input 2x2"),
+        (one_op("CONV_2D", [(1, 6, 6, 3), WEIGHT]), "CONV_2D has no option"),
+        (one_op("CONV_2D", [(1, 6, 6, 3)], "Conv2DOptions", **CONV), "number 1 is missing"),
+        (one_op("ADD", [(1, 6, 3), (1, 5, 3)], "AddOptions"), "do not broadcast"),
+        (one_op("RESHAPE", [(2, 3), np.array([4, -1], np.int32)]), "6 elements .* cannot take the shape"),
+        (one_op("RESHAPE", [(2, 3), np.array([0, -1], np.int32)]), "cannot take the shape"),
+        (one_op("CONCATENATION", [(2, 3), (2, 4)], "ConcatenationOptions", Axis=5), "axis 5"),
+        (one_op("SLICE", [(2, 3), np.array([0, 2], np.int32), np.array([2, 2], np.int32)]), "leave the input"),
+        (one_op("SPLIT", [np.array(1, np.int32), (4, 5)], "SplitOptions", 2), "cannot be split into 2 parts"),
+        (one_op("TRANSPOSE", [(2, 3), np.array([0, 0], np.int32)]), "permutation"),
+        (one_op("PAD", [(2, 3), np.array([[0, 0], [-1, 0]], np.int32)]), "padding"),
+        (one_op("FILL", [np.array([1 << 30, 1 << 30], np.int32), np.float32(0)]), "too large"),
+        (one_op("TILE", [(2, 3), np.array([1 << 20, 1 << 20], np.int32)]), "too large"),
+        (one_op("RESIZE_BILINEAR", [(1, 4, 4, 3), np.array([0, 8], np.int32)], "ResizeBilinearOptions"), "its size"),
+        (
+            one_op(
+                "RESIZE_BILINEAR",
+                [(1, 4, 4, 3), np.array([8, 8], np.int32)],
+                "ResizeBilinearOptions",
+                AlignCorners=True,
+                HalfPixelCenters=True,
+            ),
+            "exclude each other",
+        ),
+        (one_op("RANGE", [np.int32(0), np.int32(1 << 30), np.int32(1)]), "counts from"),
+        (one_op("MIRROR_PAD", [(2, 3), np.array([[2, 0], [0, 0]], np.int32)], "MirrorPadOptions"), "mirrors more"),
+        (one_op("RELU", [Tensor((2, 3), "int32", "x")]), "input x: it is int32"),
+        (one_op("CUSTOM", [(2, 3)]), r"the custom op \? is not supported"),
+        (one_op("GATHER", [(2, 3), np.array([0, 7], np.int32)], "GatherOptions"), "does not lie within"),
+        (one_op("CAST", [(2, 3)], "CastOptions"), None),
+        (one_op("RESHAPE", [(4, 6), (2,)]), "its new shape is computed by the model"),
+        (one_op("FULLY_CONNECTED", [(1, 7), np.ones((3, 4), np.float32)], "FullyConnectedOptions"), "does not fit"),
+        (
+            one_op("FULLY_CONNECTED", [(1, 4), np.ones((3, 4), np.float32)], "FullyConnectedOptions", WeightsFormat=1),
+            "shuffled weights",
+        ),
+        (conv(FusedActivationFunction=5), "fused activation number 5"),
+    ],
+)
+def test_contradictions(model: bytes, pattern: str | None) -> None:
+    if pattern is None:
+        assert isinstance(import_tflite(model), ModuleOp)
+    else:
+        rejected(model, pattern)
+
+
+def test_reading_a_tensor_nobody_computes() -> None:
+    tensors = [Tensor((1, 4), name="x"), Tensor((1, 4), name="ghost"), Tensor((1, 4), name="y")]
+    rejected(build(tensors, [Operator("ADD", [0, 1], [2], "AddOptions")], [0], [2]), "reads tensor ghost")
+
+
+def test_layer_names_are_short_and_unique() -> None:
+    names = ["a/Relu;StatefulPartitionedCall/a", "a/Relu;b", "StatefulPartitionedCall/c;d", "StatefulPartitionedCall:0"]
+    tensors = [Tensor((1, 4), name="x"), *(Tensor((1, 4), name=name) for name in names)]
+    operators = [Operator("RELU", [i], [i + 1]) for i in range(len(names))]
+    module = import_tflite(build(tensors, operators, [0], [len(names)]))
+    layers = [layer_name(op) for op in module.walk() if op.name == "ktensor.activation"]
+    assert layers == ["a/Relu", "a/Relu_2", "d", "StatefulPartitionedCall:0"]
+    assert re.search(r'ktensor.name = "StatefulPartitionedCall:0"', str(module))
