@@ -1,1 +1,1 @@
-"""TODO."""
+"""Analyses: IR in, dataclasses out. Nothing here changes a module, writes a file or prints."""
