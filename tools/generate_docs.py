@@ -166,7 +166,8 @@ def supported_ops_page() -> str:
         hardware,
         "\n".join(lines),
         "## Instructions of kmodel v4",
-        f"A KPU layer is one `{KpuConv2d.mnemonic}`. Everything else runs on the CPU as one or several of these: {instructions}.",
+        f"A KPU layer is one `{KpuConv2d.mnemonic}`. Everything else runs on the CPU, as one or several of these:",
+        f"{instructions}.",
         *(ops_section(source, table) for source, table in supported_ops().items()),
     )
 
