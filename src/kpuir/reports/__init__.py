@@ -1,1 +1,1 @@
-"""TODO."""
+"""Reports for people: analyses in, text or SVG out. Nothing here writes a file or prints."""
