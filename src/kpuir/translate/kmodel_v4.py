@@ -25,9 +25,12 @@ from kpuir.kmodel import v4
 from kpuir.kmodel.v4.codec import Array, Enumeration
 from kpuir.kmodel.v4.instructions import codecs
 from kpuir.target.k210 import K210, feature_map_bytes
+from kpuir.translate.loadable import check_loadable
 
 if TYPE_CHECKING:
     from kpuir.kmodel.layer import LayerRegisters
+
+__all__ = ["CONSTANT_BYTES", "MAIN_BYTES", "VERSION", "check_loadable", "from_v4", "to_v4"]
 
 VERSION = "kbuf.version"
 MAIN_BYTES = "kbuf.main_bytes"
@@ -113,6 +116,8 @@ class _Importer:
         op = _OPS[node.mnemonic]
         ranges = _kpu_ranges(node) if isinstance(node, v4.KpuConv2d) else vars(node)
         shapes = op.shapes(node)
+        if isinstance(node, v4.KpuConv2d):
+            shapes["main_output"] = shapes["output"]
         buffers: list[Any] = []
         hint: Sequence[int] | None = None
         for name, _ in op.get_irdl_definition().operands:
@@ -124,7 +129,7 @@ class _Importer:
                 buffers.append(None)
                 continue
             value = self.buffer(found, shapes.get(name, hint))
-            hint = kbuf.shape_of(value)
+            hint = hint or kbuf.shape_of(value)
             buffers.append(value)
         properties = {name: _plain(getattr(node, name)) for name in kbuf.property_kinds(op)}
         if isinstance(node, v4.KpuConv2d):

@@ -1,0 +1,429 @@
+// RUN: kpu-opt %s --verify-diagnostics --parsing-diagnostics --split-input-file | filecheck %s
+
+// One case per complaint of the verifiers.
+
+// CHECK: memref<8xf32> has no #kbuf.space
+func.func @case() {
+  %0 = kbuf.alloc : memref<8xf32>
+  func.return
+}
+// -----
+// CHECK: expected a buffer, but the type is tensor<8xf32>
+func.func @case(%x: tensor<8xf32>, %y: memref<8xf32, #kbuf.space<main>>) {
+  kbuf.unary %x -> %y {op = #kbuf.unary_kind<exp>} : tensor<8xf32> -> memref<8xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: elements must be f32 or ui8, not i32
+func.func @case() {
+  %0 = kbuf.alloc : memref<8xi32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: a buffer has a static shape and no layout map, but it is memref<?xf32
+func.func @case() {
+  %0 = kbuf.alloc : memref<?xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: offset is -8, but must not be negative
+func.func @case() {
+  %0 = kbuf.alloc {offset = -8 : i64} : memref<8xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: constants come from kbuf.constant, not kbuf.alloc
+func.func @case() {
+  %0 = kbuf.alloc : memref<8xf32, #kbuf.space<const>>
+  func.return
+}
+// -----
+// CHECK: result type is memref<3xui8, #kbuf.space<const>>, but the values give memref<2xui8, #kbuf.space<const>>
+func.func @case() {
+  %0 = kbuf.constant dense<[1, 2]> : tensor<2xui8> : memref<3xui8, #kbuf.space<const>>
+  func.return
+}
+// -----
+// CHECK: expected a buffer in #kbuf.space<const>, but it is memref<2xui8, #kbuf.space<main>>
+func.func @case() {
+  %0 = kbuf.constant dense<[1, 2]> : tensor<2xui8> : memref<2xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: offset is -1, but must not be negative
+func.func @case() {
+  %0 = kbuf.constant dense<[1, 2]> : tensor<2xui8> {offset = -1 : i64} : memref<2xui8, #kbuf.space<const>>
+  func.return
+}
+// -----
+// CHECK: the subview is in #kbuf.space<kpu>, but its source in #kbuf.space<main>
+func.func @case(%x: memref<8xui8, #kbuf.space<main>>) {
+  %0 = kbuf.subview %x : memref<8xui8, #kbuf.space<main>> -> memref<8xui8, #kbuf.space<kpu>>
+  func.return
+}
+// -----
+// CHECK: bytes 4..12 lie outside of the source's 8
+func.func @case(%x: memref<8xui8, #kbuf.space<main>>) {
+  %0 = kbuf.subview %x {byte_offset = 4 : i64} : memref<8xui8, #kbuf.space<main>> -> memref<8xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: bytes -4..4 lie outside of the source's 8
+func.func @case(%x: memref<8xui8, #kbuf.space<main>>) {
+  %0 = kbuf.subview %x {byte_offset = -4 : i64} : memref<8xui8, #kbuf.space<main>> -> memref<8xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: index is -1, but must not be negative
+func.func @case(%x: memref<8xui8, #kbuf.space<main>>) {
+  kbuf.input %x {index = -1 : i64, shape = array<i64: 1, 1, 1, 8>} : memref<8xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: buffer has 8 bytes, but the shape [1, 1, 1, 9] takes 9
+func.func @case(%x: memref<8xui8, #kbuf.space<main>>) {
+  kbuf.input %x {index = 0 : i64, shape = array<i64: 1, 1, 1, 9>} : memref<8xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: index is -2, but must not be negative
+func.func @case(%x: memref<8xui8, #kbuf.space<main>>) {
+  kbuf.output %x {index = -2 : i64} : memref<8xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: buffer has 8 bytes, but the shape [1, 1, 2, 8] takes 16
+func.func @case(%x: memref<8xui8, #kbuf.space<main>>) {
+  kbuf.output %x {index = 0 : i64, shape = array<i64: 1, 1, 2, 8>} : memref<8xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: expected elements of type f32, but the buffer is memref<8xui8, #kbuf.space<main>>
+func.func @case(%x: memref<8xui8, #kbuf.space<main>>, %y: memref<8xf32, #kbuf.space<main>>) {
+  kbuf.unary %x -> %y {op = #kbuf.unary_kind<exp>} : memref<8xui8, #kbuf.space<main>> -> memref<8xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: expected a buffer in #kbuf.space<kpu>, but it is memref<8xui8, #kbuf.space<main>>
+func.func @case(%x: memref<8xui8, #kbuf.space<main>>, %y: memref<8xui8, #kbuf.space<main>>) {
+  kbuf.kpu_upload %x -> %y {in_shape = array<i64: 1, 1, 1, 8>} : memref<8xui8, #kbuf.space<main>> -> memref<8xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: expected a #kbuf.unary_kind, but got #kbuf.binary_kind<add>
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<8xf32, #kbuf.space<main>>) {
+  kbuf.unary %x -> %y {op = #kbuf.binary_kind<add>} : memref<8xf32, #kbuf.space<main>> -> memref<8xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: expected an integer of type i64, but got 3 : i32
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<8xui8, #kbuf.space<main>>) {
+  kbuf.quantize %x -> %y {zero_point = 3 : i32, scale = 1.0 : f32} : memref<8xf32, #kbuf.space<main>> -> memref<8xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: expected a float of type f32, but got 1.000000e+00 : f64
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<8xui8, #kbuf.space<main>>) {
+  kbuf.quantize %x -> %y {zero_point = 3 : i64, scale = 1.0 : f64} : memref<8xf32, #kbuf.space<main>> -> memref<8xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: expected an array<i64>, but got array<i32: 0, 1, 2, 3>
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<8xf32, #kbuf.space<main>>) {
+  kbuf.transpose %x -> %y {in_shape = array<i64: 1, 1, 1, 8>, perm = array<i32: 0, 1, 2, 3>} : memref<8xf32, #kbuf.space<main>> -> memref<8xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: expected 4 values, but got 3
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<8xf32, #kbuf.space<main>>) {
+  kbuf.transpose %x -> %y {in_shape = array<i64: 1, 1, 1, 8>, perm = array<i64: 0, 1, 2>} : memref<8xf32, #kbuf.space<main>> -> memref<8xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: expected a dense attribute, but got array<i64: 3>
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<8xf32, #kbuf.space<main>>) {
+  kbuf.nnil_unary_method %x -> %y {code = array<i64: 3>} : memref<8xf32, #kbuf.space<main>> -> memref<8xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: expected dense values of type ui8, but got i32
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<8xf32, #kbuf.space<main>>) {
+  kbuf.nnil_unary_method %x -> %y {code = dense<3> : tensor<1xi32>} : memref<8xf32, #kbuf.space<main>> -> memref<8xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: expected a #kbuf.clamp, but got 1.000000e+00 : f32
+func.func @case(%a: memref<8xf32, #kbuf.space<main>>, %b: memref<4xf32, #kbuf.space<main>>, %y: memref<2xf32, #kbuf.space<main>>) {
+  kbuf.matmul %a, %b -> %y {a_rows = 2 : i64, a_cols = 4 : i64, b_cols = 1 : i64, act = 1.0 : f32, bias = dense<0.0> : tensor<1xf32>} : memref<8xf32, #kbuf.space<main>>, memref<4xf32, #kbuf.space<main>> -> memref<2xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: bias has 2 values, but the op needs 1
+func.func @case(%a: memref<8xf32, #kbuf.space<main>>, %b: memref<4xf32, #kbuf.space<main>>, %y: memref<2xf32, #kbuf.space<main>>) {
+  kbuf.matmul %a, %b -> %y {a_rows = 2 : i64, a_cols = 4 : i64, b_cols = 1 : i64, bias = dense<0.0> : tensor<2xf32>} : memref<8xf32, #kbuf.space<main>>, memref<4xf32, #kbuf.space<main>> -> memref<2xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: b has 32 bytes, but the shape [4, 1] takes 16
+func.func @case(%a: memref<8xf32, #kbuf.space<main>>, %b: memref<8xf32, #kbuf.space<main>>, %y: memref<2xf32, #kbuf.space<main>>) {
+  kbuf.matmul %a, %b -> %y {a_rows = 2 : i64, a_cols = 4 : i64, b_cols = 1 : i64, bias = dense<0.0> : tensor<1xf32>} : memref<8xf32, #kbuf.space<main>>, memref<8xf32, #kbuf.space<main>> -> memref<2xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: a would have the shape [-2, 0]
+func.func @case(%a: memref<0xf32, #kbuf.space<main>>, %b: memref<0xf32, #kbuf.space<main>>, %y: memref<0xf32, #kbuf.space<main>>) {
+  kbuf.matmul %a, %b -> %y {a_rows = -2 : i64, a_cols = 0 : i64, b_cols = 1 : i64, bias = dense<0.0> : tensor<1xf32>} : memref<0xf32, #kbuf.space<main>>, memref<0xf32, #kbuf.space<main>> -> memref<0xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: b_shape [1, 1, 1, 4] does not broadcast to out_shape [1, 1, 1, 8]
+func.func @case(%a: memref<8xf32, #kbuf.space<main>>, %b: memref<4xf32, #kbuf.space<main>>, %y: memref<8xf32, #kbuf.space<main>>) {
+  kbuf.binary %a, %b -> %y {op = #kbuf.binary_kind<add>, a_shape = array<i64: 1, 1, 1, 8>, b_shape = array<i64: 1, 1, 1, 4>, out_shape = array<i64: 1, 1, 1, 8>} : memref<8xf32, #kbuf.space<main>>, memref<4xf32, #kbuf.space<main>> -> memref<8xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: a has 32 bytes, but the shape [1, 1, 1, 4] takes 16
+func.func @case(%a: memref<8xf32, #kbuf.space<main>>, %b: memref<4xf32, #kbuf.space<main>>, %y: memref<4xf32, #kbuf.space<main>>) {
+  kbuf.binary %a, %b -> %y {op = #kbuf.binary_kind<add>, a_shape = array<i64: 1, 1, 1, 4>, b_shape = array<i64: 1, 1, 1, 4>, out_shape = array<i64: 1, 1, 1, 4>} : memref<8xf32, #kbuf.space<main>>, memref<4xf32, #kbuf.space<main>> -> memref<4xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: 2 groups do not divide 2 input and 1 output channels
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<4xf32, #kbuf.space<main>>) {
+  kbuf.conv2d %x -> %y {in_shape = array<i64: 1, 2, 2, 2>, groups = 2 : i64, out_channels = 1 : i64, pad_h = array<i64: 0, 0>, pad_w = array<i64: 0, 0>, filter_h = 1 : i64, filter_w = 1 : i64, stride_h = 1 : i64, stride_w = 1 : i64, dilation_h = 1 : i64, dilation_w = 1 : i64, weights = dense<0.0> : tensor<1xf32>, bias = dense<0.0> : tensor<1xf32>} : memref<8xf32, #kbuf.space<main>> -> memref<4xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: weights has 3 values, but the op needs 2
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<4xf32, #kbuf.space<main>>) {
+  kbuf.conv2d %x -> %y {in_shape = array<i64: 1, 2, 2, 2>, groups = 1 : i64, out_channels = 1 : i64, pad_h = array<i64: 0, 0>, pad_w = array<i64: 0, 0>, filter_h = 1 : i64, filter_w = 1 : i64, stride_h = 1 : i64, stride_w = 1 : i64, dilation_h = 1 : i64, dilation_w = 1 : i64, weights = dense<0.0> : tensor<3xf32>, bias = dense<0.0> : tensor<1xf32>} : memref<8xf32, #kbuf.space<main>> -> memref<4xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: bias has 2 values, but the op needs 1
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<4xf32, #kbuf.space<main>>) {
+  kbuf.conv2d %x -> %y {in_shape = array<i64: 1, 2, 2, 2>, groups = 1 : i64, out_channels = 1 : i64, pad_h = array<i64: 0, 0>, pad_w = array<i64: 0, 0>, filter_h = 1 : i64, filter_w = 1 : i64, stride_h = 1 : i64, stride_w = 1 : i64, dilation_h = 1 : i64, dilation_w = 1 : i64, weights = dense<0.0> : tensor<2xf32>, bias = dense<0.0> : tensor<2xf32>} : memref<8xf32, #kbuf.space<main>> -> memref<4xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: a stride is 0, but must be at least 1
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<4xf32, #kbuf.space<main>>) {
+  kbuf.conv2d %x -> %y {in_shape = array<i64: 1, 2, 2, 2>, groups = 1 : i64, out_channels = 1 : i64, pad_h = array<i64: 0, 0>, pad_w = array<i64: 0, 0>, filter_h = 1 : i64, filter_w = 1 : i64, stride_h = 0 : i64, stride_w = 1 : i64, dilation_h = 1 : i64, dilation_w = 1 : i64, weights = dense<0.0> : tensor<2xf32>, bias = dense<0.0> : tensor<1xf32>} : memref<8xf32, #kbuf.space<main>> -> memref<4xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: output has 32 bytes, but the shape [1, 1, 2, 2] takes 16
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<8xf32, #kbuf.space<main>>) {
+  kbuf.conv2d %x -> %y {in_shape = array<i64: 1, 2, 2, 2>, groups = 1 : i64, out_channels = 1 : i64, pad_h = array<i64: 0, 0>, pad_w = array<i64: 0, 0>, filter_h = 1 : i64, filter_w = 1 : i64, stride_h = 1 : i64, stride_w = 1 : i64, dilation_h = 1 : i64, dilation_w = 1 : i64, weights = dense<0.0> : tensor<2xf32>, bias = dense<0.0> : tensor<1xf32>} : memref<8xf32, #kbuf.space<main>> -> memref<8xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: in_shape [1, 1, 2, 4] cannot be reduced to [1, 1, 1, 2]
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<2xf32, #kbuf.space<main>>) {
+  kbuf.reduce %x -> %y {op = #kbuf.reduce_kind<sum>, in_shape = array<i64: 1, 1, 2, 4>, out_shape = array<i64: 1, 1, 1, 2>, init = 0.0 : f32} : memref<8xf32, #kbuf.space<main>> -> memref<2xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: output has 16 bytes, but input 32
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<4xf32, #kbuf.space<main>>) {
+  kbuf.unary %x -> %y {op = #kbuf.unary_kind<exp>} : memref<8xf32, #kbuf.space<main>> -> memref<4xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: output has 32 bytes, but the input's elements take 16
+func.func @case(%x: memref<4xui8, #kbuf.space<main>>, %y: memref<8xf32, #kbuf.space<main>>) {
+  kbuf.dequantize %x -> %y {zero_point = 0 : i64, scale = 1.0 : f32} : memref<4xui8, #kbuf.space<main>> -> memref<8xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: input has 16 bytes, but the output's elements take 32
+func.func @case(%x: memref<4xf32, #kbuf.space<main>>, %y: memref<8xui8, #kbuf.space<main>>) {
+  kbuf.quantize %x -> %y {zero_point = 0 : i64, scale = 1.0 : f32} : memref<4xf32, #kbuf.space<main>> -> memref<8xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: output has 16 bytes, but input 32
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<4xf32, #kbuf.space<main>>) {
+  kbuf.nnil_unary_method %x -> %y {code = dense<3> : tensor<1xui8>} : memref<8xf32, #kbuf.space<main>> -> memref<4xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: output has 16 bytes, but input 8
+func.func @case(%x: memref<8xui8, #kbuf.space<main>>, %y: memref<4xf32, #kbuf.space<main>>) {
+  kbuf.memory_copy %x -> %y {} : memref<8xui8, #kbuf.space<main>> -> memref<4xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: all buffers must have one element type, but they have f32, ui8, ui8
+func.func @case(%a: memref<2xf32, #kbuf.space<main>>, %b: memref<8xui8, #kbuf.space<main>>, %y: memref<16xui8, #kbuf.space<main>>) {
+  kbuf.concat %a, %b -> %y {inner_size = 1 : i64, outer_size = 1 : i64, dims = array<i64: 8, 8>} : memref<2xf32, #kbuf.space<main>>, memref<8xui8, #kbuf.space<main>> -> memref<16xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: 2 inputs, but dims has 1 values
+func.func @case(%a: memref<8xui8, #kbuf.space<main>>, %b: memref<8xui8, #kbuf.space<main>>, %y: memref<16xui8, #kbuf.space<main>>) {
+  kbuf.concat %a, %b -> %y {inner_size = 1 : i64, outer_size = 1 : i64, dims = array<i64: 8>} : memref<8xui8, #kbuf.space<main>>, memref<8xui8, #kbuf.space<main>> -> memref<16xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: input 1 has 8 bytes, but its part takes 7
+func.func @case(%a: memref<8xui8, #kbuf.space<main>>, %b: memref<8xui8, #kbuf.space<main>>, %y: memref<15xui8, #kbuf.space<main>>) {
+  kbuf.concat %a, %b -> %y {inner_size = 1 : i64, outer_size = 1 : i64, dims = array<i64: 8, 7>} : memref<8xui8, #kbuf.space<main>>, memref<8xui8, #kbuf.space<main>> -> memref<15xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: output has 15 bytes, but the inputs 16
+func.func @case(%a: memref<8xui8, #kbuf.space<main>>, %b: memref<8xui8, #kbuf.space<main>>, %y: memref<15xui8, #kbuf.space<main>>) {
+  kbuf.concat %a, %b -> %y {inner_size = 1 : i64, outer_size = 1 : i64, dims = array<i64: 8, 8>} : memref<8xui8, #kbuf.space<main>>, memref<8xui8, #kbuf.space<main>> -> memref<15xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: value has 3 values, but the op needs 4
+func.func @case(%x: memref<8xui8, #kbuf.space<main>>, %y: memref<8xui8, #kbuf.space<main>>) {
+  kbuf.pad %x -> %y {in_shape = array<i64: 1, 1, 1, 8>, paddings = array<i64: 0, 0, 0, 0, 0, 0, 0, 0>, value = dense<0> : tensor<3xui8>} : memref<8xui8, #kbuf.space<main>> -> memref<8xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: all buffers must have one element type, but they have ui8, f32
+func.func @case(%x: memref<8xui8, #kbuf.space<main>>, %y: memref<8xf32, #kbuf.space<main>>) {
+  kbuf.pad %x -> %y {in_shape = array<i64: 1, 1, 1, 8>, paddings = array<i64: 0, 0, 0, 0, 0, 0, 0, 0>, value = dense<0> : tensor<4xui8>} : memref<8xui8, #kbuf.space<main>> -> memref<8xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: perm [0, 1, 2, 2] is no permutation of 0..3
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<8xf32, #kbuf.space<main>>) {
+  kbuf.transpose %x -> %y {in_shape = array<i64: 1, 1, 1, 8>, perm = array<i64: 0, 1, 2, 2>} : memref<8xf32, #kbuf.space<main>> -> memref<8xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: strides [1, 1, 1, 0] must not be 0
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<8xf32, #kbuf.space<main>>) {
+  kbuf.strided_slice %x -> %y {in_shape = array<i64: 1, 1, 1, 8>, begin = array<i64: 0, 0, 0, 0>, end = array<i64: 1, 1, 1, 8>, strides = array<i64: 1, 1, 1, 0>} : memref<8xf32, #kbuf.space<main>> -> memref<8xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: the slice [4, 12, 1] leaves a dimension of 8
+func.func @case(%x: memref<8xf32, #kbuf.space<main>>, %y: memref<8xf32, #kbuf.space<main>>) {
+  kbuf.strided_slice %x -> %y {in_shape = array<i64: 1, 1, 1, 8>, begin = array<i64: 0, 0, 0, 4>, end = array<i64: 1, 1, 1, 12>, strides = array<i64: 1, 1, 1, 1>} : memref<8xf32, #kbuf.space<main>> -> memref<8xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: table has 8 bytes instead of 256
+func.func @case(%a: memref<8xui8, #kbuf.space<main>>, %b: memref<8xui8, #kbuf.space<main>>, %y: memref<8xui8, #kbuf.space<main>>) {
+  kbuf.table_lookup1d %a, %b -> %y {} : memref<8xui8, #kbuf.space<main>>, memref<8xui8, #kbuf.space<main>> -> memref<8xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: output has 9 bytes, but input 8
+func.func @case(%a: memref<8xui8, #kbuf.space<main>>, %b: memref<256xui8, #kbuf.space<main>>, %y: memref<9xui8, #kbuf.space<main>>) {
+  kbuf.table_lookup1d %a, %b -> %y {} : memref<8xui8, #kbuf.space<main>>, memref<256xui8, #kbuf.space<main>> -> memref<9xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: output has 256 bytes, but the shape [1, 8, 4, 4] takes 512
+func.func @case(%x: memref<1x8x4x4xui8, #kbuf.space<main>>, %y: memref<256xui8, #kbuf.space<kpu>>) {
+  kbuf.kpu_upload %x -> %y {in_shape = array<i64: 1, 8, 4, 4>} : memref<1x8x4x4xui8, #kbuf.space<main>> -> memref<256xui8, #kbuf.space<kpu>>
+  func.return
+}
+// -----
+// CHECK: output has shape [1, 4, 4, 4], but the op says [1, 8, 4, 4]
+func.func @case(%x: memref<1x8x4x4xui8, #kbuf.space<main>>, %y: memref<1x4x4x4xui8, #kbuf.space<kpu>>) {
+  kbuf.kpu_upload %x -> %y {in_shape = array<i64: 1, 8, 4, 4>} : memref<1x8x4x4xui8, #kbuf.space<main>> -> memref<1x4x4x4xui8, #kbuf.space<kpu>>
+  func.return
+}
+// -----
+// CHECK: bwsx_base_addr is 8, but addresses follow from the buffers
+func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui8, #kbuf.space<kpu>>) {
+  kbuf.kpu_conv2d %x -> %y {registers = #kbuf.registers<i_row_wid 3, i_col_high 3, o_row_wid 3, o_col_high 3, bwsx_base_addr 8>, batch_norm = dense<0> : tensor<1xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<1xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>>
+  func.return
+}
+// -----
+// CHECK: load_time is 64, but its 6 bits hold 0..63
+func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui8, #kbuf.space<kpu>>) {
+  kbuf.kpu_conv2d %x -> %y {registers = #kbuf.registers<i_row_wid 3, i_col_high 3, o_row_wid 3, o_col_high 3, load_time 64>, batch_norm = dense<0> : tensor<1xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<1xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>>
+  func.return
+}
+// -----
+// CHECK: i_chan is no register field
+func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui8, #kbuf.space<kpu>>) {
+  kbuf.kpu_conv2d %x -> %y {registers = #kbuf.registers<i_row_wid 3, i_col_high 3, o_row_wid 3, o_col_high 3, i_chan 1>, batch_norm = dense<0> : tensor<1xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<1xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>>
+  func.return
+}
+// -----
+// CHECK: a register field is given twice
+func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui8, #kbuf.space<kpu>>) {
+  kbuf.kpu_conv2d %x -> %y {registers = #kbuf.registers<i_row_wid 3, i_col_high 3, o_row_wid 3, o_col_high 3, i_row_wid 3>, batch_norm = dense<0> : tensor<1xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<1xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>>
+  func.return
+}
+// -----
+// CHECK: input has shape [1, 1, 4, 4], but the op says [1, 2, 4, 4]
+func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui8, #kbuf.space<kpu>>) {
+  kbuf.kpu_conv2d %x -> %y {registers = #kbuf.registers<i_row_wid 3, i_col_high 3, o_row_wid 3, o_col_high 3, i_ch_num 1>, batch_norm = dense<0> : tensor<1xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<1xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>>
+  func.return
+}
+// -----
+// CHECK: pool code 10 is not between 0 and 9
+func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui8, #kbuf.space<kpu>>) {
+  kbuf.kpu_conv2d %x -> %y {registers = #kbuf.registers<i_row_wid 3, i_col_high 3, o_row_wid 3, o_col_high 3, pool_type 10>, batch_norm = dense<0> : tensor<1xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<1xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>>
+  func.return
+}
+// -----
+// CHECK: kernel_type is 2, but only 0 (1x1) and 1 (3x3) exist
+func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui8, #kbuf.space<kpu>>) {
+  kbuf.kpu_conv2d %x -> %y {registers = #kbuf.registers<i_row_wid 3, i_col_high 3, o_row_wid 3, o_col_high 3, kernel_type 2>, batch_norm = dense<0> : tensor<1xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<1xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>>
+  func.return
+}
+// -----
+// CHECK: registers give an output of 4x4, but the pool max_2_s2 makes 2x2
+func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui8, #kbuf.space<kpu>>) {
+  kbuf.kpu_conv2d %x -> %y {registers = #kbuf.registers<i_row_wid 3, i_col_high 3, o_row_wid 3, o_col_high 3, pool_type 1>, batch_norm = dense<0> : tensor<1xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<1xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>>
+  func.return
+}
+// -----
+// CHECK: batch_norm has 2 values, but the op needs 1
+func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui8, #kbuf.space<kpu>>) {
+  kbuf.kpu_conv2d %x -> %y {registers = #kbuf.registers<i_row_wid 3, i_col_high 3, o_row_wid 3, o_col_high 3>, batch_norm = dense<0> : tensor<2xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<1xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>>
+  func.return
+}
+// -----
+// CHECK: activation has 15 values, but the op needs 16
+func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui8, #kbuf.space<kpu>>) {
+  kbuf.kpu_conv2d %x -> %y {registers = #kbuf.registers<i_row_wid 3, i_col_high 3, o_row_wid 3, o_col_high 3>, batch_norm = dense<0> : tensor<1xi64>, activation = dense<0> : tensor<15xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<1xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>>
+  func.return
+}
+// -----
+// CHECK: activation_add has 17 values, but the op needs 16
+func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui8, #kbuf.space<kpu>>) {
+  kbuf.kpu_conv2d %x -> %y {registers = #kbuf.registers<i_row_wid 3, i_col_high 3, o_row_wid 3, o_col_high 3>, batch_norm = dense<0> : tensor<1xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<17xui8>, weights = dense<0> : tensor<1xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>>
+  func.return
+}
+// -----
+// CHECK: weights has 1 values, but the op needs 9
+func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui8, #kbuf.space<kpu>>) {
+  kbuf.kpu_conv2d %x -> %y {registers = #kbuf.registers<i_row_wid 3, i_col_high 3, o_row_wid 3, o_col_high 3, kernel_type 1>, batch_norm = dense<0> : tensor<1xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<1xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>>
+  func.return
+}
+// -----
+// CHECK: depthwise with 1 input and 2 output channels
+func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x2x4x4xui8, #kbuf.space<kpu>>) {
+  kbuf.kpu_conv2d %x -> %y {registers = #kbuf.registers<i_row_wid 3, i_col_high 3, o_row_wid 3, o_col_high 3, depth_wise_layer 1, o_ch_num 1>, batch_norm = dense<0> : tensor<2xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<2xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x2x4x4xui8, #kbuf.space<kpu>>
+  func.return
+}
+// -----
+// CHECK: main_output is memref<4xf32, #kbuf.space<main>>, not of ui8
+func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %m: memref<4xf32, #kbuf.space<main>>) {
+  kbuf.kpu_conv2d %x -> %y main %m {registers = #kbuf.registers<i_row_wid 3, i_col_high 3, o_row_wid 3, o_col_high 3>, batch_norm = dense<0> : tensor<1xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<1xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>> main memref<4xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: main_output has 15 bytes, but the result 16
+func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %m: memref<15xui8, #kbuf.space<main>>) {
+  kbuf.kpu_conv2d %x -> %y main %m {registers = #kbuf.registers<i_row_wid 3, i_col_high 3, o_row_wid 3, o_col_high 3>, batch_norm = dense<0> : tensor<1xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<1xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>> main memref<15xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: expected #kbuf.registers, but got 1 : i64
+func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui8, #kbuf.space<kpu>>) {
+  kbuf.kpu_conv2d %x -> %y {registers = 1 : i64, batch_norm = dense<0> : tensor<1xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<1xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>>
+  func.return
+}
