@@ -18,8 +18,8 @@ Array = NDArray[Any]
 
 
 def node(op_type: str, inputs: Sequence[str], outputs: Sequence[str] = ("y",), **attributes: Any) -> onnx.NodeProto:
-    """A node named after its op."""
-    name = attributes.pop("node_name", op_type.lower())
+    """A node named after its op and first output."""
+    name = attributes.pop("node_name", f"{op_type.lower()}_{outputs[0]}")
     return onnx.helper.make_node(op_type, list(inputs), list(outputs), name=name, **attributes)
 
 

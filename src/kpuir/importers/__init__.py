@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kpuir.errors import InvalidInputError
-from kpuir.importers.files import EXPECTED, content_of, read_source
+from kpuir.importers.files import EXPECTED, TFLITE, content_of, read_source
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
-SUFFIXES = {".onnx": "ONNX", ".tflite": "TFLite"}
+_ONNX = "ONNX model"
+SUFFIXES = {".onnx": _ONNX, ".tflite": TFLITE}
+"""What the suffix of a model file promises."""
 
 
 def import_model(path: "str | Path") -> "ModuleOp":
@@ -24,19 +26,23 @@ def import_model(path: "str | Path") -> "ModuleOp":
     expected = SUFFIXES.get(path.suffix.lower())
     actual = content_of(data)
     if expected and actual and actual != expected:
-        hint = f"rename it to {path.stem}.tflite" if actual == "TFLite" else EXPECTED
-        raise InvalidInputError(f"the file is a {actual}, not an {expected} model", location=path.name, hint=hint)
-    kind = actual or expected or ("ONNX" if _looks_like_onnx(data) else None)
-    if kind == "ONNX":
+        hint = f"rename it to {path.stem}.tflite" if actual == TFLITE else EXPECTED
+        raise InvalidInputError(f"the file is {_a(actual)}, not {_a(expected)}", location=path.name, hint=hint)
+    kind = actual or expected or (_ONNX if _looks_like_onnx(data) else None)
+    if kind == _ONNX:
         from kpuir.importers.onnx import import_onnx
 
         return import_onnx(path)
-    if kind == "TFLite":
+    if kind == TFLITE:
         from kpuir.importers.tflite import import_tflite
 
         return import_tflite(path)
-    what = f"the file is a {kind}" if kind else "the file is of no known format"
+    what = f"the file is {_a(kind)}" if kind else "the file is of no known format"
     raise InvalidInputError(f"{what}, not a model", location=path.name, hint=EXPECTED)
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiouAEIOU" or noun.startswith("HTML") else f"a {noun}"
 
 
 def _looks_like_onnx(data: bytes) -> bool:

@@ -7,8 +7,11 @@ from typing import Any
 from kpuir.errors import InvalidInputError
 
 EXPECTED = "kpuir imports .onnx and .tflite models"
+TFLITE = "TFLite model"
+"""What `content_of` calls a TFLite file."""
+
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
-    (4, b"TFL3", "TFLite"),
+    (4, b"TFL3", TFLITE),
     (4, b"ORTM", "ONNX Runtime .ort model"),
     (0, b"\x89PNG", "PNG image"),
     (0, b"\xff\xd8\xff", "JPEG image"),

@@ -1,0 +1,285 @@
+"""What is not imported: each error names the layer or input, says what is wrong and what to do."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.helper
+import onnx.numpy_helper
+import pytest
+from onnx import TensorProto
+
+from kpuir.errors import InvalidInputError, KpuirError, UnsupportedError
+from kpuir.importers.onnx import import_onnx
+from tests.importers.nets import net, node
+
+X = {"x": (1, 4, 6, 6)}
+
+
+def refused(model: onnx.ModelProto) -> KpuirError:
+    with pytest.raises(KpuirError) as caught:
+        import_onnx(model.SerializeToString())
+    assert "\n" not in caught.value.message or isinstance(caught.value, UnsupportedError)
+    return caught.value
+
+
+def test_all_unsupported_layers_are_reported_together() -> None:
+    nodes = [
+        node("Erf", ["x"], ["a"], node_name="first"),
+        node("Relu", ["a"], ["b"]),
+        node("ArgMax", ["b"], ["c"], axis=1),
+        node("Cast", ["c"], ["d"], to=TensorProto.FLOAT),
+        node("MaxPool", ["b"], ["e"], kernel_shape=[2, 2], auto_pad="NOTSET"),
+        node("Resize", ["e", "", "s"], ["f"], mode="cubic", node_name="third"),
+        node("Relu", ["f"], ["y"]),
+        onnx.helper.make_node("Strange", ["d"], ["z"], domain="com.example", name="fourth"),
+    ]
+    model = net(nodes, X, {"s": np.float32([1, 1, 2, 2])}, outputs=("y", "z"))
+    model.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
+    error = refused(model)
+    assert isinstance(error, UnsupportedError)
+    assert [layer for layer, _ in error.problems] == ["first", "argmax_c", "third", "fourth"]
+    reasons = [reason for _, reason in error.problems]
+    assert reasons[0].startswith("Erf has no counterpart on the K210; works: Gelu")
+    assert "ArgMax" in reasons[1]
+    assert "application" in reasons[1]
+    assert reasons[2] == "Resize: mode = cubic; works: mode = nearest or linear"
+    assert "Strange of domain 'com.example'" in reasons[3]
+    assert "4 layers are not supported" in str(error)
+
+
+REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
+    # op type, constants (None: a graph input), attributes, what the reason says
+    "computed weights": ("Conv", {"w": None}, {}, "weights ('w') is computed at run time"),
+    "Resize tf_crop": (
+        "Resize",
+        {"roi": np.float32([0, 0, 0, 0, 1, 1, 1, 1]), "s": np.float32([1, 1, 2, 2])},
+        {"coordinate_transformation_mode": "tf_crop_and_resize"},
+        "coordinate_transformation_mode = tf_crop_and_resize",
+    ),
+    "MaxPool indices": ("MaxPool", {}, {"kernel_shape": [2, 2], "outputs": ("y", "i")}, "second output (the indices)"),
+    "LpPool": ("LpPool", {}, {"kernel_shape": [2, 2], "p": 3}, "p = 3; works: p = 1 and p = 2"),
+    "ThresholdedRelu": ("ThresholdedRelu", {}, {"alpha": 0.5}, "alpha = 0.5"),
+    "LRN": ("LRN", {}, {"size": 3, "beta": 0.7}, "beta = 0.7"),
+    "Pow": ("Pow", {"e": np.float32(2.3)}, {}, "exponent 2.3"),
+    "Pow of each": ("Pow", {"e": np.float32([1, 2, 3, 4, 5, 6])}, {}, "not the same for all elements"),
+    "Cast": ("Cast", {}, {"to": TensorProto.INT32}, "to = int32"),
+    "Pad": ("Pad", {"p": np.array([0] * 8), "v": np.float32("-inf")}, {}, "value = -inf"),
+    "Where": ("Sign", {}, {}, "Sign has no counterpart"),
+    "QuantizeLinear": ("QuantizeLinear", {"s": np.float32(1), "z": np.uint8(0)}, {}, "works: the float model"),
+    "RandomUniformLike": ("RandomUniformLike", {}, {}, "RandomUniformLike has no counterpart"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_forms_that_are_not_supported(case: str) -> None:
+    op_type, constants, attributes, reason = REFUSED[case]
+    outputs = attributes.pop("outputs", ("y",))
+    inputs = {**X, **{name: (8, 4, 3, 3) for name, value in constants.items() if value is None}}
+    arrays = {name: value for name, value in constants.items() if value is not None}
+    error = refused(net([node(op_type, ["x", *constants], outputs, **attributes)], inputs, arrays, outputs))
+    assert isinstance(error, UnsupportedError)
+    assert reason in error.problems[0][1]
+    assert error.problems[0][0] == f"{op_type.lower()}_y"
+
+
+def test_three_dimensional_convolutions() -> None:
+    error = refused(net([node("Conv", ["x", "w"])], {"x": (1, 1, 4, 4, 4)}, {"w": np.ones((1, 1, 2, 2, 2), "f4")}))
+    assert "rank 5" in str(error)
+    assert "1-D and 2-D" in str(error)
+
+
+def test_training_mode() -> None:
+    constants = {name: np.ones(4, np.float32) for name in "sbmv"}
+    batch_norm = node("BatchNormalization", ["x", *"sbmv"], ["y", "m2", "v2"], training_mode=1)
+    assert "training_mode = 1" in str(refused(net([batch_norm], X, constants, opset=15)))
+    dropout = node("Dropout", ["x", "", "t"])
+    assert "training_mode = 1" in str(refused(net([dropout], X, {"t": np.array(True)})))
+
+
+@pytest.mark.parametrize("axis", [1, 3])
+def test_dynamic_sizes(axis: int) -> None:
+    shape: list[Any] = [1, 3, 8, 8]
+    shape[axis] = "width"
+    error = refused(net([node("Relu", ["x"])], {"x": shape}))
+    assert isinstance(error, InvalidInputError)
+    assert f"input 'x': dimension {axis} is dynamic ('width')" in str(error)
+    assert error.location == "x"
+    assert error.hint
+
+
+def test_an_input_without_a_shape() -> None:
+    model = net([node("Relu", ["x"])], X)
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    error = refused(model)
+    assert "shape" in str(error)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_that_are_no_numbers(bad: float) -> None:
+    weights = np.ones((2, 4, 3, 3), np.float32)
+    weights[1, 2, 0, 1] = bad
+    error = refused(net([node("Conv", ["x", "w"], node_name="conv_7")], X, {"w": weights}))
+    assert error.location == "conv_7"
+    assert "1 of the 72 values of 'w' are NaN or infinite" in error.message
+    assert "0." not in error.message  # weights are never printed
+
+
+def test_a_double_too_large_for_float32() -> None:
+    assert "infinite (as float32)" in str(refused(net([node("Add", ["x", "c"])], X, {"c": np.float64(1e300)})))
+
+
+def test_a_negative_variance() -> None:
+    constants = {name: np.ones(4, np.float32) for name in "sbm"} | {"v": np.float32([1, 1, -1, 1])}
+    error = refused(net([node("BatchNormalization", ["x", *"sbmv"], node_name="bn")], X, constants))
+    assert error.location == "bn"
+    assert "negative" in error.message
+
+
+@pytest.mark.parametrize("element", [TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING])
+def test_input_types(element: int) -> None:
+    error = refused(net([node("Identity", ["x"])], X, element=element))
+    assert TensorProto.DataType.Name(element).lower() in str(error)
+    assert "Cast to float32" in (error.hint or "")
+
+
+def test_arithmetic_on_bytes() -> None:
+    error = refused(net([node("Transpose", ["x"], ["t"]), node("Add", ["t", "t"])], X, element=TensorProto.UINT8))
+    assert "computes with uint8 values; works: a Cast to float in front of it" in str(error)
+
+
+def test_sequences_are_no_tensors() -> None:
+    model = net([node("SequenceAt", ["x", "i"])], X, {"i": np.int64(0)})
+    element = onnx.helper.make_tensor_type_proto(TensorProto.FLOAT, [1])
+    model.graph.input[0].type.CopyFrom(onnx.helper.make_sequence_type_proto(element))
+    assert "input 'x' is no tensor but sequence_type" in str(refused(model))
+
+
+@pytest.mark.parametrize(("opset", "message"), [(6, "older than 7"), (99, "newer than")])
+def test_opsets(opset: int, message: str) -> None:
+    error = refused(net([node("Relu", ["x"])], X, opset=opset))
+    assert f"opset {opset} is {message}" in str(error)
+    assert error.hint
+
+
+def test_a_model_without_inputs_or_opset_or_graph() -> None:
+    assert "no inputs" in str(refused(net([node("Relu", ["c"])], {}, {"c": np.float32([1])})))
+    model = net([node("Relu", ["x"])], X)
+    del model.opset_import[:]
+    assert "no opset" in str(refused(model))
+    assert "no ONNX graph" in str(refused(onnx.ModelProto(ir_version=8)))
+
+
+def test_an_invalid_graph_is_one_line() -> None:
+    error = refused(net([node("Relu", ["nothing"])], X))
+    assert error.message.startswith("not a valid ONNX model: ")
+    unknown = refused(net([node("Relu", ["x"], alpha=1.0)], X))
+    assert "alpha" in unknown.message
+
+
+MALFORMED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
+    "stride 0": ("Conv", {"w": np.ones((1, 4, 3, 3), "f4")}, {"strides": [0, 1]}, "strides = [0, 1]"),
+    "kernel": ("Conv", {"w": np.ones((1, 4, 3, 3), "f4")}, {"kernel_shape": [5, 5]}, "kernel_shape is [5, 5]"),
+    "channels": ("Conv", {"w": np.ones((1, 3, 3, 3), "f4")}, {}, "3 channels"),
+    "negative pads": ("Conv", {"w": np.ones((1, 4, 3, 3), "f4")}, {"pads": [-1, 0, 0, 0]}, "pads = [-1, 0, 0, 0]"),
+    "window": ("Conv", {"w": np.ones((1, 4, 9, 9), "f4")}, {}, "window covers 9"),
+    "broadcast": ("Add", {"c": np.ones(5, "f4")}, {}, "do not broadcast"),
+    "axis": ("Concat", {}, {"axis": 7}, "axis 7 lies outside the 4 axes"),
+    "reshape": ("Reshape", {"s": np.array([5, 5])}, {}, "(144 elements) into [5, 5]"),
+    "squeeze": ("Squeeze", {"a": np.array([1])}, {}, "not all of size 1"),
+    "twice": ("ReduceMean", {}, {"axes": [1, -3]}, "name one axis twice"),
+    "slice": ("Slice", {"s": np.array([4]), "e": np.array([2])}, {}, "is empty"),
+    "gather": ("Gather", {"i": np.array([9])}, {}, "[9] lie outside 1 elements"),
+    "matmul": ("MatMul", {"w": np.ones((5, 5), "f4")}, {}, "has 6 columns"),
+    "split": ("Split", {"s": np.array([3, 4])}, {"axis": 1, "outputs": ("y", "z")}, "Split of 4 elements into [3, 4]"),
+    "expand": ("Expand", {"s": np.array([5])}, {}, "broadcast"),
+    "groups": ("Conv", {"w": np.ones((3, 2, 1, 1), "f4")}, {"group": 2}, "3 output channels"),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_nodes_that_contradict_themselves(case: str) -> None:
+    op_type, constants, attributes, message = MALFORMED[case]
+    outputs = attributes.pop("outputs", ("y",))
+    error = refused(net([node(op_type, ["x", *constants], outputs, **attributes)], X, constants, outputs))
+    assert message in str(error)
+    assert error.location == f"{op_type.lower()}_y"
+
+
+def test_constants_too_large_to_be_built() -> None:
+    nodes = [node("ConstantOfShape", ["s"], ["c"]), node("Add", ["x", "c"])]
+    error = refused(net(nodes, X, {"s": np.array([10**6, 10**6])}))
+    assert "1e+12 elements" in str(error)
+
+
+def test_external_data_that_is_missing(tmp_path: Path) -> None:
+    model = net([node("Add", ["x", "c"])], X, {"c": np.ones((4, 6, 6), np.float32)})
+    path = tmp_path / "m.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    with pytest.raises(InvalidInputError, match="give the path"):
+        import_onnx(path.read_bytes())
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(InvalidInputError, match=r"'weights\.bin'") as caught:
+        import_onnx(path)
+    assert caught.value.hint == "put 'weights.bin' beside the model"
+
+
+# Damaged files
+
+
+def damaged_source() -> bytes:
+    generator = np.random.default_rng(0)
+    constants = {
+        "w": generator.normal(size=(4, 4, 3, 3)).astype(np.float32),
+        "scales": np.float32([1, 1, 2, 2]),
+        "shape": np.array([1, -1]),
+    }
+    nodes = [
+        node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1], strides=[2, 2]),
+        node("MaxPool", ["a"], ["b"], kernel_shape=[2, 2], ceil_mode=1),
+        node("Resize", ["b", "", "scales"], ["c"], mode="linear"),
+        node("Reshape", ["c", "shape"], ["d"]),
+        node("Softmax", ["d"], ["y"], axis=1),
+    ]
+    return net(nodes, X, constants).SerializeToString()
+
+
+def survives(data: bytes) -> bool:
+    """Whether the model is imported; anything but our own error in one line fails the test."""
+    try:
+        import_onnx(data).verify()
+    except KpuirError as raised:
+        error = raised
+    else:
+        return True
+    assert isinstance(error, UnsupportedError) or "\n" not in error.message
+    assert re.search(r"\w", error.message)
+    return False
+
+
+def test_mutated_files() -> None:
+    source = damaged_source()
+    assert survives(source)
+    generator = np.random.default_rng(7)
+    structure = source.index(b"conv_a")
+    outcomes = set[bool]()
+    for _ in range(200):
+        data = bytearray(source)
+        for _ in range(int(generator.integers(1, 4))):
+            # half of the changes outside the weights
+            end = structure + 300 if generator.integers(2) else len(data)
+            data[int(generator.integers(0, min(end, len(data))))] = int(generator.integers(0, 256))
+        outcomes.add(survives(bytes(data)))
+    assert outcomes == {True, False}
+
+
+def test_truncated_files() -> None:
+    source = damaged_source()
+    assert not any(survives(source[:length]) for length in range(0, len(source) - 40, 23))
+
+
+def test_random_bytes() -> None:
+    generator = np.random.default_rng(1)
+    assert not any(survives(generator.bytes(int(generator.integers(1, 400)))) for _ in range(100))
