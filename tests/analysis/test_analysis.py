@@ -8,8 +8,12 @@ from xdsl.parser import Parser
 
 from kpuir.analysis import cost
 from kpuir.analysis.coverage import Place, Placement, coverage, placement
-from kpuir.analysis.memory import BufferUse, memory
+from kpuir.analysis.memory import CAPACITIES, BufferUse, memory
 from kpuir.dialects import kbuf, kpu, ktensor
+from kpuir.kmodel import v4
+from kpuir.memory import Allocation, Buffer, check
+from kpuir.translate import kmodel_v4
+from tests.shared import shared_file
 
 
 def parse(text: str) -> ModuleOp:
@@ -197,3 +201,26 @@ def test_placement_of_instructions() -> None:
     counts = coverage(parse(LEVEL))
     assert (counts.uploads, counts.cpu_ops) == (1, {"dequantize": 1, "quantize": 1})
     assert coverage(parse(LAYER.format(main="", operand="", kind=""))).kpu_layers == 1
+
+
+def test_a_published_kmodel() -> None:
+    """slim-320: 7.5 ms of computing and 65 kB copied (kpu-hardware.md 10.6); its own allocation has no overlap."""
+    data = shared_file("models/slim-320.kmodel").read_bytes()
+    module = kmodel_v4.from_v4(v4.read(data))
+    layers = [c for c in cost.estimate(module) if c.place is Place.KPU]
+    use = memory(module)
+    counts = coverage(module)
+    assert (counts.kpu_layers, counts.uploads, counts.downloads) == (42, 1, 9)
+    downloaded = sum(
+        kbuf.byte_size(op.main_output)
+        for op in module.walk()
+        if isinstance(op, kbuf.KpuConv2dOp) and op.main_output is not None
+    )
+    assert downloaded == pytest.approx(65_000, rel=0.01)
+    spent = sum(c.milliseconds for c in layers) - 42 * 0.010 - downloaded * 86e-6
+    assert spent == pytest.approx(7.5, abs=0.05)
+    for space in (kbuf.Space.KPU, kbuf.Space.MAIN):
+        uses = {f"{index}": b for index, b in enumerate(use.buffers) if b.space is space}
+        buffers = [Buffer(name, b.size, b.first, b.last) for name, b in uses.items()]
+        offsets = {name: b.offset for name, b in uses.items()}
+        check(buffers, Allocation(offsets, use.peak(space)), capacity=CAPACITIES[space])

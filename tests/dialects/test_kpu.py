@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from xdsl.context import Context
 from xdsl.dialects import test as xdsl_test
-from xdsl.dialects.builtin import TensorType, f32
-from xdsl.ir import Attribute, SSAValue
+from xdsl.dialects.builtin import ModuleOp, TensorType, f32
+from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.transforms.canonicalize import CanonicalizePass
 from xdsl.utils.exceptions import VerifyException
 
 from kpuir.dialects import kpu
 from kpuir.dialects.kpu import FeatureMapType, PoolKind
 from kpuir.dialects.ktensor import ActivationAttr, ActivationKind, QuantizedType
+from kpuir.ir.locations import layer_name, named
 
 INPUT = QuantizedType.of(0.5, 3)
 RESULT = QuantizedType.of(0.1, 0)
@@ -154,3 +157,15 @@ def test_layer_is_checked_against_the_hardware() -> None:
 def test_importing_the_dialect_does_not_import_numpy() -> None:
     script = "import sys, kpuir.dialects.kpu; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_canonicalization_keeps_the_layer_name() -> None:
+    inner = kpu.PadOp(tensor(1, 3, 8, 8), (1, 0, 0, 0))
+    outer = kpu.PadOp(inner, (0, 1, 0, 0))
+    outer.location = named("stem")
+    block = Block([inner, outer, xdsl_test.TestOp([outer.output])])
+    module = ModuleOp(Region(block))
+    CanonicalizePass().apply(Context(), module)
+    (pad,) = [op for op in module.walk() if isinstance(op, kpu.PadOp)]
+    assert pad.pads.get_values() == (1, 1, 0, 0)
+    assert layer_name(pad) == "stem"
