@@ -273,7 +273,7 @@ class _Plan:
         # Whether float64 holds every intermediate exactly, and no segment descends (`kpu-hardware.md` 6.3: R).
         import numpy as np
 
-        if self.sum_limit >= _DOUBLE_EXACT:
+        if self.sum_limit >= _DOUBLE_EXACT or (self.numbers.depthwise and self.sum_type != "float32"):
             return False
         start, slope = self.segments[0], self.segments[1]
         product = max(int(np.max(np.abs(bound.astype(object) * self.mul.astype(object)))) for bound in (low, high))
@@ -415,7 +415,7 @@ def _depthwise(plan: _Plan, source: Layout, target: Layout, scratch: Scratch) ->
 
     numbers = plan.numbers
     size = (numbers.height, numbers.width, numbers.pad_value)
-    if plan.double and plan.sum_type == "float32":
+    if plan.double:
         tables, taps = plan.double_tables(), plan.weights.astype(np.float32)
 
         def fast_step(image: "NDArray[np.uint8]", result: "NDArray[np.uint8]") -> None:
