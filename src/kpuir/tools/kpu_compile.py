@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from kpuir.compiler import CALIBRATIONS
 from kpuir.errors import UsageError
-from kpuir.tools.common import Parser, guard, make_parser, number_list, positive_int, print_json, require_file
+from kpuir.tools.common import (
+    Parser,
+    guard,
+    make_parser,
+    number_list,
+    positive_int,
+    print_json,
+    require_file,
+    write_file,
+)
 
 if TYPE_CHECKING:
     from kpuir.compiler import CompiledModel, Report
@@ -103,53 +112,58 @@ def figures(report: "Report", path: Path) -> dict[str, Any]:
     return {"kmodel": str(path), **values}
 
 
-def summary(report: "Report", path: Path) -> str:
-    """What a compilation gave, for people."""
-    from kpuir.target.k210 import K210
+def summary(compiled: "CompiledModel") -> list[str]:
+    """What a compilation gave, in lines for people: what runs where and why, memory, size, time."""
+    from kpuir.analysis.coverage import placement
+    from kpuir.analysis.memory import memory
+    from kpuir.reports.summary import summary_lines
 
-    cpu = sum(report.cpu_ops.values())
-    kinds = ", ".join(f"{count} {name}" for name, count in sorted(report.cpu_ops.items()))
-    return "\n".join(
-        [
-            *_stage_lines(report.stages),
-            f"{report.kpu_layers} layers on the KPU, {cpu} operations on the CPU{f' ({kinds})' if kinds else ''}",
-            *(f"  on the CPU: {layer}: {reason}" for layer, reason in report.reasons),
-            f"KPU RAM   {_share(report.kpu_ram_peak, K210.KPU_RAM_BYTES)}",
-            f"main RAM  {_share(report.main_ram_peak, K210.MAIN_RAM_BYTES)} besides the kmodel",
-            f"estimated {report.estimated_ms:.1f} ms per inference",
-            f"{path}  {report.kmodel_bytes} bytes, kmodel {report.version}",
-        ]
-    )
-
-
-def _stage_lines(stages: dict[str, float]) -> list[str]:
-    shown = {name: seconds for name, seconds in stages.items() if seconds >= _SHOWN_SECONDS}
-    rest = sum(stages.values()) - sum(shown.values())
-    lines = [f"{seconds:8.3f} s  {name}" for name, seconds in shown.items()]
-    return [
-        *lines,
-        f"{rest:8.3f} s  {len(stages) - len(shown)} shorter stages",
-        f"{sum(stages.values()):8.3f} s  total",
+    report = compiled.report
+    reasons = dict(report.reasons)
+    places = [
+        dataclasses.replace(one, reason=one.reason or reasons.get(one.layer, "")) for one in placement(compiled.module)
     ]
+    return summary_lines(places, memory(compiled.module), report.kmodel_bytes, report.estimated_ms)
 
 
-def _share(size: int, limit: int) -> str:
-    return f"{size:>8} of {limit} bytes ({size / limit:.0%})"
+def stage_lines(stages: dict[str, float]) -> list[str]:
+    """The seconds of each stage; those of less than a millisecond together."""
+    shown = {name: seconds for name, seconds in stages.items() if seconds >= _SHOWN_SECONDS}
+    total = sum(stages.values())
+    rest = total - sum(shown.values())
+    lines = [f"{seconds:8.3f} s  {name}" for name, seconds in shown.items()]
+    return [*lines, f"{rest:8.3f} s  {len(stages) - len(shown)} shorter stages", f"{total:8.3f} s  total"]
+
+
+def report_files(compiled: "CompiledModel") -> dict[str, str]:
+    """The text of each report by file name."""
+    from kpuir.analysis.memory import memory
+    from kpuir.dialects.kbuf import Space
+    from kpuir.reports.memory_map import svg_map, text_map
+
+    use = memory(compiled.module)
+    return {
+        "summary.txt": "\n".join([*stage_lines(compiled.report.stages), *summary(compiled)]) + "\n",
+        "memory.txt": text_map(use) + "\n",
+        "memory-kpu.svg": svg_map(use, Space.KPU),
+        "memory-main.svg": svg_map(use, Space.MAIN),
+    }
 
 
 def write_reports(compiled: "CompiledModel", directory: str) -> None:
     """Every report, ours and those of plug-ins, into a directory."""
     from kpuir.plugins import ReportWriter, table
-    from kpuir.reports import WRITERS
 
     folder = Path(directory)
-    writers: dict[str, ReportWriter] = {**WRITERS, **table("reports")}
+    writers: dict[str, ReportWriter] = table("reports")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for write in writers.values():
-            write(compiled, folder)
     except OSError as error:
         raise UsageError(f"cannot write: {error.strerror}", location=directory, hint="give another --report") from None
+    for name, text in report_files(compiled).items():
+        write_file(str(folder / name), text)
+    for write in writers.values():
+        write(compiled, folder)
 
 
 def _run(argv: list[str]) -> None:
@@ -163,7 +177,8 @@ def _run(argv: list[str]) -> None:
     if arguments.json:
         print_json(figures(compiled.report, path))
     else:
-        print(summary(compiled.report, path), file=sys.stderr)
+        lines = [*stage_lines(compiled.report.stages), *summary(compiled), f"wrote {path}"]
+        print("\n".join(lines), file=sys.stderr)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
