@@ -169,8 +169,14 @@ def test_layer_rules_give_the_first_broken_rule() -> None:
     assert k210.layer_rules(512, 8, 8, 512, 3, depthwise=True).ok
     assert "cannot pool" in k210.layer_rules(8, 8, 8, 8, 3, depthwise=True, pool=PoolKind.MEAN_2_S2).reason
     assert "output is 2x2" in k210.layer_rules(8, 4, 4, 8, 3, pool=PoolKind.MAX_2_S2).reason
-    # 16 channels at 320x240 are 1.2 MB: fits once, not twice
-    assert k210.layer_rules(3, 240, 320, 16, 3).ok
+
+
+def test_large_maps_fit_once_not_twice() -> None:
+    """16 channels of 320x240 pixels are 1.2 MB."""
+    image, large = k210.feature_map_bytes(1, 3, 240, 320), k210.feature_map_bytes(1, 16, 240, 320)
+    assert k210.ram_rule(image, large).ok
+    assert str(K210.KPU_RAM_BYTES) in k210.ram_rule(large, large).reason
+    assert not k210.ram_rule(2 * image, 2 * large).ok
 
 
 # Table 10.4: input channels, height, width, output channels, kernel, depthwise, milliseconds, tolerance

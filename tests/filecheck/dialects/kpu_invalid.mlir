@@ -54,9 +54,10 @@ func.func @loads(%x: tensor<1x512x8x8xf32>, %w: tensor<512x512x3x3xf32>, %b: ten
   func.return
 }
 // -----
+// Before its maps are placed a layer may still be pooled or tiled; in KPU RAM it must fit.
 // CHECK: input (1228800 bytes) and output (1228800) take 2457600 bytes together, the KPU RAM has 2097152
-func.func @ram(%x: tensor<1x16x240x320xf32>, %w: tensor<16x16x3x3xf32>, %b: tensor<16xf32>) {
-  %0 = kpu.conv2d %x, %w, %b : (tensor<1x16x240x320xf32>, tensor<16x16x3x3xf32>, tensor<16xf32>) -> tensor<1x16x240x320xf32>
+func.func @ram(%x: !kpu.fmap<1x16x240x320, 5.0e-01, 3>, %w: tensor<16x16x3x3xf32>, %b: tensor<16xf32>) {
+  %0 = kpu.conv2d %x, %w, %b : (!kpu.fmap<1x16x240x320, 5.0e-01, 3>, tensor<16x16x3x3xf32>, tensor<16xf32>) -> !kpu.fmap<1x16x240x320, 5.0e-01, 3>
   func.return
 }
 // -----
