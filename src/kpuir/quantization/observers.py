@@ -94,6 +94,10 @@ class Histogram:
             np.add.at(counts, index[keep] - first, self.counts[keep])
         self.exponent, self.first, self.counts, self.lo, self.hi = exponent, first, counts, low, high
 
+    def clip(self, lo: float, hi: float) -> tuple[float, float]:
+        """Both ends, not outside what has been seen."""
+        return min(max(lo, self.lo), self.hi), min(max(hi, self.lo), self.hi)
+
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers."""
         return {
@@ -245,7 +249,7 @@ class Percentile(_HistogramObserver):
         edges = np.ldexp(histogram.first + np.arange(len(counts) + 1.0), histogram.exponent)
         below = np.concatenate([[0.0], np.cumsum(counts)])
         lo, hi = np.interp([self.tail * below[-1], (1 - self.tail) * below[-1]], below, edges)
-        return max(float(lo), histogram.lo), min(float(hi), histogram.hi)
+        return histogram.clip(float(lo), float(hi))
 
 
 class MeanSquaredError(_HistogramObserver):
@@ -308,7 +312,7 @@ class KullbackLeibler(_HistogramObserver):
             hi = min(hi * fractions, key=lambda h: _divergence(histogram, lo, float(h)))
         if lo < 0:
             lo = min(lo * fractions, key=lambda low: _divergence(histogram, float(low), float(hi)))
-        return max(float(lo), histogram.lo), min(float(hi), histogram.hi)
+        return histogram.clip(float(lo), float(hi))
 
 
 def _expected_error(histogram: Histogram, lows: NDArray[np.float64], highs: NDArray[np.float64]) -> NDArray[np.float64]:

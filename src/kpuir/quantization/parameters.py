@@ -38,7 +38,8 @@ class QuantizationParameters:
         """The finest parameters that cover [lo, hi] and 0 without clipping.
 
         Of the two integers around the ideal zero point the one that needs the smaller scale is taken; the scale grows
-        by at most 0.8 % of the ideal (hi - lo) / 255. Raises ValueError unless lo <= hi, both finite.
+        by at most 0.8 % of the ideal (hi - lo) / 255. An end less than a quarter of a code from 0 counts as 0. Raises
+        ValueError unless lo <= hi, both finite.
         """
         if not (np.isfinite(lo) and np.isfinite(hi) and lo <= hi):
             raise ValueError(f"a range must be finite and ascending, got [{lo}, {hi}]")
@@ -48,8 +49,10 @@ class QuantizationParameters:
         if hi - lo < MINIMUM_WIDTH:
             grow = MINIMUM_WIDTH / (hi - lo)
             lo, hi = lo * grow, hi * grow
+        negligible = (hi - lo) / 1020
+        lo, hi = (lo if -lo > negligible else 0.0), (hi if hi > negligible else 0.0)
         ideal = -lo / (hi - lo) * 255
-        candidates = [z for z in (int(np.floor(ideal)), int(np.ceil(ideal))) if 0 <= z <= 255]
+        candidates = (int(np.floor(ideal)), int(np.ceil(ideal)))
         scale, zero_point = min((_covering_scale(lo, hi, z), z) for z in candidates)
         return cls(scale, zero_point)
 

@@ -251,7 +251,8 @@ def _best_breaks(nodes: _Nodes, fits: _Fits) -> list[int]:
     share = np.concatenate([[0], np.cumsum(nodes.share)])
     within = fits.error <= bound
     total_excess = np.where(within, fits.excess, 0) * np.maximum(share[1:][None] - share[:-1, None], 1e-9)
-    total_excess = np.where(within, total_excess, np.inf)
+    # Of equally good starts the first: what lies between two adjacent nodes is best left to the later piece.
+    total_excess = np.where(within, total_excess + 1e-6 * np.arange(len(share) - 1)[:, None], np.inf)
     total = np.where(head <= bound, head / 2 * share[1:], np.inf)
     totals, came_from = [total[-1]], list[NDArray[np.intp]]()
     for _ in range(PIECES):
@@ -276,7 +277,7 @@ def _extend(before: _Real, cost: _Real, join: Callable[[_Real, _Real], _Real]) -
 
 
 def _assemble(nodes: _Nodes, fits: _Fits, breaks: list[int]) -> ActivationTable:
-    ends = [b - 1 for b in breaks[1:]] + [len(nodes.v) - 1]
+    ends = [*(b - 1 for b in breaks), len(nodes.v) - 1][1:]
     pieces: list[Piece] = []
     for p, q in zip(breaks, ends, strict=True):
         slope, level = fits.slope[p, q], fits.level[p, q]

@@ -24,6 +24,7 @@ _SLOPED_HEADROOM = 10
 _EXACT_HEADROOM = 14
 """The most for functions whose slopes are powers of two and need a single bit."""
 _TOLERATED_ERROR = 0.01  # output codes, from rounding the batch-norm multiplier
+_SAMPLES = 1024
 _ADD_LIMIT = (1 << 31) - 1
 _RESULT_LIMIT = (1 << 35) - (1 << 22)  # the table's first piece may begin 2^20 units before its function does
 
@@ -93,7 +94,7 @@ def select_layer(
     def code(y: NDArray[np.float64]) -> NDArray[np.float64]:
         return activation(y) / output.scale + (output.zero_point + shift_codes)
 
-    lo, hi = _widened(y_range, output)
+    lo, hi = _focus(code, y_range, output)
     sign, steepest, exact = _slopes(code, lo, hi)
     unit = 2.0 ** np.floor(np.log2(steepest * output.scale) + 1e-9) / output.scale
     batch_norm, units_per_y = _batch_norm(quantized, bias, input, sign * unit, exact)
@@ -153,11 +154,27 @@ def _check(
         raise ValueError(f"a mean pool divides by 4 or 16, got {pool_mean_divisor}")
 
 
-def _widened(y_range: tuple[float, float], output: QuantizationParameters) -> tuple[float, float]:
-    """The range, at least one output code wide."""
+def _focus(code: Function, y_range: tuple[float, float], output: QuantizationParameters) -> tuple[float, float]:
+    """The part of the range where the output changes, at least one output code wide.
+
+    Observed ranges may be far wider: a sigmoid of hundreds, or a ReLU6 that clips nearly everything.
+    """
     lo, hi = float(y_range[0]), float(y_range[1])
     missing = max(output.scale - (hi - lo), 0) / 2
-    return lo - missing, hi + missing
+    lo, hi = lo - missing, hi + missing
+    for _ in range(6):
+        y, codes = _sampled(code, lo, hi)
+        changes = np.flatnonzero(np.abs(np.diff(codes)) > 1e-3)
+        if not changes.size or changes[-1] - changes[0] > _SAMPLES // 2:
+            break
+        lo, hi = float(y[changes[0]]), float(y[changes[-1] + 1])
+    return lo, hi
+
+
+def _sampled(code: Function, lo: float, hi: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    y = np.linspace(lo, hi, _SAMPLES + 1)
+    with np.errstate(all="ignore"):
+        return y, np.clip(np.nan_to_num(code(y), nan=0.0, posinf=1e9, neginf=-1e9), 0, 255)
 
 
 def _slopes(code: Function, lo: float, hi: float) -> tuple[int, float, bool]:
@@ -167,9 +184,7 @@ def _slopes(code: Function, lo: float, hi: float) -> tuple[int, float, bool]:
     pieces of the table are inexact. steepest, in codes per unit of y, leaves out the steepest hundredth (jumps).
     exact: all slopes are powers of two times the steepest, or 0, as in ReLU.
     """
-    y = np.linspace(lo, hi, 1025)
-    with np.errstate(all="ignore"):
-        codes = np.clip(np.nan_to_num(code(y), nan=0.0, posinf=1e9, neginf=-1e9), 0, 255)
+    y, codes = _sampled(code, lo, hi)
     rise = np.diff(codes)
     direction = -1 if -rise[rise < 0].sum() > rise[rise > 0].sum() else 1
     slope = np.abs(rise) / (y[1] - y[0])

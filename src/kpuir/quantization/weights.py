@@ -27,18 +27,18 @@ class QuantizedWeights(NamedTuple):
 def quantize_weights(weight: NDArray[np.floating]) -> QuantizedWeights:
     """The nearest codes at the scale per channel that leaves the least squared error.
 
-    The scales tried are the one that just holds the largest weight (kept unless another is better) and somewhat
-    smaller ones, which clip it. There is no smallest scale: channels that batch-norm has made tiny keep all their
-    bits; channels of zeros get scale 1. Raises ValueError for NaN or infinite weights.
+    The scales tried are the one that just holds the largest weight (kept unless another is better), one with the
+    code -128 left unused, and somewhat smaller ones, which clip. There is no smallest scale: channels that batch-norm
+    has made tiny keep all their bits; channels of zeros get scale 1. Raises ValueError for NaN or infinite weights.
     """
     if not np.isfinite(weight).all():
         raise ValueError("weights must be finite")
     rows = np.asarray(weight, np.float64).reshape(len(weight), -1)
     full = np.maximum(rows.max(axis=1) / 127, -rows.min(axis=1) / 128)
     full = np.where(full > 1e-30, full, 1.0)
-    ratios = np.linspace(1, 0.75, 26) if rows.shape[1] <= _FEW_WEIGHTS else np.linspace(1, 0.75, 6)
+    ratios = np.linspace(1, 0.75, 26 if rows.shape[1] <= _FEW_WEIGHTS else 6)
     best, best_error, codes = full, np.full(len(rows), np.inf), np.zeros_like(rows)
-    for ratio in ratios:
+    for ratio in (*ratios, 128 / 127):
         scale = (full * ratio)[:, None]
         trial = np.clip(np.rint(rows / scale), -128, 127)
         error = ((trial * scale - rows) ** 2).sum(axis=1)
