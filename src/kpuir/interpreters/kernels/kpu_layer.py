@@ -400,9 +400,11 @@ def _exact_finish(plan: _Plan, target: Layout, columns: int) -> Finish:
     numbers, tables, strides = plan.numbers, plan.exact_tables(), target.strides
 
     def finish(sums: "NDArray[Any]", pixels: "NDArray[Any]", result: "NDArray[np.uint8]", first: int) -> None:
-        plain = pixels.sum(0, dtype=np.float64).astype(np.int64)  # whole numbers far below 2^53
-        extra = np.zeros_like(plain) if plan.folded else (numbers.arg_x * plain) >> numbers.shr_x
-        kpu_loops.finish_exact(sums.astype(np.int64), extra[None], *tables, result, strides, first, columns)
+        extra = np.zeros((1, sums.shape[1]), np.int64)
+        if not plan.folded:
+            plain = pixels.sum(0, dtype=np.float64).astype(np.int64)  # whole numbers far below 2^53
+            extra[0] = (numbers.arg_x * plain) >> numbers.shr_x
+        kpu_loops.finish_exact(sums.astype(np.int64), extra, *tables, result, strides, first, columns)
 
     return finish
 

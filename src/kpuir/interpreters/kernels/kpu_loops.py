@@ -178,11 +178,12 @@ def _finish_double(
 
 
 @njit(cache=True, error_model="numpy")
-def _scatter(line: Bytes, target: Bytes, strides: Strides, channel: int, first_row: int, columns: int) -> None:
-    rows = line.shape[0] // columns
+def _scatter(line: Bytes, pitch: int, target: Bytes, strides: Strides, channel: int, first: int, columns: int) -> None:
+    # rows of `columns` bytes, `pitch` apart in `line`, to rows `first`.. of a channel of the target
+    rows = (line.shape[0] + pitch - columns) // pitch
     for y in range(rows):
-        at = _row(strides, channel, first_row + y)
-        target[at : at + columns] = line[y * columns : (y + 1) * columns]
+        at = _row(strides, channel, first + y)
+        target[at : at + columns] = line[y * pitch : y * pitch + columns]
 
 
 @njit(cache=True, error_model="numpy")
@@ -202,7 +203,7 @@ def finish_double(
     work = np.empty((2, 256), np.float64)
     for c in range(sums.shape[0]):
         _finish_double(sums[c], constant[c], factor[c], add[c], segments, work, line)
-        _scatter(line, target, strides, c, first_row, columns)
+        _scatter(line, columns, target, strides, c, first_row, columns)
 
 
 @njit(cache=True, error_model="numpy")
@@ -228,20 +229,21 @@ def finish_exact(
         for i in range(pixels):
             total[i] = np.int64(sums[c, i]) + constant[c] + shared[i]
         _finish_exact(total, mul[c], shift[c], add[c], segments, line)
-        _scatter(line, target, strides, c, first_row, columns)
+        _scatter(line, columns, target, strides, c, first_row, columns)
 
 
 @njit(cache=True, error_model="numpy")
 def _pad_channel(
     source: Bytes, strides: Strides, channel: int, height: int, width: int, pad_value: int, out: NDArray[np.float32]
 ) -> None:
-    # out is [height + 2, width + 2]
-    out[0, :] = pad_value
-    out[height + 1, :] = pad_value
+    # out is flat, height + 2 rows of width + 2 pixels
+    pitch = width + 2
+    out[:pitch] = pad_value
+    out[(height + 1) * pitch :] = pad_value
     for y in range(height):
         at = _row(strides, channel, y)
         pixels = source[at : at + width]
-        line = out[y + 1]
+        line = out[(y + 1) * pitch : (y + 2) * pitch]
         line[0] = pad_value
         line[width + 1] = pad_value
         inner = line[1 : width + 1]
@@ -250,21 +252,25 @@ def _pad_channel(
 
 
 @njit(cache=True, error_model="numpy")
-def _correlate_3x3(image: NDArray[np.float32], taps: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    # out is [height · width]; sums of whole numbers below 2^24: exact in any order
-    height, width = image.shape[0] - 2, image.shape[1] - 2
+def _correlate_3x3(image: NDArray[np.float32], pitch: int, taps: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    # One run over the padded image as if it were one long row: narrow maps would otherwise be all loop ends. The two
+    # sums between one row's end and the next row's start are of no use. Whole numbers below 2^24: exact in any order.
+    count = out.shape[0]
     w00, w01, w02 = taps[0], taps[1], taps[2]
     w10, w11, w12 = taps[3], taps[4], taps[5]
     w20, w21, w22 = taps[6], taps[7], taps[8]
-    for y in range(height):
-        a0, a1, a2 = image[y, :width], image[y, 1 : width + 1], image[y, 2:]
-        b0, b1, b2 = image[y + 1, :width], image[y + 1, 1 : width + 1], image[y + 1, 2:]
-        c0, c1, c2 = image[y + 2, :width], image[y + 2, 1 : width + 1], image[y + 2, 2:]
-        line = out[y * width : (y + 1) * width]
-        for x in range(width):
-            top = a0[x] * w00 + a1[x] * w01 + a2[x] * w02
-            middle = b0[x] * w10 + b1[x] * w11 + b2[x] * w12
-            line[x] = top + middle + (c0[x] * w20 + c1[x] * w21 + c2[x] * w22)
+    a0, a1, a2 = image[:count], image[1 : count + 1], image[2 : count + 2]
+    b0, b1, b2 = (
+        image[pitch : pitch + count],
+        image[pitch + 1 : pitch + 1 + count],
+        image[pitch + 2 : pitch + 2 + count],
+    )
+    below = image[2 * pitch :]
+    c0, c1, c2 = below[:count], below[1 : count + 1], below[2 : count + 2]
+    for i in range(count):
+        top = a0[i] * w00 + a1[i] * w01 + a2[i] * w02
+        middle = b0[i] * w10 + b1[i] * w11 + b2[i] * w12
+        out[i] = top + middle + (c0[i] * w20 + c1[i] * w21 + c2[i] * w22)
 
 
 @njit(cache=True, error_model="numpy")
@@ -283,14 +289,16 @@ def depthwise_double(
     target_strides: Strides,
 ) -> None:
     """A whole depthwise image at stride 1; taps [C, 1 or 9] with arg_x folded in."""
-    image = np.empty((height + 2, width + 2), np.float32)
-    sums = np.empty(height * width, np.float32)
-    line = np.empty(height * width, np.uint8)
+    padded = taps.shape[1] == 9
+    pitch = width + 2 if padded else width
+    image = np.empty((height + 2) * (width + 2), np.float32)
+    sums = np.empty(height * pitch - (pitch - width), np.float32)
+    line = np.empty(sums.shape[0], np.uint8)
     work = np.empty((2, 256), np.float64)
     for c in range(taps.shape[0]):
-        if taps.shape[1] == 9:
+        if padded:
             _pad_channel(source, source_strides, c, height, width, pad_value, image)
-            _correlate_3x3(image, taps[c], sums)
+            _correlate_3x3(image, pitch, taps[c], sums)
         else:
             weight = taps[c, 0]
             for y in range(height):
@@ -298,7 +306,7 @@ def depthwise_double(
                 for x in range(width):
                     sums[y * width + x] = np.float32(source[at + x]) * weight
         _finish_double(sums, constant[c], factor[c], add[c], segments, work, line)
-        _scatter(line, target, target_strides, c, 0, width)
+        _scatter(line, pitch, target, target_strides, c, 0, width)
 
 
 @njit(cache=True, error_model="numpy")
