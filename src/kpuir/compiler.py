@@ -36,6 +36,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "kpu-fuse-activations",
         "kpu-legalize-strides",
         "kpu-fuse-pools",
+        "canonicalize",
         "kpu-cancel-crops",
         "canonicalize",
         "cse",
@@ -184,7 +185,7 @@ def compile(  # noqa: A001  # the name users expect: kpuir.compile
             "std": None if std is None else tuple(float(value) for value in std),
         },
         "kpu-quantize": {"input_type": input_type},
-        "ktensor-absorb-layouts": {"inputs": input_layout != "model", "outputs": output_layout == "NCHW"},
+        "ktensor-absorb-layouts": {"outputs": output_layout == "NCHW"},
     }
     chosen = [
         configured(one, options.get(one.name, {}))
@@ -204,7 +205,9 @@ def compile(  # noqa: A001  # the name users expect: kpuir.compile
 
     if dump_ir is not None:
         pipelines.dump(Path(dump_ir), 0, "import", module)
-    pipelines.run_passes(pipelines.make_context(), module, chosen, after=after)
+    # Verifying between passes is kpu-opt's business: here it would take a third of the time.
+    pipelines.run_passes(pipelines.make_context(), module, chosen, verify=False, after=after)
+    module.verify()
     start = time.perf_counter()
     data = _written(module, kmodel)
     stages["write"] = time.perf_counter() - start
@@ -279,7 +282,8 @@ def _written(module: "ModuleOp", version: str) -> bytes:
     from xdsl.dialects.builtin import IntegerAttr
 
     from kpuir.target.k210 import K210
-    from kpuir.translate import check_loadable, write_kmodel
+    from kpuir.translate import write_kmodel
+    from kpuir.translate.kmodel_v4 import check_loadable
 
     problems = check_loadable(module)
     if problems:
@@ -305,3 +309,104 @@ def _largest_buffer(module: "ModuleOp") -> str | None:
         op for op in module.walk() if isinstance(op, kbuf.AllocOp) and kbuf.space_of(op.result) is kbuf.Space.MAIN
     ]
     return layer_name(max(allocs, key=lambda op: kbuf.byte_size(op.result))) if allocs else None
+
+
+def _report(
+    module: "ModuleOp", data: bytes, version: str, stages: dict[str, float], reasons: "tuple[tuple[str, str], ...]"
+) -> Report:
+    from kpuir.analysis.cost import estimate
+    from kpuir.dialects import kbuf
+
+    instructions = [op for op in module.walk() if isinstance(op, kbuf.InstructionOp)]
+    layers = [op for op in instructions if isinstance(op, kbuf.KpuConv2dOp)]
+    cpu: dict[str, int] = {}
+    for op in instructions:
+        if not isinstance(op, kbuf.KpuConv2dOp | kbuf.KpuUploadOp):
+            name = op.name.removeprefix("kbuf.")
+            cpu[name] = cpu.get(name, 0) + 1
+    return Report(
+        kmodel_bytes=len(data),
+        version=version,
+        kpu_layers=len(layers),
+        cpu_ops=cpu,
+        uploads=sum(isinstance(op, kbuf.KpuUploadOp) for op in instructions),
+        downloads=sum(op.main_output is not None for op in layers),
+        kpu_ram_peak=_peak(module, kbuf.Space.KPU),
+        main_ram_peak=_peak(module, kbuf.Space.MAIN),
+        constants_bytes=sum(kbuf.byte_size(op.result) for op in module.walk() if isinstance(op, kbuf.ConstantOp)),
+        estimated_ms=round(sum(cost.milliseconds for cost in estimate(module)), 3),
+        stages={name: round(seconds, 4) for name, seconds in stages.items()},
+        reasons=reasons,
+    )
+
+
+def _peak(module: "ModuleOp", space: Any) -> int:
+    """The end of the highest buffer of one RAM."""
+    from kpuir.dialects import kbuf
+
+    allocs = [op for op in module.walk() if isinstance(op, kbuf.AllocOp) and kbuf.space_of(op.result) is space]
+    return max(((kbuf.offset_of(op.result) or 0) + kbuf.byte_size(op.result) for op in allocs), default=0)
+
+
+def _sidecar(
+    module: "ModuleOp",
+    source: Path | None,
+    version: str,
+    report: Report,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+) -> dict[str, Any]:
+    """What the kmodel's users need to know and the kmodel does not hold (architecture, section 4)."""
+    from importlib.metadata import version as installed
+
+    from kpuir.dialects import kbuf
+    from kpuir.ir.locations import layer_name
+    from kpuir.runtime import kbuf_ports
+
+    inputs, outputs = kbuf_ports(module)
+    preprocessing = {"mean": _list(mean), "std": _list(std)}
+    layers = [op for op in module.walk() if isinstance(op, kbuf.InstructionOp)]
+    kpu = (kbuf.KpuConv2dOp,)
+    return {
+        "kpuir": installed("kpuir"),
+        "source": None if source is None else {"file": source.name, "sha256": _sha256(source)},
+        "kmodel": version,
+        "firmware": None,
+        "inputs": [{**_described(port), **preprocessing} for port in inputs],
+        "outputs": [{**_described(port), "mean": None, "std": None} for port in outputs],
+        "instructions": [
+            {
+                "op": op.name.removeprefix("kbuf."),
+                "layer": layer_name(op),
+                "where": "KPU" if isinstance(op, kpu) else "CPU",
+            }
+            for op in layers
+        ],
+        "memory": {
+            "kpu_ram_peak": report.kpu_ram_peak,
+            "main_ram_peak": report.main_ram_peak,
+            "constants_bytes": report.constants_bytes,
+            "kmodel_bytes": report.kmodel_bytes,
+        },
+    }
+
+
+def _list(values: Sequence[float] | None) -> list[float] | None:
+    return None if values is None else [float(value) for value in values]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _described(port: "Port") -> dict[str, Any]:
+    return {
+        "name": port.name,
+        "shape": list(port.shape),
+        "layout": port.layout,
+        "kmodel_shape": list(port.kmodel_shape),
+        "kmodel_layout": port.kmodel_layout,
+        "type": port.type,
+        "scale": port.scale,
+        "zero_point": port.zero_point,
+    }

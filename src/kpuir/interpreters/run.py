@@ -5,9 +5,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from xdsl.dialects import func
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.interpreter import Interpreter, PythonValues
-from xdsl.interpreters.func import FuncFunctions
+from xdsl.interpreter import (
+    Interpreter,
+    InterpreterFunctions,
+    PythonValues,
+    ReturnedValues,
+    impl_callable,
+    impl_terminator,
+    register_impls,
+)
 from xdsl.ir import Operation, SSAValue
 from xdsl.utils.exceptions import InterpretationError
 
@@ -18,6 +26,23 @@ from kpuir.ir.functions import ENTRY, entry_function
 
 Array: TypeAlias = NDArray[Any]
 Observer: TypeAlias = Callable[[SSAValue, Array], None]
+
+
+@register_impls
+class _EntryFunctions(InterpreterFunctions):
+    """Functions and their returns. xDSL has them too, in a package whose import takes longer than many a model."""
+
+    @impl_callable(func.FuncOp)
+    def call(self, interpreter: Interpreter, op: func.FuncOp, args: PythonValues) -> PythonValues:
+        """Run the body."""
+        return interpreter.run_ssacfg_region(op.body, args, op.sym_name.data)
+
+    @impl_terminator(func.ReturnOp)
+    def return_(
+        self, interpreter: Interpreter, op: func.ReturnOp, args: PythonValues
+    ) -> tuple[ReturnedValues, PythonValues]:
+        """Give the operands back."""
+        return ReturnedValues(args), ()
 
 
 class _Listener(Interpreter.Listener):
@@ -46,7 +71,7 @@ def run(module: ModuleOp, inputs: Sequence[Array], *, observe: Observer | None =
         raise InvalidInputError(f"@{ENTRY} takes {len(arguments)} inputs, but {len(inputs)} are given")
     arrays = [_checked(value, array) for value, array in zip(arguments, inputs, strict=True)]
     interpreter = Interpreter(module, listeners=() if observe is None else (_Listener(observe),))
-    interpreter.register_implementations(FuncFunctions())
+    interpreter.register_implementations(_EntryFunctions())
     interpreter.register_implementations(KTensorFunctions())
     if any(op.name.startswith("kpu.") for op in module.walk()):
         from kpuir.interpreters.kpu import KpuFunctions

@@ -21,6 +21,10 @@ PASSES: dict[str, tuple[str, str]] = {
     "ktensor-decompose-functions": ("kpuir.passes.ktensor_decompose_functions", "KTensorDecomposeFunctionsPass"),
     "ktensor-decompose-resize": ("kpuir.passes.ktensor_decompose_resize", "KTensorDecomposeResizePass"),
     "ktensor-decompose-shapes": ("kpuir.passes.ktensor_decompose_shapes", "KTensorDecomposeShapesPass"),
+    "ktensor-fold-batch-norm": ("kpuir.passes.ktensor_fold_batch_norm", "KTensorFoldBatchNormPass"),
+    "ktensor-fold-constants": ("kpuir.passes.ktensor_fold_constants", "KTensorFoldConstantsPass"),
+    "ktensor-fuse-activations": ("kpuir.passes.ktensor_fuse_activations", "KTensorFuseActivationsPass"),
+    "ktensor-fuse-pads": ("kpuir.passes.ktensor_fuse_pads", "KTensorFusePadsPass"),
     "ktensor-sink-transposes": ("kpuir.passes.ktensor_sink_transposes", "KTensorSinkTransposesPass"),
 }
 """Name of a pass -> (module, class)."""

@@ -13,13 +13,14 @@ The dataset is a folder of images, a .npy or a .npz (see `kpuir.dataset`). The f
 ranges are known on exactly the tensors that will be quantized.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, StringAttr, f64
-from xdsl.ir import BlockArgument, SSAValue
+from xdsl.dialects.builtin import DenseArrayBase, Float64Type, ModuleOp, StringAttr, f64
+from xdsl.ir import BlockArgument
 from xdsl.passes import ModulePass
 
 from kpuir.analysis.calibration import calibrate
@@ -49,21 +50,11 @@ def dataset_inputs(module: ModuleOp) -> "list[InputSpec]":
         attributes = argument_attributes(function, index)
         name, layout = attributes.get(NAME), attributes.get(LAYOUT)
         shape = ktensor.shape_of(argument)
-        text = layout.data if isinstance(layout, StringAttr) else "NCHW"
-        if text == "NHWC":
-            shape = (shape[0], *shape[2:], shape[1])
+        text = "NCHW" if len(shape) == 4 else "flat"
+        if isinstance(layout, StringAttr) and layout.data == "NHWC":
+            text, shape = "NHWC", (shape[0], *shape[2:], shape[1])
         inputs.append(InputSpec(name.data if isinstance(name, StringAttr) else f"input{index}", shape, text))
     return inputs
-
-
-def to_arguments(
-    sample: "dict[str, NDArray[np.float32]]", inputs: "Sequence[InputSpec]"
-) -> "list[NDArray[np.float32]]":
-    """A sample in the source model's layout as the arguments of `@main`, in order, NCHW."""
-    import numpy as np
-
-    arrays = [(sample[spec.name], spec.layout) for spec in inputs]
-    return [np.ascontiguousarray(a.transpose(0, 3, 1, 2)) if layout == "NHWC" else a for a, layout in arrays]
 
 
 @dataclass(frozen=True)
@@ -79,31 +70,15 @@ class KpuCalibratePass(ModulePass):
     std: tuple[float, ...] | None = None
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        """Load the dataset, run it and annotate the module. Raises InvalidInputError without a usable dataset."""
-        from kpuir.dataset import load_dataset
-
-        if not self.dataset:
-            raise InvalidInputError(
-                "there is no dataset to calibrate with",
-                hint="give a folder of images, a .npy or a .npz with kpu-calibrate{dataset=...} or --dataset",
-            )
-        inputs = dataset_inputs(op)
-        samples = load_dataset(self.dataset, inputs, samples=self.samples, mean=self.mean, std=self.std)
-        self.annotate(op, (to_arguments(sample, inputs) for sample in samples))
-
-    def annotate(
-        self,
-        module: ModuleOp,
-        samples: "Iterable[Sequence[NDArray[np.float32]]]",
-        progress: Callable[[], None] | None = None,
-    ) -> None:
-        """Run the samples, each the arguments of `@main`, and write what was seen into the module."""
-        seen = calibrate(module, samples, self.method, progress)
-        function = entry_function(module)
+        """Run the dataset and annotate the module. Raises InvalidInputError without a usable dataset."""
+        samples = self.load(op)
+        done = iter(range(1, len(samples) + 1))
+        seen = calibrate(op, samples, self.method, lambda: self.told(next(done), len(samples)))
+        function = entry_function(op)
         for value, (low, high) in seen.ranges.items():
             bounds = DenseArrayBase.from_list(f64, [float(low), float(high)])
             if isinstance(value, BlockArgument):
-                set_argument_attribute(function, value.index, RANGE, bounds)
+                set_argument_attribute(function, value.index, RANGE, self._pixel_range() or bounds)
             else:
                 value.owner.attributes[RANGE] = bounds
         for value, parameters in seen.lattices.items():
@@ -111,11 +86,47 @@ class KpuCalibratePass(ModulePass):
             kind = ktensor.QuantizedType.of(parameters.scale, parameters.zero_point)
             set_argument_attribute(function, value.index, LATTICE, kind)
         for conv in function.walk():
-            if isinstance(conv, kpu.Conv2dOp):
-                mean = _mean_of(conv.input, seen.means)
-                if mean is not None:
-                    conv.attributes[INPUT_MEAN] = to_dense(mean.astype("float32"))
+            if isinstance(conv, kpu.Conv2dOp) and conv.input in seen.means:
+                conv.attributes[INPUT_MEAN] = to_dense(seen.means[conv.input].astype("float32"))
 
+    def load(self, module: ModuleOp) -> "list[list[NDArray[np.float32]]]":
+        """The samples of the dataset, each the arguments of `@main`. Raises InvalidInputError."""
+        from kpuir.dataset import load_dataset
 
-def _mean_of(value: SSAValue, means: "dict[SSAValue, NDArray[np.float64]]") -> "NDArray[np.float64] | None":
-    return means.get(value)
+        if not self.dataset:
+            raise InvalidInputError(
+                "there is no dataset to calibrate with",
+                hint="give a folder of images, a .npy or a .npz with kpu-calibrate{dataset=...} or --dataset",
+            )
+        inputs = dataset_inputs(module)
+        return self.arranged(
+            module, load_dataset(self.dataset, inputs, samples=self.samples, mean=self.mean, std=self.std)
+        )
+
+    def arranged(
+        self, module: ModuleOp, samples: "Sequence[Mapping[str, NDArray[np.float32]]]"
+    ) -> "list[list[NDArray[np.float32]]]":
+        """Samples in the source model's names and layouts as the arguments of `@main`, in order, NCHW."""
+        import numpy as np
+
+        inputs = dataset_inputs(module)
+        return [
+            [
+                np.ascontiguousarray(
+                    sample[spec.name].transpose(0, 3, 1, 2) if spec.layout == "NHWC" else sample[spec.name]
+                )
+                for spec in inputs
+            ]
+            for sample in samples
+        ]
+
+    def told(self, done: int, total: int) -> None:
+        """Called after each sample; to be overridden by whoever shows progress."""
+
+    def _pixel_range(self) -> "DenseArrayBase[Float64Type] | None":
+        """Of images normalized alike in all channels: the range of pixels 0 to 255, whatever the samples use of it."""
+        mean, std = set(self.mean or (0.0,)), set(self.std or (1.0,))
+        if not Path(self.dataset).is_dir() or len(mean) > 1 or len(std) > 1:
+            return None
+        low, high = ((pixel - min(mean)) / min(std) for pixel in (0.0, 1.0))
+        return DenseArrayBase.from_list(f64, [low, high])

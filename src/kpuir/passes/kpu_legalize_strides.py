@@ -161,12 +161,12 @@ class PickBehindPointwise(RewritePattern):
         behind = identity + k210.layer_cycles(channels, outputs, *pick.size)
         if kernel != 1 or k210.layer_cycles(channels, outputs, height, width) > behind:
             return
+        rewriter.insertion_point = InsertPoint.before(conv)
         value = _shifted(rewriter, pick.source.output, pick.begin)
         value = _padded(rewriter, value, pick.pads(value))
         layer = kpu.Conv2dOp(value, conv.weight, conv.bias, activation=conv.activation.data, pool=pick.pool)
         layer.location = fused(conv.location, op.location)
-        rewriter.insert(layer, InsertPoint.before(conv))
-        rewriter.replace(conv, [], [_cropped(rewriter, layer.output, pick.size)])
+        rewriter.replace(conv, [], [_cropped(rewriter, _insert(rewriter, layer), pick.size)])
         rewriter.erase(op)
 
 

@@ -115,13 +115,13 @@ class _Ranges:
 
     def parameters(self, value: SSAValue) -> ktensor.QuantizedType:
         """The type that represents a value. Raises InvalidInputError where its range is unknown."""
-        from kpuir.quantization.parameters import from_range
+        from kpuir.quantization.parameters import QuantizationParameters
 
         leader = self._find(self._root(value))
         lattice = self._argument(leader, LATTICE)
         if isinstance(lattice, ktensor.QuantizedType) and leader not in self._merged:
             return lattice
-        found = from_range(*self._merged.get(leader, None) or self._range(leader))
+        found = QuantizationParameters.from_range(*(self._merged.get(leader) or self._range(leader)))
         return ktensor.QuantizedType.of(found.scale, found.zero_point)
 
     def _share(self, values: list[SSAValue]) -> None:
@@ -198,6 +198,8 @@ class _Quantizer:
         for op in reversed(dead):
             op.detach()
             op.erase()
+        for argument in [argument for argument in self.block.args if argument in self.bytes]:
+            self.block.erase_arg(argument)
         function_type = FunctionType.from_lists(
             [argument.type for argument in self.block.args], list(self.function.function_type.outputs.data)
         )

@@ -106,7 +106,6 @@ class SelectRegisters(RewritePattern):
             raise InvalidInputError("weights and bias of a layer must be constants", location=layer_name(op))
         parameters = [QuantizationParameters(t.scale_value, t.zero_point_value) for t in (source, result)]
         function = scalar_function(op.activation.data)
-        mean = op.attributes.get(INPUT_MEAN)
         try:
             layer = select_layer(
                 weight,
@@ -117,14 +116,12 @@ class SelectRegisters(RewritePattern):
                 depthwise=op.is_depthwise,
                 y_range=interesting_range(function, parameters[1], *convolution_range(weight, bias, parameters[0])),
                 pool_mean_divisor=_POOL_DIVISORS.get(op.pool_kind, 0),
-                input_mean=None if mean is None else to_numpy(mean),
             )
         except ValueError as error:
             raise InvalidInputError(str(error), location=layer_name(op)) from error
         new = kpu.LayerOp(
             op.input,
             **{field.name: getattr(layer, field.name) for field in dataclasses.fields(layer)},
-            kernel_size=op.kernel_size,
             result_element=result.quantized,
             pool=op.pool_kind,
         )

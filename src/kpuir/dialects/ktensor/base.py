@@ -39,10 +39,13 @@ Value: TypeAlias = SSAValue | Operation
 Shape: TypeAlias = tuple[int, ...]
 
 
-def require(condition: bool, message: str) -> None:
-    """Raise VerifyException with `message` unless `condition` holds."""
+def require(condition: bool, message: str, *parts: object) -> None:
+    """Raise VerifyException with `message` unless `condition` holds.
+
+    `parts` fill the `{}` of the message: printing a type takes longer than most checks, so it happens only then.
+    """
     if not condition:
-        raise VerifyException(message)
+        raise VerifyException(message.format(*parts) if parts else message)
 
 
 def shape_of(value: Value) -> Shape:
@@ -91,7 +94,7 @@ def number_of(value: Value, what: str) -> Attribute:
     """The element type of `value`, which must be a float or an integer. Raises VerifyException for quantized ones."""
     element = element_of(value)
     require(
-        isinstance(element, AnyFloat | IntegerType), f"{what} must have float or integer elements, but has {element}"
+        isinstance(element, AnyFloat | IntegerType), "{} must have float or integer elements, but has {}", what, element
     )
     return element
 
@@ -171,10 +174,10 @@ class KTensorOp(IRDLOperation, HasFolderInterface, ABC):
         """Check that all shapes are static and that the result type is the inferred one."""
         for value in self.operands:
             require(
-                min(shape_of(value), default=1) > 0, f"shapes must be static and not empty, but one is {value.type}"
+                min(shape_of(value), default=1) > 0, "shapes must be static and not empty, but one is {}", value.type
             )
         expected = self.infer_type()
-        require(self.output.type == expected, f"result type is {self.output.type}, but the operands give {expected}")
+        require(self.output.type == expected, "result type is {}, but the operands give {}", self.output.type, expected)
 
 
 _PLACEHOLDER = TensorType(UI8, ())
@@ -216,9 +219,9 @@ class ConstantOp(IRDLOperation, HasFolderInterface):
         stored = cast("TensorType[Attribute]", self.value.type)
         shape, element = shape_of(self.output), element_of(self.output)
         fits = tuple(self.value.get_shape()) == shape
-        require(fits, f"value has type {stored}, but the result {self.output.type}")
+        require(fits, "value has type {}, but the result {}", stored, self.output.type)
         storage = element.storage if isinstance(element, QuantizedType) else element
-        require(stored.element_type == storage, f"value has type {stored}, but the result {self.output.type}")
+        require(stored.element_type == storage, "value has type {}, but the result {}", stored, self.output.type)
 
     def print(self, printer: Printer) -> None:
         """Print the value, and the result type where it is another one."""

@@ -85,7 +85,7 @@ class BinaryOp(KTensorOp):
         shape = broadcast_shapes(shape_of(self.lhs), shape_of(self.rhs))
         lhs, rhs, output = element_of(self.lhs), element_of(self.rhs), element_of(self.output)
         if not isinstance(lhs, QuantizedType) and not isinstance(rhs, QuantizedType):
-            require(lhs == rhs, f"rhs has elements of type {rhs}, but lhs of type {lhs}")
+            require(lhs == rhs, "rhs has elements of type {}, but lhs of type {}", rhs, lhs)
             return tensor(lhs, shape)
         if all(isinstance(element, QuantizedType) for element in (lhs, rhs, output)):
             return tensor(output, shape)
@@ -177,7 +177,7 @@ class PReluOp(KTensorOp):
             f"slope {list(slope)} does not broadcast to the input {list(shape)}",
         )
         element, other = number_of(self.input, "input"), number_of(self.slope, "slope")
-        require(element == other, f"slope has elements of type {other}, but the input of type {element}")
+        require(element == other, "slope has elements of type {}, but the input of type {}", other, element)
         return tensor(element, shape)
 
 

@@ -58,7 +58,7 @@ class _ConvolutionOp(KTensorOp):
         element = number_of(self.input, "input")
         for value, what in ((self.weight, "weight"), (self.bias, "bias")):
             found = number_of(value, what) if value is not None else element
-            require(found == element, f"{what} has elements of type {found}, but the input of type {element}")
+            require(found == element, "{} has elements of type {}, but the input of type {}", what, found, element)
 
     def check_bias(self, channels: int) -> None:
         """Check that the bias has one number per output channel."""
@@ -210,10 +210,10 @@ class MatmulOp(KTensorOp):
         require(min(len(lhs), len(rhs)) >= 2, f"lhs {list(lhs)} and rhs {list(rhs)} must have rank 2 or more")
         require(lhs[-1] == rhs[-2], f"lhs {list(lhs)} has {lhs[-1]} columns, but rhs {list(rhs)} has {rhs[-2]} rows")
         element, other = number_of(self.lhs, "lhs"), number_of(self.rhs, "rhs")
-        require(other == element, f"rhs has elements of type {other}, but lhs of type {element}")
+        require(other == element, "rhs has elements of type {}, but lhs of type {}", other, element)
         if self.bias is not None:
             found, shape = number_of(self.bias, "bias"), shape_of(self.bias)
-            require(found == element, f"bias has elements of type {found}, but lhs of type {element}")
+            require(found == element, "bias has elements of type {}, but lhs of type {}", found, element)
             require(shape == rhs[-1:], f"bias has shape {list(shape)}, but the output has {rhs[-1]} columns")
         return tensor(element, (*broadcast_shapes(lhs[:-2], rhs[:-2]), lhs[-2], rhs[-1]))
 

@@ -34,8 +34,8 @@ class QuantizeOp(KTensorOp):
     def infer_type(self) -> TensorType[Attribute]:
         """The type of the output: the given element type, the input's shape."""
         source, result = element_of(self.input), element_of(self.output)
-        require(isinstance(source, AnyFloat), f"input must have float elements, but has {source}")
-        require(isinstance(result, QuantizedType), f"result must have quantized elements, but has {result}")
+        require(isinstance(source, AnyFloat), "input must have float elements, but has {}", source)
+        require(isinstance(result, QuantizedType), "result must have quantized elements, but has {}", result)
         return tensor(result, shape_of(self.input))
 
     def fold(self) -> Sequence[SSAValue | Attribute] | None:
@@ -69,5 +69,5 @@ class DequantizeOp(KTensorOp):
     def infer_type(self) -> TensorType[Attribute]:
         """The type of the output: f32, the input's shape."""
         source = element_of(self.input)
-        require(isinstance(source, QuantizedType), f"input must have quantized elements, but has {source}")
+        require(isinstance(source, QuantizedType), "input must have quantized elements, but has {}", source)
         return tensor(f32, shape_of(self.input))

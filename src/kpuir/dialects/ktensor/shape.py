@@ -51,7 +51,7 @@ class ConcatOp(KTensorOp):
             same = len(shape) == len(first) and shape[:axis] + shape[axis + 1 :] == first[:axis] + first[axis + 1 :]
             require(same, f"inputs {list(first)} and {list(shape)} differ in more than axis {axis}")
             found = element_of(value)
-            require(found == element, f"inputs have different element types {element} and {found}")
+            require(found == element, "inputs have different element types {} and {}", element, found)
         total = sum(shape_of(value)[axis] for value in self.inputs)
         return tensor(element, (*first[:axis], total, *first[axis + 1 :]))
 
