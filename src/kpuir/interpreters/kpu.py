@@ -4,7 +4,7 @@ Quantized tensors and feature maps are plain uint8 arrays [N, C, H, W]: where th
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,7 @@ from kpuir.dialects import kpu
 from kpuir.dialects.ktensor import QuantizedType
 from kpuir.interpreters.kernels import floating, kpu_ideal
 from kpuir.interpreters.kernels.elementwise import apply
-
-if TYPE_CHECKING:
-    from kpuir.interpreters.kernels.kpu_layer import LayerNumbers
+from kpuir.interpreters.kernels.kpu_layer import LayerNumbers, one_blas_thread, run_dense
 
 Array: TypeAlias = NDArray[Any]
 Observer: TypeAlias = Callable[[SSAValue, Array], None]
@@ -43,7 +41,10 @@ class KpuFunctions(InterpreterFunctions):
         if source is not None:
             images = kpu_ideal.dequantize(images, source.scale_value, source.zero_point_value)
         kind = op.pool_kind
-        values = kpu_ideal.convolve(images, weight, bias, op.is_depthwise, kind)
+        with (
+            one_blas_thread()
+        ):  # for products this small a second thread costs more than it gives, a lot on a busy machine
+            values = kpu_ideal.convolve(images, weight, bias, op.is_depthwise, kind)
         for function in op.activation:
             values = apply(function.kind.value, function.values, values)
         if self.observe is not None and kind.is_mean:
@@ -55,8 +56,6 @@ class KpuFunctions(InterpreterFunctions):
     @impl(kpu.LayerOp)
     def run_layer(self, interpreter: Interpreter, op: kpu.LayerOp, args: PythonValues) -> PythonValues:
         """A layer in the exact integers of its registers."""
-        from kpuir.interpreters.kernels.kpu_layer import run_dense
-
         return (run_dense(layer_numbers(op), cast("NDArray[np.uint8]", args[0])),)
 
     @impl(kpu.PadOp)
@@ -98,10 +97,8 @@ class KpuFunctions(InterpreterFunctions):
         return (args[0],)
 
 
-def layer_numbers(op: kpu.LayerOp) -> "LayerNumbers":
+def layer_numbers(op: kpu.LayerOp) -> LayerNumbers:
     """The fields of a `kpu.layer` as the integer kernel takes them."""
-    from kpuir.interpreters.kernels.kpu_layer import LayerNumbers
-
     _, _, height, width = kpu.size4(op.input.type)
     return LayerNumbers(
         height=height,
