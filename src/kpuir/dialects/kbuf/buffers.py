@@ -16,7 +16,7 @@ from xdsl.irdl import (
     result_def,
     traits_def,
 )
-from xdsl.traits import EffectInstance, MemoryAllocEffect, MemoryEffect, MemoryEffectKind, Pure
+from xdsl.traits import EffectInstance, MemoryEffect, MemoryEffectKind, Pure
 
 from kpuir.dialects.kbuf.attributes import BufferType, Space
 from kpuir.dialects.kbuf.base import (
@@ -41,6 +41,15 @@ def _check_offset(offset: "IntegerAttr[Any] | None") -> None:
     require(value >= 0, f"offset is {value}, but must not be negative")
 
 
+class _Allocates(MemoryEffect):
+    """The op makes its result: removable when unused, never merged with another."""
+
+    @classmethod
+    def get_effects(cls, op: Operation) -> AbstractSet[EffectInstance]:
+        """An allocation of the result."""
+        return {EffectInstance(MemoryEffectKind.ALLOC, op.results[0])}
+
+
 @irdl_op_definition
 class AllocOp(IRDLOperation):
     """A static buffer. `offset` counts bytes in its RAM and is absent until allocation; lives may share bytes.
@@ -51,7 +60,7 @@ class AllocOp(IRDLOperation):
     name = "kbuf.alloc"
     offset = opt_prop_def(INTEGER)
     result = result_def(ANY)
-    traits = traits_def(MemoryAllocEffect())
+    traits = traits_def(_Allocates())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "attr-dict `:` type($result)"
 
