@@ -41,9 +41,8 @@ class KpuFunctions(InterpreterFunctions):
         if source is not None:
             images = kpu_ideal.dequantize(images, source.scale_value, source.zero_point_value)
         kind = op.pool_kind
-        with (
-            one_blas_thread()
-        ):  # for products this small a second thread costs more than it gives, a lot on a busy machine
+        # For products this small a second thread costs more than it gives, and a lot on a busy machine.
+        with one_blas_thread():
             values = kpu_ideal.convolve(images, weight, bias, op.is_depthwise, kind)
         for function in op.activation:
             values = apply(function.kind.value, function.values, values)
