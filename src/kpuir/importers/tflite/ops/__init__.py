@@ -1,4 +1,8 @@
-"""The operators of TFLite by family; each table maps a builtin's name to the function that imports it."""
+"""The operators of TFLite by family; each table maps a builtin's name to the function that imports it.
+
+A function takes a `Layer` and returns its outputs: one value, or a list of them. Packages add their own, or replace
+ours, with an entry point named `tflite` in the group `kpuir.plugins`: a dictionary from the builtin's name to function.
+"""
 
 from collections.abc import Mapping
 

@@ -23,6 +23,7 @@ def unary(kind: UnaryKind, fold: Fold) -> Handler:
             return folded(layer, fold, constant)
         return layer.put(ktensor.UnaryOp(kind, layer.value(0)))
 
+    handler.__doc__ = f"`ktensor.unary<{kind}>`."
     return handler
 
 
@@ -36,12 +37,19 @@ def binary(kind: BinaryKind, fold: Fold, *, fuses: bool = False) -> Handler:
         result = layer.put(ktensor.BinaryOp(kind, layer.value(0), layer.value(1)))
         return fused_activation(layer, result) if fuses else result
 
+    more = " and its fused activation function" if fuses else ""
+    handler.__doc__ = f"`ktensor.binary<{kind}>`{more}."
     return handler
 
 
 def activation(function: ActivationAttr) -> Handler:
     """The handler of an activation function without options."""
-    return lambda layer: activate(layer, layer.value(0), function)
+
+    def handler(layer: Layer) -> Value:
+        return activate(layer, layer.value(0), function)
+
+    handler.__doc__ = f"`ktensor.activation<{', '.join([function.kind.value, *map(str, function.values)])}>`."
+    return handler
 
 
 def activate(layer: Layer, value: SSAValue, function: ActivationAttr) -> SSAValue:

@@ -28,9 +28,10 @@ def reduction(kind: ReduceKind | None, fold: Callable[..., Any]) -> Handler:
         if not axes:
             return layer.value(0)
         if kind is None:
-            raise NotExpressibleError(f"{layer.operator.kind} is not supported")
+            raise NotExpressibleError(f"{layer.operator.kind} is not supported, except of constants")
         return layer.put(ktensor.ReduceOp(kind, layer.value(0), axes, keep_dims=keep_dims))
 
+    handler.__doc__ = f"`ktensor.reduce<{kind}>` over constant axes." if kind is not None else "Of constants only."
     return handler
 
 
