@@ -7,14 +7,18 @@ same two orders of magnitude faster, and tells 0.0 from -0.0.
 from collections.abc import Iterable
 from hashlib import sha256
 from io import StringIO
+from math import isfinite
 from typing import Any, cast
 
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr
+from xdsl.dialects.builtin import AnyFloat, DenseIntOrFPElementsAttr
 from xdsl.ir import Attribute, Dialect, Operation
 from xdsl.printer import Printer
 
 ELIDE_ABOVE = 16
 """Dense attributes of more elements are elided in dumps and diagnostics, unless they are splats."""
+
+_DIGITS = {32: 9, 64: 17}
+"""Decimal digits that tell all floats of so many bits apart."""
 
 _HEX_ABOVE = 100
 """xDSL's own limit: longer dense attributes are printed as hexadecimal bytes."""
@@ -35,20 +39,28 @@ class ModulePrinter(Printer):
         self.print_string(" : ")
         super().print_attribute(dense.type)
 
+    def print_float(self, value: float, type: AnyFloat) -> None:
+        """Print a number so that every place takes it back: xDSL writes 16777217.0 as bits, and reads those as 1.26e9
+        inside of a dense attribute and not at all inside of `array<f32: ...>`."""
+        digits = _DIGITS.get(type.bitwidth)
+        if digits is None or not isfinite(value) or float(f"{value:.5e}") == value or "." in f"{value:.{digits}g}":
+            super().print_float(value, type)
+        else:
+            self.print_string(f"{value:.{digits - 1}e}")
+
     def _print_dense(self, dense: "DenseIntOrFPElementsAttr[Any]") -> None:
         data = dense.data.data
         count = len(dense)
-        if count <= 1:
-            dense.print_without_type(self)
-        elif is_splat(data, count):
-            first = DenseIntOrFPElementsAttr(dense.type, type(dense.data)(data[: len(data) // count]))
-            first.print_without_type(self)
+        shown = dense
+        if count > 1 and is_splat(data, count):
+            shown = DenseIntOrFPElementsAttr(dense.type, type(dense.data)(data[: len(data) // count]))
         elif self.elide and count > ELIDE_ABOVE:
             self.print_string(f"dense_resource<__elided_{sha256(data).hexdigest()[:8]}__>")
-        elif count > _HEX_ABOVE or _has_both_zeros(dense):
-            self.print_string(f'dense<"0x{data.hex().upper()}">')
+            return
+        if len(shown) > _HEX_ABOVE or _needs_bytes(shown):
+            self.print_string(f'dense<"0x{shown.data.data.hex().upper()}">')
         else:
-            dense.print_without_type(self)
+            shown.print_without_type(self)
 
 
 def is_splat(data: bytes, count: int) -> bool:
@@ -56,9 +68,10 @@ def is_splat(data: bytes, count: int) -> bool:
     return data == data[: len(data) // count] * count
 
 
-def _has_both_zeros(dense: "DenseIntOrFPElementsAttr[Any]") -> bool:
-    """Whether xDSL takes the attribute for a splat though its bytes differ: all 0.0 and -0.0."""
-    return not any(dense.get_values())
+def _needs_bytes(dense: "DenseIntOrFPElementsAttr[Any]") -> bool:
+    """Whether xDSL's text would not come back the same: NaN, infinities, and all of 0.0 and -0.0 (no splat for us)."""
+    values = dense.get_values()
+    return (len(values) > 1 and not any(values)) or not all(map(isfinite, values))
 
 
 def module_text(
