@@ -288,7 +288,7 @@ class GuardedMeanSquaredError(MeanSquaredError):
     """The default: least squared error, but no clipping for a small gain and never by more than half."""
 
     method = "auto"
-    least_gain = 0.1
+    least_gain = 0.05
     smallest_fraction = 0.5
 
 
