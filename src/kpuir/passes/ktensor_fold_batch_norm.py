@@ -25,7 +25,7 @@ from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewri
 
 from kpuir.dialects import ktensor
 from kpuir.ir.arrays import dtype_of
-from kpuir.ir.locations import fused
+from kpuir.ir.locations import fused, layer_name
 from kpuir.ir.rewriting import rewrite
 
 if TYPE_CHECKING:
@@ -215,7 +215,8 @@ def _replace(
     )
     for constant in constants:
         constant.location = linear.location
-    new.location = fused(linear.location, other.location)
+    is_named = layer_name(other) in layer_name(linear).split("+")  # the mul and the add of one normalization
+    new.location = linear.location if is_named else fused(linear.location, other.location)
     rewriter.replace(op, [*constants, new])
 
 
