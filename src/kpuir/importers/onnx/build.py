@@ -14,6 +14,7 @@ from xdsl.utils.exceptions import VerifyException
 from kpuir.errors import InvalidInputError, UnsupportedError
 from kpuir.importers.onnx.folding import NEVER_FOLDED, evaluate
 from kpuir.importers.onnx.graph import Source, one_line, read_constants, type_name
+from kpuir.importers.onnx.inference import output_shapes
 from kpuir.importers.onnx.node import Node, Operand, RefusedError, Result
 from kpuir.importers.onnx.ops import NEAREST_FORM, converters
 from kpuir.importers.onnx.patterns import DOMAIN, OPSET, recognize
@@ -89,7 +90,7 @@ class _Builder:
                 results = self._convert(node, layer)
             except RefusedError as refusal:
                 self.problems.append((layer, str(refusal)))
-                results = [self._stand_in(name) for name in node.output]
+                results = self._stand_ins(node)
             self._bind(node, results)
 
     def _bind(self, node: NodeProto, results: Sequence[Any]) -> None:
@@ -110,7 +111,7 @@ class _Builder:
         if any(isinstance(operand, _Unknown) for operand in operands):
             if key not in self.converters and key not in ("If", "Shape", "Size", "Constant"):
                 self._refuse_op(node, key)
-            return [self._stand_in(name) for name in node.output]
+            return [None] * len(node.output)
         known = cast("list[Operand]", operands)
         if node.op_type == "If" and isinstance(known[0], np.ndarray):
             return self._branch(node, bool(known[0].reshape(-1)[0]))
@@ -131,7 +132,8 @@ class _Builder:
             opset = OPSET
         view = Node(node, layer, opset, operands, self.block, self.materialized)
         try:
-            result = cast("Result", converter(view))
+            with np.errstate(all="ignore"):  # what is not finite is refused where it becomes a constant
+                result = cast("Result", converter(view))
         # the checker does not look at values: a malformed node may break any assumption of a converter
         except (VerifyException, ValueError, TypeError, IndexError, KeyError, ArithmeticError) as error:
             raise InvalidInputError(f"{node.op_type} is malformed: {one_line(error)}", location=layer) from error
@@ -160,10 +162,14 @@ class _Builder:
             )
         self.elements.update(dict.fromkeys(node.output, element))
 
-    def _stand_in(self, name: str) -> "SSAValue | None":
-        """A value of the shape ONNX infers, so that the nodes behind a refused one are looked at as well."""
-        shape = self.source.shapes.get(name)
-        return None if shape is None else Block(arg_types=[TensorType(f32, shape)]).args[0]
+    def _stand_ins(self, node: NodeProto) -> "list[SSAValue | None]":
+        """Values of the shapes ONNX infers, so that the nodes behind a refused one are looked at as well."""
+        operands = [self.values.get(name, _UNKNOWN) if name else None for name in node.input]
+        if any(isinstance(operand, _Unknown) for operand in operands):
+            return [None] * len(node.output)
+        shapes = output_shapes(node, cast("list[Operand]", operands), self.source.opsets)
+        blocks = {name: Block(arg_types=[TensorType(f32, shape)]) for name, shape in shapes.items()}
+        return [blocks[name].args[0] if name in blocks else None for name in node.output]
 
     def _refuse_op(self, node: NodeProto, key: str) -> Any:
         form = NEAREST_FORM.get(node.op_type, "")

@@ -1,4 +1,4 @@
-"""Reading an ONNX file: parsing, checking, local functions inlined, input shapes made static, shapes inferred."""
+"""Reading an ONNX file: parsing, checking, local functions inlined, input shapes made static."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,10 +11,9 @@ import onnx.checker
 import onnx.defs
 import onnx.inliner
 import onnx.numpy_helper
-import onnx.shape_inference
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from kpuir.errors import InvalidInputError
 from kpuir.importers.files import read_source
@@ -26,7 +25,6 @@ MAX_ELEMENTS = 1 << 27
 
 _LIBRARY_ERRORS = (
     onnx.checker.ValidationError,
-    onnx.shape_inference.InferenceError,
     DecodeError,
     ValueError,
     TypeError,
@@ -50,8 +48,7 @@ class Input:
 class Source:
     """A checked ONNX model of static input shapes.
 
-    `opsets` maps a domain to its version, `constants` an initializer's name to its array, `shapes` a value's name to
-    the static shape that ONNX infers (floating-point values only).
+    `opsets` maps a domain to its version, `constants` an initializer's name to its array.
     """
 
     nodes: tuple[NodeProto, ...]
@@ -59,7 +56,6 @@ class Source:
     outputs: tuple[str, ...]
     constants: dict[str, NDArray[Any]]
     opsets: dict[str, int]
-    shapes: dict[str, tuple[int, ...]]
     location: str
 
 
@@ -83,7 +79,6 @@ def load(source: str | Path | bytes) -> Source:
         outputs=tuple(value.name for value in graph.output),
         constants=constants,
         opsets=opsets,
-        shapes=_inferred_shapes(model, inputs),
         location=location,
     )
 
@@ -183,7 +178,7 @@ def _checked(model: ModelProto, location: str) -> ModelProto:
         if not value.type.HasField("tensor_type"):
             kind = value.type.WhichOneof("value") or "nothing"
             raise InvalidInputError(f"input {value.name!r} is no tensor but {kind}", location=location)
-    del model.graph.value_info[:]  # stale wherever a batch size was changed by hand; inferred anew
+    del model.graph.value_info[:]  # not used, and stale wherever a batch size was changed by hand
     for value in model.graph.output:
         # the checker wants a type and shape, which some exporters leave out and nothing here relies on
         value.type.tensor_type.shape.SetInParent()
@@ -231,31 +226,6 @@ def _fix_dimension(name: str, axis: int, dimension: Any) -> None:
         location=name,
         hint="export with fixed sizes; only the first dimension (the batch) may be symbolic, and becomes 1",
     )
-
-
-def _inferred_shapes(model: ModelProto, inputs: Iterable[Input]) -> dict[str, tuple[int, ...]]:
-    """The static shapes of floating-point values as ONNX sees them, with the batch fixed; empty where it fails."""
-    for value in model.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    try:
-        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
-    except _LIBRARY_ERRORS:
-        return {}
-    shapes = {entry.name: entry.shape for entry in inputs}
-    for value in (*inferred.graph.value_info, *inferred.graph.output):
-        shape = _static_shape(value.type)
-        if shape is not None:
-            shapes[value.name] = shape
-    return shapes
-
-
-def _static_shape(kind: TypeProto) -> tuple[int, ...] | None:
-    tensor = kind.tensor_type
-    if tensor.elem_type not in FLOAT_TYPES or not tensor.HasField("shape"):
-        return None
-    if not all(dimension.HasField("dim_value") and dimension.dim_value > 0 for dimension in tensor.shape.dim):
-        return None
-    return tuple(dimension.dim_value for dimension in tensor.shape.dim)
 
 
 def _elements(shape: Iterable[int]) -> int:

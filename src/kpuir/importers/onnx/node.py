@@ -193,18 +193,21 @@ class Node:
             array = np.asarray(values).astype(np.float32)
         if array.size == 0:
             raise InvalidInputError(f"constant {name!r} is empty, of shape {list(array.shape)}", location=self.layer)
-        finite = np.isfinite(array)
-        if not finite.all():
-            raise InvalidInputError(
-                f"{int(array.size - finite.sum())} of the {array.size} values of {name or self.op_type!r} are NaN or "
-                "infinite (as float32)",
-                location=self.layer,
-                hint="train or export the model again",
-            )
+        self.require_finite(array, name or self.op_type)
         op = ktensor.ConstantOp(array)
         op.location = named(name) if name else self._location
         self._block.add_op(op)
         return op.output
+
+    def require_finite(self, array: "NDArray[Any]", name: str) -> None:
+        """Raise InvalidInputError, calling the array `name`, where a value is NaN or infinite."""
+        bad = array.size - int(np.isfinite(array).sum())
+        if bad:
+            raise InvalidInputError(
+                f"{bad} of the {array.size} values of {name!r} are NaN or infinite (as float32)",
+                location=self.layer,
+                hint="train or export the model again",
+            )
 
     def binary(self, kind: str, lhs: SSAValue, rhs: "SSAValue | float | NDArray[Any]") -> SSAValue:
         """`lhs kind rhs` with numpy's broadcasting; a number becomes a constant."""

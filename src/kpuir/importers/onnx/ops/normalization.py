@@ -23,11 +23,12 @@ def batch_normalization(node: Node) -> SSAValue:
         node.array(index, what).astype(np.float64)
         for index, what in ((1, "scale"), (2, "bias"), (3, "mean"), (4, "variance"))
     )
+    for index, values in enumerate((scale, offset, mean, variance), start=1):
+        node.require_finite(values, node.input_names[index])
     spread = variance + node.real("epsilon", 1e-5)
     if not (spread > 0).all():
         raise InvalidInputError(
-            f"the variance {node.input_names[4]!r} has values that are negative or not a number, down to "
-            f"{float(np.min(variance)):g}",
+            f"the variance {node.input_names[4]!r} has values that are negative, down to {float(np.min(variance)):g}",
             location=node.layer,
             hint="train or export the model again",
         )

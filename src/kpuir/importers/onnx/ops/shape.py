@@ -143,8 +143,12 @@ def split(node: Node) -> Sequence[SSAValue]:
     axis = node.axis(node.integer("axis", 0), len(shape))
     sizes = node.optional_ints(1, "split")
     if sizes is None:
-        count = node.integer("num_outputs", node.output_count)
-        size = -(-shape[axis] // max(count, 1))
+        count = node.output_count
+        if node.integer("num_outputs", count) != count:
+            raise InvalidInputError(
+                f"Split num_outputs = {node.integer('num_outputs')}, but it has {count} outputs", location=node.layer
+            )
+        size = -(-shape[axis] // count)
         sizes = [min(size, shape[axis] - index * size) for index in range(count)]
     if sum(sizes) != shape[axis] or min(sizes, default=0) < 1:
         raise InvalidInputError(f"Split of {shape[axis]} elements into {sizes}", location=node.layer)
