@@ -1,0 +1,177 @@
+"""kpu-translate: every direction, and what cannot be translated."""
+
+import io
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kpuir.kmodel import v4
+from kpuir.kmodel.info import describe
+from tests.tools.conftest import Invoke
+
+
+def small_kmodel(output: int = 48, start: int = 0) -> bytes:
+    """Twelve bytes dequantized, and 12 more on the way; ranges as asked for."""
+    stored = v4.MemoryRange(v4.MemoryType.MAIN, v4.DataType.UINT8, start, 12)
+    real = v4.MemoryRange(v4.MemoryType.MAIN, v4.DataType.FLOAT32, 16, output)
+    node = v4.Dequantize(stored, real, 3, 0.5)
+    return v4.write(v4.Model([(stored, (1, 3, 2, 2))], [real], b"", 64, [node]))
+
+
+@pytest.fixture
+def kmodel(tmp_path: Path) -> Path:
+    path = tmp_path / "small.kmodel"
+    path.write_bytes(small_kmodel())
+    return path
+
+
+def test_kmodel_to_ir_and_back(invoke: Invoke, kmodel: Path) -> None:
+    assert invoke("kpu-translate", "--import-kmodel", kmodel, "-o", "x.mlir").status == 0
+    assert "kbuf.dequantize" in Path("x.mlir").read_text()
+    assert invoke("kpu-translate", "--export-kmodel", "v4", "x.mlir", "-o", "y.kmodel").status == 0
+    assert Path("y.kmodel").read_bytes() == kmodel.read_bytes()
+    assert invoke("kpu-translate", "--export-kmodel=v4", kmodel, "-o", "z.kmodel").status == 0
+    assert Path("z.kmodel").read_bytes() == kmodel.read_bytes()
+
+
+def test_stdin_and_stdout(invoke: Invoke, kmodel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = invoke("kpu-translate", "--import-kmodel", kmodel).out
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert invoke("kpu-translate", "--export-kmodel", "v4", "-", "-o", "y.kmodel").status == 0
+    assert Path("y.kmodel").read_bytes() == kmodel.read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(kmodel.read_bytes())))
+    assert invoke("kpu-translate", "--import-kmodel", "-").out == text
+
+
+def test_import_onnx(invoke: Invoke, digits: Path) -> None:
+    text = invoke("kpu-translate", "--import-onnx", digits / "digits.onnx").out
+    assert text.count("ktensor.conv2d") == 4
+    assert 'loc("conv2")' in text
+    Path("x.mlir").write_text(text)
+    assert invoke("kpu-opt", "x.mlir", "--print-debuginfo").out == text
+
+
+def test_info_of_a_kmodel(invoke: Invoke, kmodel: Path) -> None:
+    lines = invoke("kpu-translate", "--info", kmodel).out.splitlines()
+    assert lines[0] == f"small.kmodel: kmodel v4, {len(kmodel.read_bytes())} bytes"
+    assert "input 0: 1x3x2x2 uint8 main[0..12] 12 bytes" in lines
+    assert "output 0: float32 main[16..64] 48 bytes" in lines
+    assert "main memory: 64 of 6291456 bytes (0.0%)" in lines
+    assert "1 instructions, 0 on the KPU, 1 on the CPU:" in lines
+    assert re.fullmatch(r" +0  CPU  dequantize  main\+0:12 -> main\+16:48", lines[-1])
+
+
+def test_info_warns_of_what_boards_do_not_like() -> None:
+    assert describe(small_kmodel()).warnings == ()
+    far = describe(small_kmodel(output=4800)).warnings
+    assert "output 0 ends at byte 4816 of main memory, which has 64" in far
+    assert "input 0 starts at byte 2, not a multiple of 8" in describe(small_kmodel(start=2)).warnings
+
+
+def test_info_of_a_model(invoke: Invoke, digits: Path) -> None:
+    out = invoke("kpu-translate", "--info", digits / "digits.onnx").out
+    assert "input image: 1x1x16x16 NCHW float32\noutput scores: 1x10 flat float32\n" in out
+    assert "    4  ktensor.conv2d\n" in out
+
+
+def test_c_array_compiles_to_the_same_bytes(invoke: Invoke, kmodel: Path) -> None:
+    text = invoke("kpu-translate", "--export-c-array", kmodel).out
+    data = bytes(int(byte, 16) for byte in re.findall(r"0x([0-9a-f]{2})\b", text))
+    assert data == kmodel.read_bytes()
+    assert f"const uint8_t small_kmodel[{len(data)}] __attribute__((aligned(256))) = {{" in text
+    assert f"const uint32_t small_kmodel_size = {len(data)};" in text
+
+
+def test_dot(invoke: Invoke, digits: Path) -> None:
+    text = invoke("kpu-translate", "--export-dot", digits / "digits.onnx").out
+    boxes = re.findall(r'^  (n\d+) \[label="([^"]*)"', text, re.MULTILINE)
+    edges = re.findall(r"^  (n\d+) -> (n\d+) ", text, re.MULTILINE)
+    named = dict(boxes)
+    assert "ktensor.conv2d\\nconv1" in named.values()
+    assert ("inputs", "ktensor.conv2d\\nconv1") in {(named[a], named[b]) for a, b in edges}
+    assert not any("constant" in label for label in named.values())
+    assert {name for edge in edges for name in edge} == set(named)
+
+
+def test_supported_ops(invoke: Invoke) -> None:
+    out = invoke("kpu-translate", "--supported-ops").out
+    onnx, tflite = out.split("\n\n")
+    assert re.match(r"ONNX: \d+ ops\n", onnx)
+    assert re.search(r"^  Conv +Conv", onnx, re.MULTILINE)
+    assert re.search(r"^  CONV_2D", tflite, re.MULTILINE)
+    assert invoke("kpu-translate", "--supported-ops", "x.onnx").status == 2
+
+
+def failure(invoke: Invoke, *arguments: str | Path) -> tuple[int, str]:
+    ran = invoke("kpu-translate", *arguments)
+    assert ran.out == ""
+    assert ran.err.startswith("error: ")
+    assert "Traceback" not in ran.err
+    assert not list(Path().glob("kpuir-reproducer*"))
+    return ran.status, ran.err
+
+
+def test_wrong_command_lines(invoke: Invoke, kmodel: Path) -> None:
+    status, text = failure(invoke, kmodel)
+    assert status == 2
+    assert re.fullmatch(
+        r"error: one of the arguments --import-onnx .* is required\nhint: see kpu-translate --help\n", text
+    )
+    assert failure(invoke, "--info")[0] == 2
+    assert failure(invoke, "--info", "--export-dot", kmodel)[0] == 2
+    assert "invalid choice: 'v7'" in failure(invoke, "--export-kmodel", "v7", kmodel)[1]
+    assert failure(invoke, "--export-kmodel", "v5", kmodel)[1].startswith(
+        "error: kmodel v5 cannot be written yet\nhint:"
+    )
+    status, text = failure(invoke, "--import-kmodel", kmodel, "-o", "absent/x.mlir")
+    assert (status, text.splitlines()[0]) == (
+        2,
+        "error: absent/x.mlir: cannot write: there is no directory 'absent'",
+    )
+
+
+@pytest.mark.parametrize("option", ["--import-onnx", "--import-tflite", "--import-kmodel", "--info"])
+def test_files_that_are_not_there_or_something_else(invoke: Invoke, option: str, tmp_path: Path) -> None:
+    status, text = failure(invoke, option, "absent.kmodel")
+    assert (status, "absent.kmodel: " in text) == (1, True)
+    (tmp_path / "x.kmodel").write_bytes(b"PK\x03\x04 is not what was asked for")
+    assert failure(invoke, option, "x.kmodel")[0] == 1
+    (tmp_path / "x.kmodel").write_bytes(b"")
+    assert failure(invoke, option, "x.kmodel")[0] == 1
+
+
+def test_truncated_kmodels_say_where(invoke: Invoke, kmodel: Path) -> None:
+    data = kmodel.read_bytes()
+    for size in (7, 20, 60, len(data) - 9):
+        kmodel.write_bytes(data[:size])
+        for option in ("--import-kmodel", "--info", "--export-c-array"):
+            status, text = failure(invoke, option, kmodel)
+            assert status == 1
+            assert "small.kmodel: " in text.splitlines()[0]
+    assert "byte " in text
+
+
+def test_truncated_onnx(invoke: Invoke, digits: Path) -> None:
+    data = (digits / "digits.onnx").read_bytes()
+    for size in (10, 1000, len(data) - 1):
+        Path("x.onnx").write_bytes(data[:size])
+        assert failure(invoke, "--import-onnx", "x.onnx")[0] == 1
+
+
+def test_ir_of_another_level_is_no_kmodel(invoke: Invoke) -> None:
+    Path("x.mlir").write_text("func.func @main() {\n  func.return\n}\n")
+    assert failure(invoke, "--export-kmodel", "v4", "x.mlir")[0] in (1, 2)
+    Path("x.mlir").write_text("this is not IR")
+    status, text = failure(invoke, "--export-kmodel", "v4", "x.mlir")
+    assert status == 1
+    assert text.startswith("error: x.mlir:1:")
+
+
+def test_older_and_newer_kmodels_are_named(invoke: Invoke) -> None:
+    Path("x.kmodel").write_bytes(np.array([3, 0, 1, 2, 3, 4], "<u4").tobytes())
+    assert "v3" in failure(invoke, "--import-kmodel", "x.kmodel")[1]
+    Path("x.kmodel").write_bytes(b"LDMK" + np.array([5, 0, 1, 2], "<u4").tobytes())
+    assert "v5" in failure(invoke, "--info", "x.kmodel")[1]
