@@ -109,6 +109,14 @@ def test_garbage_and_odd_fills_come_back() -> None:
     assert write_kmodel(parse(text)) == data
 
 
+@pytest.mark.parametrize("special", [16777217.0, 1234567.0, float("inf"), float("nan"), -0.0, 1e-45])
+def test_floats_that_text_formats_stumble_over_come_back(special: float) -> None:
+    bias = np.array([0.0, special], np.float32)
+    rows = (memory(MAIN, FLOAT32, 0, 4), memory(MAIN, FLOAT32, 8, 8), memory(MAIN, FLOAT32, 16, 8))
+    model = model_of(v4.Matmul(*rows, 1, 1, 2, (-float("inf"), float(np.float32(16777216.0))), bias))
+    assert to_v4(parse(module_text(from_v4(model)))) == model
+
+
 def test_an_unused_main_output_may_hold_garbage() -> None:
     odd = kpu_model(main_output=memory(MAIN, FLOAT32, 8, 0))
     assert to_v4(parse(module_text(from_v4(odd)))) == odd

@@ -168,3 +168,11 @@ def test_buffers_without_an_offset() -> None:
     alloc = next(op for op in module.walk() if isinstance(op, kbuf.AllocOp))
     alloc.offset = None
     assert check_loadable(module) == ["node 0: kbuf.alloc: buffer has no offset: run kbuf-allocate first"]
+
+
+def test_pools_of_an_odd_size() -> None:
+    module = from_v4(v4.Model((), (), bytes(9), 4, ()))
+    assert check_loadable(module) == [
+        "module: kbuf.main_bytes is 4 : i64, which is no multiple of 8",
+        "module: kbuf.constant_bytes is 9 : i64, which is no multiple of 8",
+    ]

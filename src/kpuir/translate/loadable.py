@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp
 from xdsl.ir import Operation, SSAValue
 
 from kpuir.dialects import kbuf
@@ -13,6 +13,9 @@ from kpuir.ir.functions import entry_function
 from kpuir.ir.locations import layer_name
 from kpuir.kmodel.layer import LayerRegisters, unpack_activation
 from kpuir.target.k210 import K210, row_layout
+
+POOLS = ("kbuf.main_bytes", "kbuf.constant_bytes")
+"""Module attributes that hold the size of a pool; bodies after an odd constant pool would not be aligned."""
 
 MAX_SHIFT = 62
 """The largest right shift of the fixed-point helper (section 6)."""
@@ -29,11 +32,19 @@ def check_loadable(module: ModuleOp) -> list[str]:
 
     Empty for a module that is safe to load. What the file format itself cannot hold is `to_v4`'s to refuse.
     """
-    return [
+    found = [
         f"{layer_name(op)}: {op.name}: {problem}"
         for op in entry_function(module).body.block.ops
         for problem in _problems(op)
     ]
+    return [*_pool_problems(module), *found]
+
+
+def _pool_problems(module: ModuleOp) -> Iterator[str]:
+    for name in POOLS:
+        size = module.attributes.get(name)
+        if isinstance(size, IntegerAttr) and cast("IntegerAttr[Any]", size).value.data % K210.MAIN_RAM_ALIGNMENT:
+            yield f"module: {name} is {size}, which is no multiple of {K210.MAIN_RAM_ALIGNMENT}"
 
 
 def _problems(op: Operation) -> Iterator[str]:
