@@ -1,0 +1,30 @@
+// RUN: kpu-opt %s -p kpu-place,dce --split-input-file | filecheck %s
+
+// One upload, nothing leaves KPU RAM in between, one download.
+// CHECK-LABEL: func.func @main(%x: tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 0>>, %w: tensor<2x2x1x1xf32>, %b: tensor<2xf32>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 4.000000e+00, 0>> {
+// CHECK-NEXT: %0 = kpu.upload %x : (tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 0>>) -> !kpu.fmap<1x2x4x4, 1.000000e+00, 0>
+// CHECK-NEXT: %1 = kpu.conv2d %0, %w, %b : (!kpu.fmap<1x2x4x4, 1.000000e+00, 0>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> !kpu.fmap<1x2x4x4, 2.000000e+00, 0>
+// CHECK-NEXT: %2 = kpu.conv2d %1, %w, %b : (!kpu.fmap<1x2x4x4, 2.000000e+00, 0>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> !kpu.fmap<1x2x4x4, 4.000000e+00, 0>
+// CHECK-NEXT: %3 = kpu.download %2 : (!kpu.fmap<1x2x4x4, 4.000000e+00, 0>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 4.000000e+00, 0>>
+// CHECK-NEXT: func.return %3 : tensor<1x2x4x4x!ktensor.quantized<ui8, 4.000000e+00, 0>>
+func.func @main(%x: tensor<1x2x4x4x!ktensor.quantized<ui8, 1.0, 0>>, %w: tensor<2x2x1x1xf32>, %b: tensor<2xf32>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 4.0, 0>> {
+  %0 = kpu.conv2d %x, %w, %b : (tensor<1x2x4x4x!ktensor.quantized<ui8, 1.0, 0>>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 2.0, 0>>
+  %1 = kpu.conv2d %0, %w, %b : (tensor<1x2x4x4x!ktensor.quantized<ui8, 2.0, 0>>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 4.0, 0>>
+  func.return %1 : tensor<1x2x4x4x!ktensor.quantized<ui8, 4.0, 0>>
+}
+
+// -----
+
+// Two layers share the upload of what both read.
+// CHECK-LABEL: func.func @main(%x: tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 0>>, %w: tensor<2x2x1x1xf32>, %b: tensor<2xf32>) -> (tensor<1x2x4x4x!ktensor.quantized<ui8, 2.000000e+00, 0>>, tensor<1x2x4x4x!ktensor.quantized<ui8, 4.000000e+00, 0>>) {
+// CHECK-NEXT: %0 = kpu.upload %x : (tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 0>>) -> !kpu.fmap<1x2x4x4, 1.000000e+00, 0>
+// CHECK-NEXT: %1 = kpu.conv2d %0, %w, %b : (!kpu.fmap<1x2x4x4, 1.000000e+00, 0>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> !kpu.fmap<1x2x4x4, 2.000000e+00, 0>
+// CHECK-NEXT: %2 = kpu.download %1 : (!kpu.fmap<1x2x4x4, 2.000000e+00, 0>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 2.000000e+00, 0>>
+// CHECK-NEXT: %3 = kpu.conv2d %0, %w, %b : (!kpu.fmap<1x2x4x4, 1.000000e+00, 0>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> !kpu.fmap<1x2x4x4, 4.000000e+00, 0>
+// CHECK-NEXT: %4 = kpu.download %3 : (!kpu.fmap<1x2x4x4, 4.000000e+00, 0>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 4.000000e+00, 0>>
+// CHECK-NEXT: func.return %2, %4 : tensor<1x2x4x4x!ktensor.quantized<ui8, 2.000000e+00, 0>>, tensor<1x2x4x4x!ktensor.quantized<ui8, 4.000000e+00, 0>>
+func.func @main(%x: tensor<1x2x4x4x!ktensor.quantized<ui8, 1.0, 0>>, %w: tensor<2x2x1x1xf32>, %b: tensor<2xf32>) -> (tensor<1x2x4x4x!ktensor.quantized<ui8, 2.0, 0>>, tensor<1x2x4x4x!ktensor.quantized<ui8, 4.0, 0>>) {
+  %0 = kpu.conv2d %x, %w, %b : (tensor<1x2x4x4x!ktensor.quantized<ui8, 1.0, 0>>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 2.0, 0>>
+  %1 = kpu.conv2d %x, %w, %b : (tensor<1x2x4x4x!ktensor.quantized<ui8, 1.0, 0>>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 4.0, 0>>
+  func.return %0, %1 : tensor<1x2x4x4x!ktensor.quantized<ui8, 2.0, 0>>, tensor<1x2x4x4x!ktensor.quantized<ui8, 4.0, 0>>
+}

@@ -1,0 +1,64 @@
+// RUN: kpu-opt %s -p kpu-quantize --split-input-file | filecheck %s
+
+// Bytes from the input to the last layer, moved as bytes, float at the end.
+// CHECK-LABEL: func.func @main(%x: tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 0>> {kpu.range = array<f64: 0.000000e+00, 2.550000e+02>}) -> tensor<1x4x4x2xf32> {
+// CHECK-NEXT: %w = ktensor.constant dense<1.000000e+00> : tensor<2x2x1x1xf32>
+// CHECK-NEXT: %b = ktensor.constant dense<0.000000e+00> : tensor<2xf32>
+// CHECK-NEXT: %0 = kpu.conv2d %x, %w, %b {activation = [#ktensor.activation<relu>]} : (tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 0>>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 2.000000e+00, 0>>
+// CHECK-NEXT: %1 = ktensor.transpose %0 {permutation = array<i64: 0, 2, 3, 1>} : (tensor<1x2x4x4x!ktensor.quantized<ui8, 2.000000e+00, 0>>) -> tensor<1x4x4x2x!ktensor.quantized<ui8, 2.000000e+00, 0>>
+// CHECK-NEXT: %2 = ktensor.dequantize %1 : (tensor<1x4x4x2x!ktensor.quantized<ui8, 2.000000e+00, 0>>) -> tensor<1x4x4x2xf32>
+// CHECK-NEXT: func.return %2 : tensor<1x4x4x2xf32>
+func.func @main(%x: tensor<1x2x4x4xf32> {kpu.range = array<f64: 0.0, 255.0>}) -> tensor<1x4x4x2xf32> {
+  %w = ktensor.constant dense<1.0> : tensor<2x2x1x1xf32>
+  %b = ktensor.constant dense<0.0> : tensor<2xf32>
+  %0 = kpu.conv2d %x, %w, %b {kpu.range = array<f64: 0.0, 510.0>, activation = [#ktensor.activation<relu>]} : (tensor<1x2x4x4xf32>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4xf32>
+  %1 = ktensor.transpose %0 {permutation = array<i64: 0, 2, 3, 1>} : (tensor<1x2x4x4xf32>) -> tensor<1x4x4x2xf32>
+  func.return %1 : tensor<1x4x4x2xf32>
+}
+
+// -----
+
+// An addition between layers is done on bytes, the relu behind it by saturation.
+// CHECK-LABEL: func.func @main(%x: tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 0>> {kpu.range = array<f64: 0.000000e+00, 2.550000e+02>}) -> tensor<1x2x4x4xf32> {
+// CHECK-NEXT: %w = ktensor.constant dense<1.000000e+00> : tensor<2x2x1x1xf32>
+// CHECK-NEXT: %b = ktensor.constant dense<0.000000e+00> : tensor<2xf32>
+// CHECK-NEXT: %0 = kpu.conv2d %x, %w, %b : (tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 0>>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 127>>
+// CHECK-NEXT: %1 = ktensor.binary<add> %0, %x : (tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 127>>, tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 0>>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 2.000000e+00, 0>>
+// CHECK-NEXT: %2 = kpu.conv2d %1, %w, %b : (tensor<1x2x4x4x!ktensor.quantized<ui8, 2.000000e+00, 0>>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 4.000000e+00, 0>>
+// CHECK-NEXT: %3 = ktensor.dequantize %2 : (tensor<1x2x4x4x!ktensor.quantized<ui8, 4.000000e+00, 0>>) -> tensor<1x2x4x4xf32>
+// CHECK-NEXT: func.return %3 : tensor<1x2x4x4xf32>
+func.func @main(%x: tensor<1x2x4x4xf32> {kpu.range = array<f64: 0.0, 255.0>}) -> tensor<1x2x4x4xf32> {
+  %w = ktensor.constant dense<1.0> : tensor<2x2x1x1xf32>
+  %b = ktensor.constant dense<0.0> : tensor<2xf32>
+  %0 = kpu.conv2d %x, %w, %b {kpu.range = array<f64: -127.0, 128.0>} : (tensor<1x2x4x4xf32>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4xf32>
+  %1 = ktensor.binary<add> %0, %x {kpu.range = array<f64: -127.0, 383.0>} : (tensor<1x2x4x4xf32>, tensor<1x2x4x4xf32>) -> tensor<1x2x4x4xf32>
+  %2 = ktensor.activation<relu> %1 {kpu.range = array<f64: 0.0, 510.0>} : (tensor<1x2x4x4xf32>) -> tensor<1x2x4x4xf32>
+  %3 = kpu.conv2d %2, %w, %b {kpu.range = array<f64: 0.0, 1020.0>} : (tensor<1x2x4x4xf32>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4xf32>
+  func.return %3 : tensor<1x2x4x4xf32>
+}
+
+// -----
+
+// Operands of a concat of bytes share the union of their ranges; pixels that are cropped away do not count.
+// CHECK-LABEL: func.func @main(%x: tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 0>> {kpu.range = array<f64: 0.000000e+00, 2.550000e+02>}) -> tensor<1x2x4x4xf32> {
+// CHECK-NEXT: %w = ktensor.constant dense<1.000000e+00> : tensor<2x2x1x1xf32>
+// CHECK-NEXT: %v = ktensor.constant dense<1.000000e+00> : tensor<2x4x1x1xf32>
+// CHECK-NEXT: %b = ktensor.constant dense<0.000000e+00> : tensor<2xf32>
+// CHECK-NEXT: %0 = kpu.conv2d %x, %w, %b : (tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 0>>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 51>>
+// CHECK-NEXT: %1 = kpu.conv2d %x, %w, %b : (tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 0>>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 51>>
+// CHECK-NEXT: %2 = kpu.crop %1 {kpu.range = array<f64: -5.100000e+01, 2.040000e+02>, crops = array<i64: 0, 0, 0, 0>} : (tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 51>>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 51>>
+// CHECK-NEXT: %3 = ktensor.concat %0, %2 {axis = 1 : i64} : (tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 51>>, tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 51>>) -> tensor<1x4x4x4x!ktensor.quantized<ui8, 1.000000e+00, 51>>
+// CHECK-NEXT: %4 = kpu.conv2d %3, %v, %b : (tensor<1x4x4x4x!ktensor.quantized<ui8, 1.000000e+00, 51>>, tensor<2x4x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 0>>
+// CHECK-NEXT: %5 = ktensor.dequantize %4 : (tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 0>>) -> tensor<1x2x4x4xf32>
+// CHECK-NEXT: func.return %5 : tensor<1x2x4x4xf32>
+func.func @main(%x: tensor<1x2x4x4xf32> {kpu.range = array<f64: 0.0, 255.0>}) -> tensor<1x2x4x4xf32> {
+  %w = ktensor.constant dense<1.0> : tensor<2x2x1x1xf32>
+  %v = ktensor.constant dense<1.0> : tensor<2x4x1x1xf32>
+  %b = ktensor.constant dense<0.0> : tensor<2xf32>
+  %0 = kpu.conv2d %x, %w, %b {kpu.range = array<f64: 0.0, 100.0>} : (tensor<1x2x4x4xf32>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4xf32>
+  %1 = kpu.conv2d %x, %w, %b {kpu.range = array<f64: 0.0, 510.0>} : (tensor<1x2x4x4xf32>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4xf32>
+  %2 = kpu.crop %1 {kpu.range = array<f64: -51.0, 204.0>, crops = array<i64: 0, 0, 0, 0>} : (tensor<1x2x4x4xf32>) -> tensor<1x2x4x4xf32>
+  %3 = ktensor.concat %0, %2 {axis = 1 : i64} : (tensor<1x2x4x4xf32>, tensor<1x2x4x4xf32>) -> tensor<1x4x4x4xf32>
+  %4 = kpu.conv2d %3, %v, %b {kpu.range = array<f64: 0.0, 255.0>} : (tensor<1x4x4x4xf32>, tensor<2x4x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4xf32>
+  func.return %4 : tensor<1x2x4x4xf32>
+}
