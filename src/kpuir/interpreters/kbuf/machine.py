@@ -179,7 +179,7 @@ def _as_array(value: "InputData", port: _Port) -> "NDArray[Any]":
         count = int(np.prod(port.shape)) * port.dtype.itemsize
         if len(value) != count:
             raise InvalidInputError(f"{len(value)} bytes are given, it takes {count} ({wanted})", location=port.name)
-        return np.frombuffer(value, port.dtype)
+        return np.frombuffer(bytearray(value), port.dtype)  # writable: loops are compiled for that alone
     if value.dtype != port.dtype or value.size != int(np.prod(port.shape)):
         given = f"{'x'.join(map(str, value.shape))} of {value.dtype}"
         raise InvalidInputError(f"the array is {given}, it takes {wanted}", location=port.name)

@@ -21,6 +21,13 @@ def _row(strides: Strides, channel: int, y: int) -> int:
 
 
 @njit(cache=True, error_model="numpy")
+def _copy_bytes(source: Bytes, target: Bytes) -> None:
+    # a loop, since numba takes seconds to compile the assignment of a slice to a slice
+    for i in range(target.shape[0]):
+        target[i] = source[i]
+
+
+@njit(cache=True, error_model="numpy")
 def copy_rows(
     source: Bytes,
     source_image: int,
@@ -37,7 +44,7 @@ def copy_rows(
             for y in range(height):
                 a = n * source_image + _row(source_strides, c, y)
                 b = n * target_image + _row(target_strides, c, y)
-                target[b : b + width] = source[a : a + width]
+                _copy_bytes(source[a : a + width], target[b : b + width])
 
 
 @njit(cache=True, error_model="numpy")
@@ -183,7 +190,7 @@ def _scatter(line: Bytes, pitch: int, target: Bytes, strides: Strides, channel: 
     rows = (line.shape[0] + pitch - columns) // pitch
     for y in range(rows):
         at = _row(strides, channel, first + y)
-        target[at : at + columns] = line[y * pitch : y * pitch + columns]
+        _copy_bytes(line[y * pitch : y * pitch + columns], target[at : at + columns])
 
 
 @njit(cache=True, error_model="numpy")
