@@ -15,8 +15,6 @@ from kpuir.kmodel.v4.instructions import (
     CpuReduceWindow2d,
     Dequantize,
     Instruction,
-    KpuConv2d,
-    KpuUpload,
     Matmul,
     MemoryCopy,
     NnilUnaryMethod,
@@ -37,6 +35,7 @@ from kpuir.kmodel.v4.instructions import (
     Unary,
     UnaryKind,
 )
+from kpuir.kmodel.v4.kpu import KpuConv2d, KpuUpload
 from kpuir.kmodel.v4.model import IDENTIFIER, VERSION, Model, ModelInput, read, write
 
 __all__ = [
