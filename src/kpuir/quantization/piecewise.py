@@ -203,7 +203,9 @@ def _fit_flats(nodes: _Nodes) -> tuple[_Real, _Real]:
 def _extension_errors(nodes: _Nodes, slope: _Real, level: _Real) -> _Real:
     """The error of lines with `level` at node p on the way back to where they pass through an integer code."""
     start = _start(slope, level)
-    error = np.where(np.isfinite(start), 0.0, np.inf)
+    # Lines below 0 begin later than their node; not so late that the piece before would be asked for more.
+    gap = np.append(np.diff(nodes.v), 0)[:, None]
+    error = np.where(np.isfinite(start) & (start <= gap), 0.0, np.inf)
     for back in range(1, min(_LOOK_BACK, len(nodes.v) - 1) + 1):
         v = (nodes.v[:-back] - nodes.v[back:])[:, None]
         line = np.clip(level[back:] + slope[back:] * v, 0, 255)

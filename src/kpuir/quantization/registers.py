@@ -161,14 +161,16 @@ def _focus(code: Function, y_range: tuple[float, float], output: QuantizationPar
     """
     lo, hi = float(y_range[0]), float(y_range[1])
     missing = max(output.scale - (hi - lo), 0) / 2
-    lo, hi = lo - missing, hi + missing
-    for _ in range(6):
+    lo, hi = whole = lo - missing, hi + missing
+    for _ in range(4):
         y, codes = _sampled(code, lo, hi)
-        changes = np.flatnonzero(np.abs(np.diff(codes)) > 1e-3)
-        if not changes.size or changes[-1] - changes[0] > _SAMPLES // 2:
-            break
+        steps = np.abs(np.diff(codes))
+        changes = np.flatnonzero(steps > 1e-3 * steps.max())
+        if steps.max() <= 1 or changes[-1] - changes[0] > _SAMPLES // 2:
+            return lo, hi
         lo, hi = float(y[changes[0]]), float(y[changes[-1] + 1])
-    return lo, hi
+    # A jump stays one however near one looks.
+    return whole
 
 
 def _sampled(code: Function, lo: float, hi: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
