@@ -15,7 +15,7 @@ def cases(modules: Sequence[str]) -> dict[str, Any]:
 
     The cases made of a function's body instead of the node are left out: there are as many again, and slow to make.
     """
-    package = importlib.import_module("onnx.backend.test.case.node")
+    package: Any = importlib.import_module("onnx.backend.test.case.node")
     found: list[Any] = package._NodeTestCases
     original = package.function_testcase_helper
     package.function_testcase_helper = lambda *_args, **_kwargs: ([], 0)

@@ -17,6 +17,11 @@ from kpuir.importers.onnx import import_onnx
 Array = NDArray[Any]
 
 
+def floats(values: Any) -> Array:
+    """A float32 array."""
+    return np.array(values, np.float32)
+
+
 def node(op_type: str, inputs: Sequence[str], outputs: Sequence[str] = ("y",), **attributes: Any) -> onnx.NodeProto:
     """A node named after its op and first output."""
     name = attributes.pop("node_name", f"{op_type.lower()}_{outputs[0]}")

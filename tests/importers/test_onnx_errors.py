@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.helper
-import onnx.numpy_helper
 import pytest
 from onnx import TensorProto
 
 from kpuir.errors import InvalidInputError, KpuirError, UnsupportedError
 from kpuir.importers.onnx import import_onnx
-from tests.importers.nets import net, node
+from tests.importers.nets import floats, net, node
 
 X = {"x": (1, 4, 6, 6)}
 
@@ -36,7 +35,7 @@ def test_all_unsupported_layers_are_reported_together() -> None:
         node("Relu", ["f"], ["y"]),
         onnx.helper.make_node("Strange", ["d"], ["z"], domain="com.example", name="fourth"),
     ]
-    model = net(nodes, X, {"s": np.float32([1, 1, 2, 2])}, outputs=("y", "z"))
+    model = net(nodes, X, {"s": floats([1, 1, 2, 2])}, outputs=("y", "z"))
     model.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
     error = refused(model)
     assert isinstance(error, UnsupportedError)
@@ -55,7 +54,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "computed weights": ("Conv", {"w": None}, {}, "weights ('w') is computed at run time"),
     "Resize tf_crop": (
         "Resize",
-        {"roi": np.float32([0, 0, 0, 0, 1, 1, 1, 1]), "s": np.float32([1, 1, 2, 2])},
+        {"roi": floats([0, 0, 0, 0, 1, 1, 1, 1]), "s": floats([1, 1, 2, 2])},
         {"coordinate_transformation_mode": "tf_crop_and_resize"},
         "coordinate_transformation_mode = tf_crop_and_resize",
     ),
@@ -64,7 +63,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "ThresholdedRelu": ("ThresholdedRelu", {}, {"alpha": 0.5}, "alpha = 0.5"),
     "LRN": ("LRN", {}, {"size": 3, "beta": 0.7}, "beta = 0.7"),
     "Pow": ("Pow", {"e": np.float32(2.3)}, {}, "exponent 2.3"),
-    "Pow of each": ("Pow", {"e": np.float32([1, 2, 3, 4, 5, 6])}, {}, "not the same for all elements"),
+    "Pow of each": ("Pow", {"e": floats([1, 2, 3, 4, 5, 6])}, {}, "not the same for all elements"),
     "Cast": ("Cast", {}, {"to": TensorProto.INT32}, "to = int32"),
     "Pad": ("Pad", {"p": np.array([0] * 8), "v": np.float32("-inf")}, {}, "value = -inf"),
     "Where": ("Sign", {}, {}, "Sign has no counterpart"),
@@ -132,7 +131,7 @@ def test_a_double_too_large_for_float32() -> None:
 
 
 def test_a_negative_variance() -> None:
-    constants = {name: np.ones(4, np.float32) for name in "sbm"} | {"v": np.float32([1, 1, -1, 1])}
+    constants = {name: np.ones(4, np.float32) for name in "sbm"} | {"v": floats([1, 1, -1, 1])}
     error = refused(net([node("BatchNormalization", ["x", *"sbmv"], node_name="bn")], X, constants))
     assert error.location == "bn"
     assert "negative" in error.message
@@ -165,7 +164,7 @@ def test_opsets(opset: int, message: str) -> None:
 
 
 def test_a_model_without_inputs_or_opset_or_graph() -> None:
-    assert "no inputs" in str(refused(net([node("Relu", ["c"])], {}, {"c": np.float32([1])})))
+    assert "no inputs" in str(refused(net([node("Relu", ["c"])], {}, {"c": floats([1])})))
     model = net([node("Relu", ["x"])], X)
     del model.opset_import[:]
     assert "no opset" in str(refused(model))
@@ -233,7 +232,7 @@ def damaged_source() -> bytes:
     generator = np.random.default_rng(0)
     constants = {
         "w": generator.normal(size=(4, 4, 3, 3)).astype(np.float32),
-        "scales": np.float32([1, 1, 2, 2]),
+        "scales": floats([1, 1, 2, 2]),
         "shape": np.array([1, -1]),
     }
     nodes = [

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import onnx.checker
 import onnx.defs
 import onnx.helper
 import onnx.numpy_helper
@@ -18,6 +19,15 @@ from onnx import NodeProto, TensorProto, TypeProto
 from kpuir.dialects import ktensor
 from kpuir.importers.onnx.graph import FLOAT_TYPES
 from kpuir.importers.onnx.node import Operand
+
+_LIBRARY_ERRORS = (
+    onnx.checker.ValidationError,
+    onnx.defs.SchemaError,
+    onnx.shape_inference.InferenceError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+)
 
 
 def output_shapes(node: NodeProto, operands: Sequence[Operand], opsets: dict[str, int]) -> dict[str, tuple[int, ...]]:
@@ -32,7 +42,7 @@ def output_shapes(node: NodeProto, operands: Sequence[Operand], opsets: dict[str
             {name: onnx.numpy_helper.from_array(value) for name, value in known if isinstance(value, np.ndarray)},
             opset_imports=[onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()],
         )
-    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, ValueError, TypeError, RuntimeError):
+    except _LIBRARY_ERRORS:
         return {}
     shapes = {name: _static_shape(kind) for name, kind in inferred.items()}
     return {name: shape for name, shape in shapes.items() if shape is not None}
