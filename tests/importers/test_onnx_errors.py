@@ -207,6 +207,14 @@ def test_nodes_that_contradict_themselves(case: str) -> None:
     assert error.location == f"{op_type.lower()}_y"
 
 
+def test_numbers_that_would_break_the_onnx_library() -> None:
+    # ONNX's shape inference of whole models ends the process on this one
+    normalization = node("LayerNormalization", ["x", "s"], axis=2**63 - 1)
+    assert "lies outside the 4 axes" in str(refused(net([normalization], X, {"s": floats([1] * 6)}, opset=17)))
+    split = node("Split", ["x"], axis=1, num_outputs=2**62)
+    assert "it has 1 outputs" in str(refused(net([split], X, opset=18)))
+
+
 def test_constants_too_large_to_be_built() -> None:
     nodes = [node("ConstantOfShape", ["s"], ["c"]), node("Add", ["x", "c"])]
     error = refused(net(nodes, X, {"s": np.array([10**6, 10**6])}))
