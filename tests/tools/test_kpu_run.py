@@ -1,0 +1,149 @@
+"""kpu-run: arrays in and out of kmodels, comparison with a reference, test vectors, checks."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import kpuir
+from kpuir.kmodel import v4
+from tests.tools.conftest import Invoke
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits as a kmodel with its .json."""
+    digits = Path(__file__).parents[2] / "examples" / "digits"
+    path = tmp_path_factory.mktemp("compiled") / "digits.kmodel"
+    kpuir.compile(digits / "digits.onnx", dataset=digits / "calibration", samples=5).save(path)
+    return path
+
+
+def test_reference_vectors_and_outputs(invoke: Invoke, compiled: Path, digits: Path) -> None:
+    options = ("--inputs", digits / "test.npz", "--samples", "6", "--reference", digits / "digits.onnx", "--check")
+    ran = invoke("kpu-run", compiled, *options, "--outputs", "out.npz", "--vectors", "vectors", "--json")
+    assert (ran.status, ran.err) == (0, "")
+    result = json.loads(ran.out)
+    (scores,) = result["outputs"]
+    assert (scores["name"], scores["dtype"]) == ("scores", "float32")
+    assert 0.99 < scores["cosine_min"] <= scores["cosine_mean"] <= 1.0000001
+    assert 0 <= scores["max_abs_error"] < 0.2
+    assert result["seconds_per_inference"] > 0
+    assert result["warnings"] == []
+
+    with np.load(digits / "test.npz") as test:
+        images = test["image"][[0, 50, 100, 150, 200, 250]]
+    with np.load("out.npz") as outputs:
+        stored = outputs["scores"].reshape(6, 10)
+    names = sorted(path.name for path in Path("vectors").iterdir())
+    assert names == sorted(f"s{n:03d}_{kind}0.bin" for n in range(6) for kind in ("in", "out"))
+    for number in range(6):
+        given = np.fromfile(f"vectors/s{number:03d}_in0.bin", np.uint8)
+        np.testing.assert_array_equal(given, np.rint(images[number].ravel() * 255))
+        came = np.fromfile(f"vectors/s{number:03d}_out0.bin", np.float32)
+        np.testing.assert_array_equal(came, stored[number])
+    check_against_api(compiled, images, stored, digits, scores)
+
+
+def check_against_api(
+    compiled: Path, images: np.ndarray, stored: np.ndarray, digits: Path, figures: dict[str, Any]
+) -> None:
+    """The same runs by hand: bytes in, and the comparison spelled out."""
+    raw, exact = kpuir.load(compiled), kpuir.load(digits / "digits.onnx")
+    errors: list[float] = []
+    cosines: list[float] = []
+    for image, scores in zip(images, stored, strict=True):
+        pixels = np.rint(image * 255).astype(np.uint8).reshape(raw.inputs[0].kmodel_shape)
+        np.testing.assert_array_equal(raw.run_raw([pixels])[0].ravel(), scores)
+        wanted = exact.run({"image": image[None]})["scores"].ravel().astype(np.float64)
+        errors.append(float(np.abs(wanted - scores).max()))
+        cosines.append(float(wanted @ scores / np.linalg.norm(wanted) / np.linalg.norm(scores.astype(np.float64))))
+    assert figures["max_abs_error"] == pytest.approx(max(errors), rel=1e-5)
+    assert figures["cosine_mean"] == pytest.approx(np.mean(cosines), rel=1e-6)
+    assert figures["cosine_min"] == pytest.approx(min(cosines), rel=1e-6)
+
+
+def test_folders_of_images(invoke: Invoke, compiled: Path, digits: Path) -> None:
+    ran = invoke("kpu-run", compiled, "--inputs", digits / "calibration", "--outputs", "a.npz")
+    assert ran.status == 0
+    assert ran.out.startswith("scores: ")
+    assert "20 samples" in ran.err
+    shutil.copy(compiled, "bare.kmodel")
+    assert invoke("kpu-run", "bare.kmodel", "--inputs", digits / "calibration", "--outputs", "b.npz").status == 0
+    with np.load("a.npz") as a, np.load("b.npz") as b:
+        np.testing.assert_array_equal(a["scores"].ravel(), b["output0"].ravel())
+
+
+def test_without_the_json_inputs_are_bytes(invoke: Invoke, compiled: Path, digits: Path) -> None:
+    shutil.copy(compiled, "bare.kmodel")
+    with np.load(digits / "test.npz") as test:
+        pixels = np.rint(test["image"][:3] * 255)
+    np.save("pixels.npy", pixels.astype(np.uint8))
+    options = ("--inputs", "pixels.npy", "--reference", digits / "digits.onnx", "--json")
+    (row,) = json.loads(invoke("kpu-run", "bare.kmodel", *options).out)["outputs"]
+    assert row["name"] == "output0"
+    assert row["cosine_min"] > 0.99
+    np.save("pixels.npy", pixels)
+    ran = invoke("kpu-run", "bare.kmodel", "--inputs", "pixels.npy")
+    assert ran.status == 1
+    assert "type is float32, input 'input0' takes uint8" in ran.err
+
+
+def test_source_models_run_in_float(invoke: Invoke, digits: Path) -> None:
+    ran = invoke("kpu-run", digits / "digits.onnx", "--inputs", digits / "test.npz", "--outputs", "out.npz")
+    assert ran.status == 0
+    with np.load("out.npz") as outputs, np.load(digits / "test.npz") as test:
+        assert outputs["scores"].shape == (300, 10)
+        assert (outputs["scores"].argmax(1) == test["label"]).mean() > 0.97
+
+
+def test_check_fails_on_bytes_never_written(invoke: Invoke) -> None:
+    never = v4.MemoryRange(v4.MemoryType.MAIN, v4.DataType.UINT8, 128, 12)
+    given = v4.MemoryRange(v4.MemoryType.MAIN, v4.DataType.UINT8, 0, 12)
+    real = v4.MemoryRange(v4.MemoryType.MAIN, v4.DataType.FLOAT32, 16, 48)
+    model = v4.Model([(given, (1, 3, 2, 2))], [real], b"", 256, [v4.Dequantize(never, real, 3, 0.5)])
+    Path("x.kmodel").write_bytes(v4.write(model))
+    np.save("x.npy", np.zeros((1, 3, 2, 2), np.uint8))
+    assert invoke("kpu-run", "x.kmodel", "--inputs", "x.npy").status == 0
+    ran = invoke("kpu-run", "x.kmodel", "--inputs", "x.npy", "--check", "--json")
+    assert ran.status == 4
+    assert len(json.loads(ran.out)["warnings"]) == 1
+    assert ran.err.startswith("error: x.kmodel: 1 warnings, the first: ")
+
+
+def failure(invoke: Invoke, *arguments: str | Path) -> tuple[int, str]:
+    ran = invoke("kpu-run", *arguments)
+    assert ran.out == ""
+    assert ran.err.startswith("error: ")
+    assert "Traceback" not in ran.err
+    return ran.status, ran.err
+
+
+def test_refusals(invoke: Invoke, compiled: Path, digits: Path) -> None:
+    inputs = ("--inputs", digits / "test.npz", "--samples", "1")
+    assert failure(invoke, "absent.kmodel", *inputs) == (1, "error: absent.kmodel: no such file\n")
+    assert failure(invoke, compiled)[0] == 2
+    assert failure(invoke, compiled, "--inputs", "absent.npy")[0] == 1
+    assert failure(invoke, compiled, *inputs, "--reference", "absent.onnx")[0] == 1
+    assert failure(invoke, compiled, *inputs, "--outputs", "absent/out.npz")[0] == 2
+    Path("file").write_text("")
+    assert failure(invoke, compiled, *inputs, "--vectors", "file")[0] == 2
+    np.save("wrong.npy", np.zeros((2, 3, 16, 16), np.float32))
+    status, text = failure(invoke, compiled, "--inputs", "wrong.npy")
+    assert (status, "shape 2x3x16x16, input 'image' takes Nx1x1x16x16" in text) == (1, True)
+    Path("x.kmodel").write_bytes(compiled.read_bytes()[:-100])
+    assert failure(invoke, "x.kmodel", *inputs)[0] == 1
+    Path("x.mlir").write_text("func.func @main(")
+    assert failure(invoke, "x.mlir", *inputs)[0] == 1
+
+
+def test_a_json_of_another_kmodel(invoke: Invoke, compiled: Path, digits: Path) -> None:
+    shutil.copy(compiled, "x.kmodel")
+    sidecar = json.loads(compiled.with_suffix(".json").read_text())
+    Path("x.json").write_text(json.dumps({**sidecar, "outputs": []}))
+    status, text = failure(invoke, "x.kmodel", "--inputs", digits / "test.npz")
+    assert status == 1
+    assert "has 0 outputs, the kmodel has 1" in text
