@@ -56,7 +56,7 @@ def activation(lowering: Lowering, op: ktensor.ActivationOp) -> None:
     if bounds is None:
         raise Refusal(f"no instruction computes {op.function.kind}; ktensor-decompose-functions does")
     _require_float("an activation", op.input)
-    shape = (1, 1, 1, ktensor.element_count(op.input))
+    shape = (1, 1, 1, math.prod(ktensor.shape_of(op.input)))
     low = lowering.constant(np.full((1, 1, 1, 1), bounds[0], np.float32))
     source = lowering.viewed(lowering.buffer(op.input), shape)
     output = lowering.viewed(lowering.result(op.output), shape)
