@@ -47,6 +47,24 @@ def is_observed(value: SSAValue) -> bool:
     return not isinstance(value.owner, _SHARING)
 
 
+def kept_region(value: SSAValue) -> tuple[slice, slice]:
+    """Rows and columns of a map that reach anything: what 1x1 convolutions and crops lead to leaves the rest out.
+
+    Maps below 4x4 are padded for the KPU, and what stands in the padding behind the first layer is no value of the
+    model.
+    """
+    everything = (slice(None), slice(None))
+    users = [use.operation for use in value.uses]
+    if users and all(isinstance(user, kpu.CropOp) for user in users):
+        crops = [user.crops.get_values() for user in users if isinstance(user, kpu.CropOp)]
+        top, left, bottom, right = (min(sides) for sides in zip(*crops, strict=True))
+        return slice(top, -bottom or None), slice(left, -right or None)
+    if len(users) == 1 and isinstance(users[0], kpu.Conv2dOp) and users[0].input == value:
+        plain = users[0].kernel_size == 1 and users[0].pool_kind is kpu.PoolKind.BYPASS
+        return kept_region(users[0].output) if plain else everything
+    return everything
+
+
 def calibrate(
     module: ModuleOp,
     samples: Iterable[Sequence["NDArray[np.float32]"]],
@@ -67,12 +85,15 @@ def calibrate(
     arguments = entry_function(module).body.block.args
     observers: dict[SSAValue, Observer] = {}
     sums: dict[SSAValue, NDArray[np.float64]] = {}
+    regions: dict[SSAValue, tuple[slice, slice]] = {}
     levels: dict[SSAValue, NDArray[np.float32]] = {}
     count = 0
 
     def observe(value: SSAValue, array: "NDArray[np.float32]") -> None:
         if not is_observed(value):
             return
+        if array.ndim == 4:
+            array = array[:, :, *regions.setdefault(value, kept_region(value))]
         if value not in observers:
             observers[value] = make_observer("minmax" if value in arguments else method)
         observers[value].update(array)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import DenseArrayBase, Float64Type, ModuleOp, StringAttr, f64
-from xdsl.ir import BlockArgument
+from xdsl.ir import BlockArgument, SSAValue
 from xdsl.passes import ModulePass
 
 from kpuir.analysis.calibration import calibrate
@@ -57,6 +57,13 @@ def dataset_inputs(module: ModuleOp) -> "list[InputSpec]":
     return inputs
 
 
+def _before_pads(value: SSAValue) -> SSAValue:
+    """The map whose pixels the pads of small maps leave as they are."""
+    while isinstance(value.owner, kpu.PadOp):
+        value = value.owner.input
+    return value
+
+
 @dataclass(frozen=True)
 class KpuCalibratePass(ModulePass):
     """Record the ranges of values over a dataset."""
@@ -86,8 +93,11 @@ class KpuCalibratePass(ModulePass):
             kind = ktensor.QuantizedType.of(parameters.scale, parameters.zero_point)
             set_argument_attribute(function, value.index, LATTICE, kind)
         for conv in function.walk():
-            if isinstance(conv, kpu.Conv2dOp) and conv.input in seen.means:
-                conv.attributes[INPUT_MEAN] = to_dense(seen.means[conv.input].astype("float32"))
+            if not isinstance(conv, kpu.Conv2dOp):
+                continue
+            mean = seen.means.get(_before_pads(conv.input))
+            if mean is not None:
+                conv.attributes[INPUT_MEAN] = to_dense(mean.astype("float32"))
 
     def load(self, module: ModuleOp) -> "list[list[NDArray[np.float32]]]":
         """The samples of the dataset, each the arguments of `@main`. Raises InvalidInputError."""

@@ -31,6 +31,7 @@ from kpuir.dialects import kpu, ktensor
 from kpuir.errors import InvalidInputError
 from kpuir.ir.functions import argument_attributes, entry_function
 from kpuir.ir.locations import is_unknown, layer_name
+from kpuir.passes.ktensor_decompose_resize import is_instruction
 from kpuir.passes.kpu_calibrate import LATTICE, RANGE
 from kpuir.passes.kpu_legalize_strides import MOVES
 
@@ -56,8 +57,10 @@ Range = tuple[float, float]
 
 
 def _is_moving(op: object) -> bool:
-    if isinstance(op, ktensor.ResizeOp):
-        return op.mode.data == ktensor.ResizeMode.NEAREST
+    if isinstance(op, ktensor.ResizeOp):  # others become products of floats
+        return op.mode.data == ktensor.ResizeMode.NEAREST and is_instruction(op)
+    if isinstance(op, ktensor.PadOp):  # another value may lie outside of what the bytes represent
+        return op.pad_value == 0
     return isinstance(op, _MOVING) or _is_mover(op)
 
 

@@ -95,8 +95,10 @@ class SelectRegisters(RewritePattern):
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: kpu.Conv2dOp, rewriter: PatternRewriter, /) -> None:
         """Select the registers of one layer."""
+        from kpuir.quantization.bias import weight_rounding_bias
         from kpuir.quantization.parameters import QuantizationParameters
         from kpuir.quantization.registers import select_layer
+        from kpuir.quantization.weights import quantize_weights
 
         source, result = op.input.type, op.output.type
         if not isinstance(source, kpu.FeatureMapType) or not isinstance(result, kpu.FeatureMapType):
@@ -106,6 +108,10 @@ class SelectRegisters(RewritePattern):
             raise InvalidInputError("weights and bias of a layer must be constants", location=layer_name(op))
         parameters = [QuantizationParameters(t.scale_value, t.zero_point_value) for t in (source, result)]
         function = scalar_function(op.activation.data)
+        quantized = quantize_weights(weight)
+        mean = op.attributes.get(INPUT_MEAN)
+        if mean is not None:
+            bias = bias - weight_rounding_bias(weight, quantized.real, to_numpy(mean))
         try:
             layer = select_layer(
                 weight,
@@ -116,6 +122,7 @@ class SelectRegisters(RewritePattern):
                 depthwise=op.is_depthwise,
                 y_range=interesting_range(function, parameters[1], *convolution_range(weight, bias, parameters[0])),
                 pool_mean_divisor=_POOL_DIVISORS.get(op.pool_kind, 0),
+                weights=quantized,
             )
         except ValueError as error:
             raise InvalidInputError(str(error), location=layer_name(op)) from error
