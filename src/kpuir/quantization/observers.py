@@ -285,11 +285,10 @@ class MeanSquaredError(_HistogramObserver):
 
 
 class GuardedMeanSquaredError(MeanSquaredError):
-    """The default: least squared error, but no clipping for a small gain and never by more than half."""
+    """The default: least squared error, but no clipping for next to no gain."""
 
     method = "auto"
-    least_gain = 0.05
-    smallest_fraction = 0.5
+    least_gain = 0.02
 
 
 class KullbackLeibler(_HistogramObserver):

@@ -44,7 +44,7 @@ class QuantizationParameters:
         if not (np.isfinite(lo) and np.isfinite(hi) and lo <= hi):
             raise ValueError(f"a range must be finite and ascending, got [{lo}, {hi}]")
         lo, hi = min(float(lo), 0.0), max(float(hi), 0.0)
-        if lo == hi:
+        if hi - lo < np.finfo(np.float64).tiny:
             return cls(1 / 255, 0)
         if hi - lo < MINIMUM_WIDTH:
             grow = MINIMUM_WIDTH / (hi - lo)

@@ -38,8 +38,9 @@ def quantize_weights(weight: NDArray[np.floating]) -> QuantizedWeights:
     full = np.where(full > 1e-30, full, 1.0)
     ratios = np.linspace(1, 0.75, 26 if rows.shape[1] <= _FEW_WEIGHTS else 6)
     best, best_error, codes = full, np.full(len(rows), np.inf), np.zeros_like(rows)
-    for ratio in (*ratios, 128 / 127):
-        scale = (full * ratio)[:, None]
+    symmetric = np.maximum(np.abs(rows).max(axis=1) / 127, full * 1e-30)
+    for tried in (*(full * ratio for ratio in ratios), symmetric):
+        scale = tried[:, None]
         trial = np.clip(np.rint(rows / scale), -128, 127)
         error = ((trial * scale - rows) ** 2).sum(axis=1)
         better = error < best_error * (1 - 1e-9)
