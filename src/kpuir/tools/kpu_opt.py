@@ -24,10 +24,6 @@ _PRINT_AFTER = "--print-ir-after"
 
 def named_pipelines() -> Mapping[str, tuple[str, ...]]:
     """The pipelines that have a name, each a sequence of pipeline texts."""
-    from importlib.util import find_spec
-
-    if find_spec("kpuir.compiler") is None:
-        return {}
     from kpuir.compiler import PIPELINES
 
     return PIPELINES

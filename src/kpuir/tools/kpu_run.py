@@ -114,7 +114,7 @@ def _reference_array(array: "NDArray[Any]", own: "Port", port: "Port", arguments
 
     from kpuir.runtime import reorder
 
-    ordered = reorder(array, own.layout, port.layout)
+    ordered = array if array.shape == port.shape else reorder(array, own.layout, port.layout)
     if ordered.size != np.prod(port.shape):
         raise InvalidInputError(f"input '{own.name}' is {own.shape}, the reference's '{port.name}' is {port.shape}")
     ordered = ordered.reshape(port.shape)
