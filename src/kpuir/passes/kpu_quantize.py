@@ -17,6 +17,7 @@ bytes have the union of their ranges; pixels that are cropped or picked away aft
 """
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 from xdsl.builder import Builder
@@ -31,9 +32,9 @@ from kpuir.dialects import kpu, ktensor
 from kpuir.errors import InvalidInputError
 from kpuir.ir.functions import argument_attributes, entry_function
 from kpuir.ir.locations import is_unknown, layer_name
-from kpuir.passes.ktensor_decompose_resize import is_instruction
 from kpuir.passes.kpu_calibrate import LATTICE, RANGE
 from kpuir.passes.kpu_legalize_strides import MOVES
+from kpuir.passes.ktensor_decompose_resize import is_instruction
 
 _MOVING = (
     ktensor.ReshapeOp,
@@ -106,7 +107,8 @@ class _Ranges:
 
     def __init__(self, function: func.FuncOp, wanted: set[SSAValue]) -> None:
         self._function = function
-        # As they are now: the rewriting asks for ranges while it changes uses.
+        # As they are now: the rewriting asks for ranges while it changes uses and operands.
+        self._operands = {op: tuple(op.operands) for op in function.walk()}
         self._users = {value: _users(value) for op in function.walk() for value in (*op.results, *op.operands)}
         self._leader: dict[SSAValue, SSAValue] = {}
         self._merged: dict[SSAValue, Range] = {}
@@ -155,8 +157,11 @@ class _Ranges:
             array = owner.array
             return float(array.min(initial=0)), float(array.max(initial=0))
         if isinstance(owner, ktensor.ConcatOp):
-            parts = [self._range(self._root(operand)) for operand in owner.operands]
+            parts = [self._range(self._root(operand)) for operand in self._operands[owner]]
             return min(low for low, _ in parts), max(high for _, high in parts)
+        if isinstance(owner, ktensor.PadOp):
+            low, high = self._range(self._root(self._operands[owner][0]))
+            return (min(low, owner.pad_value), max(high, owner.pad_value)) if isfinite(owner.pad_value) else (low, high)
         bounds = owner.attributes.get(RANGE) if isinstance(owner, Operation) else self._argument(value, RANGE)
         if not isinstance(bounds, DenseArrayBase):
             raise InvalidInputError(
@@ -246,7 +251,7 @@ class _Quantizer:
             return self._move(op, [self.as_bytes(op.operands[0])])
         if isinstance(op, ktensor.ConcatOp) and op.output in self.wanted:
             operands = [self.as_bytes(operand) for operand in op.operands]
-            if len({operand.type.get_element_type() for operand in operands}) == 1:
+            if len({ktensor.element_of(operand) for operand in operands}) == 1:
                 return self._move(op, operands)
         if isinstance(op, ktensor.BinaryOp) and op.output in self.wanted and self._binary(op):
             return True
@@ -274,7 +279,7 @@ class _Quantizer:
         return True
 
     def _move(self, op: Operation, operands: list[SSAValue]) -> bool:
-        kind = _with_element(op.results[0].type, operands[0].type.get_element_type())
+        kind = _with_element(op.results[0].type, ktensor.element_of(operands[0]))
         new = type(op).create(
             operands=operands, result_types=[kind], properties=op.properties, attributes=op.attributes
         )
