@@ -136,7 +136,7 @@ class KpuCalibratePass(ModulePass):
     def _pixel_range(self) -> "DenseArrayBase[Float64Type] | None":
         """Of images normalized alike in all channels: the range of pixels 0 to 255, whatever the samples use of it."""
         mean, std = set(self.mean or (0.0,)), set(self.std or (1.0,))
-        if not Path(self.dataset).is_dir() or len(mean) > 1 or len(std) > 1:
+        if not self.dataset or not Path(self.dataset).is_dir() or len(mean) > 1 or len(std) > 1:
             return None
         low, high = ((pixel - min(mean)) / min(std) for pixel in (0.0, 1.0))
         return DenseArrayBase.from_list(f64, [low, high])
