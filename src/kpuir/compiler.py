@@ -1,7 +1,6 @@
 """Compiling a model end to end: the Python API, and the named pipelines as data."""
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from kpuir.errors import DoesNotFitError, InvalidInputError, UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from xdsl.dialects.builtin import ModuleOp
+    from xdsl.ir import Operation
     from xdsl.passes import ModulePass
 
     from kpuir.passes.kpu_calibrate import KpuCalibratePass
@@ -139,7 +139,7 @@ def write_atomically(files: "Mapping[Path, bytes]") -> None:
         raise UsageError(f"cannot write: {error.strerror}", location=str(where)) from None
 
 
-def compile(  # noqa: A001  # the name users expect: kpuir.compile
+def compile(  # the name users expect: kpuir.compile
     model: "str | Path | ModuleOp",
     *,
     dataset: "str | Path | Sequence[Mapping[str, NDArray[Any]]] | None" = None,
@@ -169,11 +169,13 @@ def compile(  # noqa: A001  # the name users expect: kpuir.compile
 
     from kpuir import pipelines
     from kpuir.passes.kpu_calibrate import KpuCalibratePass
+    from kpuir.runtime import tensor_ports
 
     _check_options(kmodel, firmware, calibration)
     stages: dict[str, float] = {}
     start = time.perf_counter()
     module = _imported(model)
+    own = tensor_ports(module)
     stages["import"] = time.perf_counter() - start
     source = None if not isinstance(model, str | Path) else Path(model)
     options = {
@@ -212,7 +214,7 @@ def compile(  # noqa: A001  # the name users expect: kpuir.compile
     data = _written(module, kmodel)
     stages["write"] = time.perf_counter() - start
     report = _report(module, data, kmodel, stages, tuple(reasons.items()))
-    return CompiledModel(data, _sidecar(module, source, kmodel, report, mean, std), module, report)
+    return CompiledModel(data, _sidecar(module, source, own, kmodel, report, mean, std), module, report)
 
 
 def configured(one: "ModulePass", options: "Mapping[str, Any]") -> "ModulePass":
@@ -295,20 +297,25 @@ def _written(module: "ModuleOp", version: str) -> bytes:
         raise DoesNotFitError(
             f"the kmodel ({len(data)} bytes) and its working memory ({working}) take {len(data) + working} bytes, "
             f"main RAM has {K210.MAIN_RAM_BYTES}",
-            location=_largest_buffer(module),
+            location=_largest_layer(module),
             hint="use a smaller input or fewer weights",
         )
     return data
 
 
-def _largest_buffer(module: "ModuleOp") -> str | None:
+def _largest_layer(module: "ModuleOp") -> str:
+    """The layer with the most bytes of constants or working memory."""
+    from xdsl.dialects.builtin import DenseIntOrFPElementsAttr
+
     from kpuir.dialects import kbuf
     from kpuir.ir.locations import layer_name
 
-    allocs = [
-        op for op in module.walk() if isinstance(op, kbuf.AllocOp) and kbuf.space_of(op.result) is kbuf.Space.MAIN
-    ]
-    return layer_name(max(allocs, key=lambda op: kbuf.byte_size(op.result))) if allocs else None
+    def size(op: "Operation") -> int:
+        constants = [value for value in op.properties.values() if isinstance(value, DenseIntOrFPElementsAttr)]
+        working = kbuf.byte_size(op.result) if isinstance(op, kbuf.AllocOp) else 0
+        return working + sum(len(value.data.data) for value in constants)
+
+    return layer_name(max(module.walk(), key=size))
 
 
 def _report(
@@ -351,6 +358,7 @@ def _peak(module: "ModuleOp", space: Any) -> int:
 def _sidecar(
     module: "ModuleOp",
     source: Path | None,
+    own: "tuple[Sequence[Port], Sequence[Port]]",
     version: str,
     report: Report,
     mean: Sequence[float] | None,
@@ -372,8 +380,13 @@ def _sidecar(
         "source": None if source is None else {"file": source.name, "sha256": _sha256(source)},
         "kmodel": version,
         "firmware": None,
-        "inputs": [{**_described(port), **preprocessing} for port in inputs],
-        "outputs": [{**_described(port), "mean": None, "std": None} for port in outputs],
+        "inputs": [
+            {**_described(port, of_source), **preprocessing} for port, of_source in zip(inputs, own[0], strict=True)
+        ],
+        "outputs": [
+            {**_described(port, of_source), "mean": None, "std": None}
+            for port, of_source in zip(outputs, own[1], strict=True)
+        ],
         "instructions": [
             {
                 "op": op.name.removeprefix("kbuf."),
@@ -399,11 +412,13 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _described(port: "Port") -> dict[str, Any]:
+def _described(port: "Port", of_source: "Port") -> dict[str, Any]:
+    """An input or output: name, shape and layout are the source model's own, the rest is the kmodel's."""
+    shape = list(of_source.shape)
     return {
         "name": port.name,
-        "shape": list(port.shape),
-        "layout": port.layout,
+        "shape": shape,
+        "layout": port.layout if len(shape) == 4 else "flat",
         "kmodel_shape": list(port.kmodel_shape),
         "kmodel_layout": port.kmodel_layout,
         "type": port.type,

@@ -227,7 +227,10 @@ class _Quantizer:
 
     def _insert(self, op: Operation) -> SSAValue:
         if is_unknown(op.location):
-            op.location = self.op.location
+            made = op.operands[0].owner  # a return has no location: the value's own layer is the one meant
+            op.location = (
+                made.location if is_unknown(self.op.location) and isinstance(made, Operation) else self.op.location
+            )
         self.builder.insert(op)
         return op.results[0]
 
