@@ -30,20 +30,23 @@ if TYPE_CHECKING:
 
 def is_instruction(op: ktensor.ResizeOp) -> bool:
     """Whether resize_image gives the same result: its only coordinates are x * in / out, or align_corners."""
+    if op.mode.data == ktensor.ResizeMode.NEAREST:
+        return _takes_nearest(op, 0) and _takes_nearest(op, 1)
     sizes, wanted = ktensor.shape_of(op.input)[2:], ktensor.shape_of(op.output)[2:]
-    natural = tuple(out / size for size, out in zip(sizes, wanted, strict=True))
-    if op.scale_values != natural:
-        return False
     coordinates = op.coordinate_mode.data
-    if op.mode.data == ktensor.ResizeMode.BILINEAR:
-        return coordinates == ktensor.CoordinateMode.ASYMMETRIC or (
-            coordinates == ktensor.CoordinateMode.ALIGN_CORNERS and min(wanted) > 1
-        )
-    whole = all(out % size == 0 for size, out in zip(sizes, wanted, strict=True))
-    if coordinates == ktensor.CoordinateMode.ASYMMETRIC:
-        return op.nearest_mode.data == ktensor.NearestMode.FLOOR
-    # Whole factors: pixel centres fall into the same input pixel as floor(x * in / out) does.
-    return whole and coordinates in (ktensor.CoordinateMode.HALF_PIXEL, ktensor.CoordinateMode.HALF_PIXEL_SYMMETRIC)
+    return op.scale_values == tuple(out / size for size, out in zip(sizes, wanted, strict=True)) and (
+        coordinates == ktensor.CoordinateMode.ASYMMETRIC
+        or (coordinates == ktensor.CoordinateMode.ALIGN_CORNERS and min(wanted) > 1)
+    )
+
+
+def _takes_nearest(op: ktensor.ResizeOp, axis: int) -> bool:
+    """Whether the pixels that `op` takes along an axis are those resize_image does: floor(x * in / out), in float."""
+    import numpy as np
+
+    size, out = ktensor.shape_of(op.input)[2 + axis], op.size.get_values()[axis]
+    taken = np.floor(np.arange(out, dtype=np.float32) * np.float32(size / out))
+    return np.array_equal(axis_weights(op, axis).argmax(1), np.minimum(taken, size - 1))
 
 
 def axis_weights(op: ktensor.ResizeOp, axis: int) -> "NDArray[np.float32]":
