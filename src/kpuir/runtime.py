@@ -7,7 +7,8 @@ are converted to exactly the bytes the board would get. Where it is not, arrays 
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
     from kpuir.dialects import kbuf
+
+_STALE = "it belongs to another kmodel: compile again, or remove it"
 
 Layout = Literal["NCHW", "NHWC", "flat"]
 
@@ -163,9 +166,7 @@ def load(path: "str | Path", *, check: bool = False) -> LoadedModel:
         reason = "is a directory" if where.is_dir() else "no such file"
         raise InvalidInputError(reason, location=str(path))
     if where.suffix == ".kmodel":
-        from kpuir.translate import read_kmodel
-
-        return from_module(read_kmodel(where.read_bytes()), sidecar=read_sidecar(where), check=check)
+        return from_module(kmodel_module(where.read_bytes(), str(path)), sidecar=read_sidecar(where), check=check)
     if where.suffix == ".mlir":
         return from_module(parse_module(where.read_bytes(), str(path)), check=check)
     from kpuir.importers import import_model
@@ -200,6 +201,24 @@ class _FloatEngine:
         from kpuir.interpreters.run import run
 
         return run(self.module, inputs)
+
+
+@contextmanager
+def naming(file: str) -> Generator[None]:
+    """Errors about the content of a file get its name in front."""
+    try:
+        yield
+    except InvalidInputError as error:
+        where = f"{file}: {error.location}" if error.location else file
+        raise InvalidInputError(error.message, location=where, hint=error.hint) from None
+
+
+def kmodel_module(data: bytes, name: str) -> "ModuleOp":
+    """The module of a kmodel's bytes. Raises InvalidInputError, with the place in the file, for one that is damaged."""
+    from kpuir.translate import read_kmodel
+
+    with naming(name):
+        return read_kmodel(data)
 
 
 def parse_module(text: bytes, name: str) -> "ModuleOp":
@@ -304,6 +323,11 @@ def read_sidecar(kmodel: Path) -> dict[str, Any] | None:
         raise InvalidInputError(f"is not readable JSON: {error}", location=str(path)) from None
     if not isinstance(content, dict) or "kpuir" not in content:
         return None  # a file of somebody else's
+    described, found = content.get("memory", {}).get("kmodel_bytes"), kmodel.stat().st_size
+    if described not in (None, found):
+        raise InvalidInputError(
+            f"describes a kmodel of {described} bytes, {kmodel.name} has {found}", location=str(path), hint=_STALE
+        )
     return content
 
 
@@ -314,7 +338,7 @@ def sidecar_ports(sidecar: Mapping[str, Any], kind: Literal["inputs", "outputs"]
         count = len(entries) if isinstance(entries, list) else "no"
         raise InvalidInputError(
             f"the .json beside the kmodel has {count} {kind}, the kmodel has {len(own)}",
-            hint="it belongs to another kmodel: compile again, or remove it",
+            hint=_STALE,
         )
     return [_sidecar_port(entry, port) for entry, port in zip(entries, own, strict=True)]
 
@@ -338,7 +362,7 @@ def _sidecar_port(entry: Mapping[str, Any], own: Port) -> Port:
     if port.type != own.type:
         raise InvalidInputError(
             f"the .json beside the kmodel says '{port.name}' is {port.type}, the kmodel says {own.type}",
-            hint="it belongs to another kmodel: compile again, or remove it",
+            hint=_STALE,
         )
     if port.type == "float32" and port.scale is not None:
         return dataclasses.replace(port, scale=None, zero_point=None)

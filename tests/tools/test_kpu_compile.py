@@ -86,7 +86,6 @@ def test_the_api_writes_the_same_bytes(invoke: Invoke, digits: Path) -> None:
     np.testing.assert_array_equal(compiled.run(sample)["scores"], from_file["scores"])
 
 
-@pytest.mark.xfail(strict=True, reason="the .json has the kmodel's four dimensions instead of the model's own shape")
 def test_shapes_are_the_models_own(invoke: Invoke, digits: Path) -> None:
     assert compile_digits(invoke, digits).status == 0
     (scores,) = kpuir.load("digits.kmodel").outputs

@@ -135,7 +135,9 @@ def test_refusals(invoke: Invoke, compiled: Path, digits: Path) -> None:
     status, text = failure(invoke, compiled, "--inputs", "wrong.npy")
     assert (status, "shape 2x3x16x16, input 'image' takes Nx1x1x16x16" in text) == (1, True)
     Path("x.kmodel").write_bytes(compiled.read_bytes()[:-100])
-    assert failure(invoke, "x.kmodel", *inputs)[0] == 1
+    status, text = failure(invoke, "x.kmodel", *inputs)
+    assert status == 1
+    assert text.startswith("error: x.kmodel: kmodel v4: byte ")
     Path("x.mlir").write_text("func.func @main(")
     assert failure(invoke, "x.mlir", *inputs)[0] == 1
 
@@ -147,3 +149,7 @@ def test_a_json_of_another_kmodel(invoke: Invoke, compiled: Path, digits: Path) 
     status, text = failure(invoke, "x.kmodel", "--inputs", digits / "test.npz")
     assert status == 1
     assert "has 0 outputs, the kmodel has 1" in text
+    Path("x.json").write_text(json.dumps({**sidecar, "memory": {"kmodel_bytes": 5}}))
+    status, text = failure(invoke, "x.kmodel", "--inputs", digits / "test.npz")
+    assert status == 1
+    assert text.startswith("error: x.json: describes a kmodel of 5 bytes, x.kmodel has ")

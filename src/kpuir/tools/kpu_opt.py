@@ -100,9 +100,9 @@ class KpuOptMain(xDSLOptMain):
         return import_tflite(self.args.input_file or stream.read())
 
     def _read_kmodel(self, stream: IO[bytes]) -> ModuleOp:
-        from kpuir.translate import read_kmodel
+        from kpuir.runtime import kmodel_module
 
-        return read_kmodel(stream.read())
+        return kmodel_module(stream.read(), self.get_input_name())
 
     def register_all_arguments(self, arg_parser: argparse.ArgumentParser) -> None:
         """xdsl-opt's options and ours."""

@@ -4,16 +4,15 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from kpuir.errors import InvalidInputError, UsageError
+from kpuir.errors import UsageError
 from kpuir.tools.common import Parser, guard, make_parser, read_file, write_file
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
 PROGRAM = "kpu-translate"
-T = TypeVar("T")
 
 
 def make_arguments() -> Parser:
@@ -46,7 +45,9 @@ def import_tflite(arguments: argparse.Namespace) -> str:
 
 def import_kmodel(arguments: argparse.Namespace) -> str:
     """The module of a kmodel, as text."""
-    return _text(_read_kmodel(read_file(arguments.file), arguments.file))
+    from kpuir.runtime import kmodel_module
+
+    return _text(kmodel_module(read_file(arguments.file), arguments.file))
 
 
 def export_kmodel(arguments: argparse.Namespace) -> bytes:
@@ -78,8 +79,10 @@ def info(arguments: argparse.Namespace) -> str:
     """What is inside of a kmodel, or of a module or model."""
     if PurePath(arguments.file).suffix == ".kmodel":
         from kpuir.kmodel.info import describe, text_of
+        from kpuir.runtime import naming
 
-        return text_of(_naming(arguments.file, lambda: describe(read_file(arguments.file))), arguments.file)
+        with naming(arguments.file):
+            return text_of(describe(read_file(arguments.file)), arguments.file)
     return _module_info(_any_module(arguments.file), arguments.file)
 
 
@@ -115,21 +118,6 @@ def _text(module: "ModuleOp") -> str:
     return module_text(module)
 
 
-def _naming(file: str, read: Callable[[], T]) -> T:
-    """What `read` returns; its complaints name the file."""
-    try:
-        return read()
-    except InvalidInputError as error:
-        where = f"{file}: {error.location}" if error.location else file
-        raise InvalidInputError(error.message, location=where, hint=error.hint) from None
-
-
-def _read_kmodel(data: bytes, file: str) -> "ModuleOp":
-    from kpuir.translate import read_kmodel
-
-    return _naming(file, lambda: read_kmodel(data))
-
-
 def _kmodel_bytes(arguments: argparse.Namespace) -> bytes:
     """The bytes of a kmodel file, read and written again, or of the kmodel a module is."""
     from kpuir.translate import write_kmodel
@@ -144,12 +132,11 @@ def _any_module(file: str) -> "ModuleOp":
         from kpuir.importers import import_model
 
         return import_model(file)
-    data = read_file(file)
-    if suffix == ".kmodel" or data[:4] == b"LDMK":
-        return _read_kmodel(data, file)
-    from kpuir.runtime import parse_module
+    from kpuir.runtime import kmodel_module, parse_module
 
-    return parse_module(data, file)
+    data = read_file(file)
+    is_kmodel = suffix == ".kmodel" or data[:4] == b"LDMK"
+    return kmodel_module(data, file) if is_kmodel else parse_module(data, file)
 
 
 def _module_info(module: "ModuleOp", file: str) -> str:
