@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from kpuir.errors import DoesNotFitError, InvalidInputError, UsageError
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from kpuir.passes.kpu_calibrate import KpuCalibratePass
     from kpuir.runtime import LoadedModel, Port
+
+Dataset: TypeAlias = "str | Path | Sequence[Mapping[str, NDArray[Any]]] | None"
 
 PIPELINES: dict[str, tuple[str, ...]] = {
     "ktensor-simplify": (
@@ -142,7 +144,7 @@ def write_atomically(files: "Mapping[Path, bytes]") -> None:
 def compile(  # the name users expect: kpuir.compile
     model: "str | Path | ModuleOp",
     *,
-    dataset: "str | Path | Sequence[Mapping[str, NDArray[Any]]] | None" = None,
+    dataset: "Dataset" = None,
     kmodel: str = "v4",
     firmware: str | None = None,
     samples: int | None = None,
@@ -167,7 +169,7 @@ def compile(  # the name users expect: kpuir.compile
     """
     import time
 
-    from kpuir import pipelines
+    from kpuir.pipelines import Stage, dump, make_context, parse_passes, run_passes
     from kpuir.passes.kpu_calibrate import KpuCalibratePass
     from kpuir.runtime import tensor_ports
 
@@ -190,25 +192,24 @@ def compile(  # the name users expect: kpuir.compile
         "ktensor-absorb-layouts": {"outputs": output_layout == "NCHW"},
     }
     chosen = [
-        configured(one, options.get(one.name, {}))
-        for one in pipelines.parse_passes(passes or "kpu-default", lambda: PIPELINES)
+        configured(one, options.get(one.name, {})) for one in parse_passes(passes or "kpu-default", lambda: PIPELINES)
     ]
     chosen = [_with_samples(one, dataset, progress) if isinstance(one, KpuCalibratePass) else one for one in chosen]
     reasons: dict[str, str] = {}
     total = len(chosen)
 
-    def after(stage: pipelines.Stage, current: "ModuleOp") -> None:
+    def after(stage: Stage, current: "ModuleOp") -> None:
         stages[stage.name] = stages.get(stage.name, 0.0) + stage.seconds
         reasons.update(_reasons(current))
         if dump_ir is not None:
-            pipelines.dump(Path(dump_ir), stage.index, stage.name, current)
+            dump(Path(dump_ir), stage.index, stage.name, current)
         if progress is not None:
             progress(stage.name, stage.index, total)
 
     if dump_ir is not None:
-        pipelines.dump(Path(dump_ir), 0, "import", module)
+        dump(Path(dump_ir), 0, "import", module)
     # Verifying between passes is kpu-opt's business: here it would take a third of the time.
-    pipelines.run_passes(pipelines.make_context(), module, chosen, verify=False, after=after)
+    run_passes(make_context(), module, chosen, verify=False, after=after)
     module.verify()
     start = time.perf_counter()
     data = _written(module, kmodel)
@@ -246,7 +247,7 @@ def _imported(model: "str | Path | ModuleOp") -> "ModuleOp":
 
 
 def _with_samples(
-    one: "KpuCalibratePass", dataset: object, progress: "Callable[[str, int, int], None] | None"
+    one: "KpuCalibratePass", dataset: "Dataset", progress: "Callable[[str, int, int], None] | None"
 ) -> "ModulePass":
     """The calibration pass, told where samples in memory are and whom to tell how far it is."""
     from kpuir.passes.kpu_calibrate import KpuCalibratePass

@@ -161,9 +161,8 @@ def _build(
     pads = (rows.pad_low, columns.pad_low, rows.pad_high, columns.pad_high)
     if any(pads):
         value = _insert(rewriter, kpu.PadOp(value, pads))
-    if bias is None:
-        bias = np.zeros(weight.shape[0], np.float32)
-    constants = [_insert(rewriter, ktensor.ConstantOp(array)) for array in (weight, bias)]
+    addend = np.zeros(weight.shape[0], np.float32) if bias is None else bias
+    constants = [_insert(rewriter, ktensor.ConstantOp(array)) for array in (weight, addend)]
     value = _insert(rewriter, kpu.Conv2dOp(value, *constants, depthwise=depthwise))
     strided = rows.stride > 1 or columns.stride > 1
     begins = (rows.begin, columns.begin)

@@ -1,7 +1,7 @@
 """`kbuf-allocate`: every buffer gets its address.
 
-Before: `kbuf.alloc` and `kbuf.constant` without offsets. After: each has its `offset`, in bytes, in KPU RAM, main RAM or
-the constant pool, and the module says how much main RAM (`kbuf.main_bytes`) and constants (`kbuf.constant_bytes`) it
+Before: `kbuf.alloc` and `kbuf.constant` without offsets. After: each has its `offset`, in bytes, in KPU RAM, main RAM
+or the constant pool, and the module says how much main RAM (`kbuf.main_bytes`) and constants (`kbuf.constant_bytes`) it
 needs. Buffers whose lives do not overlap may share bytes; the operands of one instruction never do.
 
     %b = kbuf.alloc : memref<1x16x32x32xui8, #kbuf.space<kpu>>
@@ -74,7 +74,7 @@ def _place(space: kbuf.Space, lives: list[_Life], ops: Sequence[Operation]) -> i
     capacity = _CAPACITY[space]
     named = {f"{index}": life for index, life in enumerate(lives)}
     buffers = [
-        Buffer(name, kbuf.byte_size(life.op.results[0].type), life.first, life.last, _ALIGNMENT[space])
+        Buffer(name, kbuf.byte_size(life.op.result), life.first, life.last, _ALIGNMENT[space])
         for name, life in named.items()
     ]
     allocation = allocate(buffers, capacity)
@@ -90,14 +90,14 @@ def _does_not_fit(space: kbuf.Space, lives: list[_Life], ops: Sequence[Operation
     """The error for the instruction at which most bytes are alive."""
 
     def alive(step: int) -> int:
-        return sum(kbuf.byte_size(life.op.results[0].type) for life in lives if life.first <= step <= life.last)
+        return sum(kbuf.byte_size(life.op.result) for life in lives if life.first <= step <= life.last)
 
     step = max(range(len(ops)), key=alive)
     op = ops[step]
-    sizes = [kbuf.byte_size(operand.type) for operand in op.operands if kbuf.space_of(operand.type) == space]
+    sizes = [kbuf.byte_size(operand) for operand in op.operands if kbuf.space_of(operand) == space]
     return DoesNotFitError(
-        f"{peak} bytes of {_NAMES[space]} are needed, there are {_CAPACITY[space]}; most are alive here: {alive(step)}, "
-        f"of them this layer's own buffers {' + '.join(map(str, sizes))}",
+        f"{peak} bytes of {_NAMES[space]} are needed, there are {_CAPACITY[space]}; most are alive here: "
+        f"{alive(step)}, of them this layer's own buffers {' + '.join(map(str, sizes))}",
         location=layer_name(op),
         hint="use a smaller input or fewer channels, or pool or stride earlier",
     )
@@ -108,7 +108,7 @@ def _place_constants(ops: Sequence[Operation]) -> int:
     for op in ops:
         if isinstance(op, kbuf.ConstantOp):
             op.properties["offset"] = IntegerAttr(offset, i64)
-            offset += -(-kbuf.byte_size(op.results[0].type) // 8) * 8
+            offset += -(-kbuf.byte_size(op.result) // 8) * 8
     return offset
 
 
@@ -123,7 +123,7 @@ class KbufAllocatePass(ModulePass):
         ops = list(entry_function(op).body.block.ops)
         lives = lifetimes(ops)
         used = {
-            space: _place(space, [life for life in lives if kbuf.space_of(life.op.results[0].type) == space], ops)
+            space: _place(space, [life for life in lives if kbuf.space_of(life.op.result) == space], ops)
             for space in (kbuf.Space.KPU, kbuf.Space.MAIN)
         }
         main = -(-used[kbuf.Space.MAIN] // 8) * 8

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import DenseArrayBase, Float64Type, ModuleOp, StringAttr, f64
-from xdsl.ir import BlockArgument, SSAValue
+from xdsl.ir import BlockArgument, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from kpuir.analysis.calibration import calibrate
@@ -86,7 +86,7 @@ class KpuCalibratePass(ModulePass):
             bounds = DenseArrayBase.from_list(f64, [float(low), float(high)])
             if isinstance(value, BlockArgument):
                 set_argument_attribute(function, value.index, RANGE, self._pixel_range() or bounds)
-            else:
+            elif isinstance(value.owner, Operation):
                 value.owner.attributes[RANGE] = bounds
         for value, parameters in seen.lattices.items():
             assert isinstance(value, BlockArgument)

@@ -8,8 +8,8 @@ the same stride, and 2x2 with stride 1, are the convolution's `pool`; others sta
       =>
     %y = kpu.conv2d %x, %w, %b {pool = #kpu.pool<max_2_s2>}
 
-The convolution must not be depthwise, not pool yet, and have no other use (`kpu-hardware.md` 7 and 8.2). At stride 1 the
-engine ignores what lies beyond the right and bottom edge, which is a padding of one pixel there that is not counted.
+The convolution must not be depthwise, not pool yet, and have no other use (`kpu-hardware.md` 7 and 8.2). At stride 1
+the engine ignores what lies beyond the right and bottom edge, which is a padding of one pixel there that is not counted.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from kpuir.ir.rewriting import rewrite
 from kpuir.passes.convert_ktensor_to_kpu import REASON
 from kpuir.target import k210
 
-_KINDS = {
+_KINDS: dict[tuple[type[Operation], int, int], kpu.PoolKind] = {
     (ktensor.MaxPool2dOp, 2, 2): kpu.PoolKind.MAX_2_S2,
     (ktensor.MaxPool2dOp, 4, 4): kpu.PoolKind.MAX_4_S4,
     (ktensor.MaxPool2dOp, 2, 1): kpu.PoolKind.MAX_2_S1,
@@ -60,7 +60,7 @@ class FusePool(RewritePattern):
         if not isinstance(op, ktensor.MaxPool2dOp | ktensor.AveragePool2dOp) or REASON in op.attributes:
             return
         kind = pool_code(op)
-        if isinstance(kind, str):
+        if not isinstance(kind, kpu.PoolKind):
             op.attributes[REASON] = StringAttr(kind)
             return
         conv = op.input.owner

@@ -76,7 +76,7 @@ def interesting_range(
 
 
 def convolution_range(
-    weight: "NDArray[np.float32]", bias: "NDArray[np.float32]", source: "QuantizationParameters"
+    weight: "NDArray[np.floating]", bias: "NDArray[np.floating]", source: "QuantizationParameters"
 ) -> tuple[float, float]:
     """Lowest and highest value the convolution can give for any bytes: interval arithmetic over weight [OC, ...]."""
     import numpy as np

@@ -10,12 +10,13 @@ softmax over the last axis, products of two matrices, means that do not count pa
     %b = ktensor.transpose %a {permutation = array<i64: 2, 0, 3, 1>}
     %y = ktensor.reshape %b
 
-A transpose of many dimensions is made of steps that bring one dimension to its place each: [P, A, d, B] -> [P, d, A, B].
+A transpose of many dimensions is made of steps that bring one dimension to its place: [P, A, d, B] -> [P, d, A, B].
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -65,7 +66,7 @@ def merge_dimensions(shape: Sequence[int], permutation: Sequence[int]) -> tuple[
     order = [dimension for dimension in permutation if shape[dimension] != 1]
     groups: list[list[int]] = []
     real = [dimension for dimension in range(len(shape)) if shape[dimension] != 1]
-    following = dict(zip(real, real[1:], strict=False))
+    following = dict(pairwise(real))
     for dimension in order:
         if groups and following.get(groups[-1][-1]) == dimension:
             groups[-1].append(dimension)
@@ -182,7 +183,7 @@ class DecomposeMatmul(RewritePattern):
             product = ktensor.MatmulOp(lhs, _reshaped(rewriter, op.rhs, right[-2:]), op.bias)
             rewriter.replace(op, [], [_reshaped(rewriter, _insert(rewriter, product), result)])
             return
-        if batch_left not in (1, batch_right) or left[:-2] not in ((), right[:-2]) and batch_left != 1:
+        if batch_left != 1 and left[:-2] != right[:-2]:
             return
         lhs = _reshaped(rewriter, op.lhs, (batch_left, *left[-2:]))
         rhs = _reshaped(rewriter, op.rhs, (batch_right, *right[-2:]))

@@ -30,12 +30,15 @@ from xdsl.rewriter import InsertPoint
 from kpuir.dialects import kbuf, kpu, ktensor
 from kpuir.ir.functions import ENTRY, LAYOUT, NAME, argument_attributes, entry_function, result_attributes
 from kpuir.ir.locations import named
-from kpuir.passes.convert_kpu_to_kbuf import compute as _compute  # noqa: F401  # fills CONVERSIONS
-from kpuir.passes.convert_kpu_to_kbuf import layers as _layers  # noqa: F401
-from kpuir.passes.convert_kpu_to_kbuf import movement as _movement  # noqa: F401
-from kpuir.passes.convert_kpu_to_kbuf.lowering import CONVERSIONS, Lowering, Refusal, converts, shape4
+from kpuir.passes.convert_kpu_to_kbuf import compute as _compute
+from kpuir.passes.convert_kpu_to_kbuf import layers as _layers
+from kpuir.passes.convert_kpu_to_kbuf import movement as _movement
+from kpuir.passes.convert_kpu_to_kbuf.lowering import CONVERSIONS, Lowering, RefusalError, converts, shape4
 
-__all__ = ["CONVERSIONS", "ConvertKpuToKbufPass", "Lowering", "Refusal", "converts"]
+# Importing a module of conversions registers them.
+_ = (_compute, _layers, _movement)
+
+__all__ = ["CONVERSIONS", "ConvertKpuToKbufPass", "Lowering", "RefusalError", "converts"]
 
 
 def _text(attribute: object) -> str | None:
@@ -68,7 +71,9 @@ def _input(lowering: Lowering, function: func.FuncOp, argument: BlockArgument) -
 
 def _outputs(lowering: Lowering, function: func.FuncOp) -> None:
     """Declare the outputs; one that is a constant is copied to main RAM."""
-    for index, value in enumerate(function.get_return_op().operands):
+    return_op = function.get_return_op()
+    assert return_op is not None
+    for index, value in enumerate(return_op.operands):
         buffer, shape = lowering.buffer(value), ktensor.shape_of(value)
         if kbuf.space_of(buffer) is kbuf.Space.CONST:
             copy = lowering.alloc(shape)

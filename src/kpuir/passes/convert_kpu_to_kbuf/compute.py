@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from xdsl.ir import SSAValue
 
 from kpuir.dialects import kbuf, ktensor
-from kpuir.passes.convert_kpu_to_kbuf.lowering import Lowering, Refusal, clamp_of, converts, shape4
+from kpuir.passes.convert_kpu_to_kbuf.lowering import Lowering, RefusalError, clamp_of, converts, shape4
 from kpuir.passes.ktensor_decompose_functions import INSTRUCTION_UNARIES
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _QUANTIZED_BITS = 20
 
 def _require_float(op_name: str, *values: SSAValue) -> None:
     if any(ktensor.is_quantized(value) for value in values):
-        raise Refusal(f"{op_name} on bytes; dequantize first")
+        raise RefusalError(f"{op_name} on bytes; dequantize first")
 
 
 def _constant(value: SSAValue | None, what: str) -> "NDArray[np.float32] | None":
@@ -27,7 +27,7 @@ def _constant(value: SSAValue | None, what: str) -> "NDArray[np.float32] | None"
         return None
     array = ktensor.constant_of(value)
     if array is None:
-        raise Refusal(f"the {what} are computed by the model; an instruction needs constants")
+        raise RefusalError(f"the {what} are computed by the model; an instruction needs constants")
     return array
 
 
@@ -41,7 +41,7 @@ def unary(lowering: Lowering, op: ktensor.UnaryOp) -> None:
     """unary."""
     kind = op.kind.data.value
     if kind not in INSTRUCTION_UNARIES:
-        raise Refusal(f"no instruction computes {kind}; ktensor-decompose-functions does")
+        raise RefusalError(f"no instruction computes {kind}; ktensor-decompose-functions does")
     _require_float("a function", op.input)
     source = lowering.buffer(op.input)
     lowering.emit(kbuf.UnaryOp(source, lowering.result(op.output), op=kind))
@@ -54,7 +54,7 @@ def activation(lowering: Lowering, op: ktensor.ActivationOp) -> None:
 
     bounds = clamp_of(op)
     if bounds is None:
-        raise Refusal(f"no instruction computes {op.function.kind}; ktensor-decompose-functions does")
+        raise RefusalError(f"no instruction computes {op.function.kind}; ktensor-decompose-functions does")
     _require_float("an activation", op.input)
     shape = (1, 1, 1, math.prod(ktensor.shape_of(op.input)))
     low = lowering.constant(np.full((1, 1, 1, 1), bounds[0], np.float32))
@@ -105,7 +105,7 @@ def _quantized_numbers(op: ktensor.BinaryOp) -> dict[str, int]:
     assert isinstance(y, ktensor.QuantizedType)
     kind = op.kind.data
     if kind is ktensor.BinaryKind.DIV:
-        raise Refusal("a division on bytes; dequantize first")
+        raise RefusalError("a division on bytes; dequantize first")
     if kind is ktensor.BinaryKind.MUL:
         multipliers, unit = (1, 1), a.scale_value * b.scale_value
     else:
@@ -208,7 +208,9 @@ def matmul(lowering: Lowering, op: ktensor.MatmulOp) -> None:
 
     left, right = ktensor.shape_of(op.lhs), ktensor.shape_of(op.rhs)
     if len(left) != 2 or len(right) != 2:
-        raise Refusal(f"a product of {'x'.join(map(str, left))} and {'x'.join(map(str, right))}; matmul takes matrices")
+        raise RefusalError(
+            f"a product of {'x'.join(map(str, left))} and {'x'.join(map(str, right))}; matmul takes matrices"
+        )
     bias = _constant(op.bias, "biases")
     a, b = lowering.buffer(op.lhs), lowering.buffer(op.rhs)
     output, act = lowering.clamped_result(op.output)
@@ -226,7 +228,7 @@ def pool2d(lowering: Lowering, op: ktensor.MaxPool2dOp | ktensor.AveragePool2dOp
     maximum = isinstance(op, ktensor.MaxPool2dOp)
     _require_float("pooling on the CPU", op.input)
     if isinstance(op, ktensor.AveragePool2dOp) and op.count_include_pad.value.data and any(op.pads.get_values()):
-        raise Refusal("a mean that counts padding; ktensor-decompose-shapes pads first")
+        raise RefusalError("a mean that counts padding; ktensor-decompose-shapes pads first")
     top, left, bottom, right = op.pads.get_values()
     dilations = op.dilations.get_values() if isinstance(op, ktensor.MaxPool2dOp) else (1, 1)
     source = lowering.buffer(op.input)
@@ -274,7 +276,7 @@ def softmax(lowering: Lowering, op: ktensor.SoftmaxOp) -> None:
     """softmax over the last axis."""
     shape, axis = ktensor.shape_of(op.input), op.axis.value.data
     if math.prod(shape[axis + 1 :]) != 1:
-        raise Refusal(f"softmax over axis {axis} of {len(shape)}; ktensor-decompose-shapes transposes first")
+        raise RefusalError(f"softmax over axis {axis} of {len(shape)}; ktensor-decompose-shapes transposes first")
     source = lowering.buffer(op.input)
     inner, outer = shape[axis], math.prod(shape[:axis])
     output = lowering.result(op.output)

@@ -25,7 +25,7 @@ MAX_RANK = 4
 NO_CLAMP: Clamp = (-kbuf.FLOAT_MAX, kbuf.FLOAT_MAX)
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """An operation that no instruction does; the message says why and what would work."""
 
 
@@ -42,7 +42,7 @@ def converts(*kinds: type[Operation]) -> Callable[[Convert], Convert]:
 def shape4(shape: Sequence[int]) -> tuple[int, ...]:
     """A shape of at most 4 dimensions with ones in front (kmodel-v4.md 3)."""
     if len(shape) > MAX_RANK:
-        raise Refusal(f"a tensor of {len(shape)} dimensions ({'x'.join(map(str, shape))}); kmodels have at most 4")
+        raise RefusalError(f"a tensor of {len(shape)} dimensions ({'x'.join(map(str, shape))}); kmodels have at most 4")
     return (1,) * (MAX_RANK - len(shape)) + tuple(shape)
 
 
@@ -82,9 +82,9 @@ class Lowering:
             self._op = op
             try:
                 if convert is None:
-                    raise Refusal(f"no kmodel instruction does {op.name}")
+                    raise RefusalError(f"no kmodel instruction does {op.name}")
                 convert(self, op)
-            except Refusal as refusal:
+            except RefusalError as refusal:
                 self.problems.append((layer_name(op), str(refusal)))
                 for result in op.results:  # what follows is looked at too
                     self.buffers[result] = self.result(result)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from xdsl.ir import SSAValue
 
 from kpuir.dialects import kbuf, kpu, ktensor
-from kpuir.passes.convert_kpu_to_kbuf.lowering import Lowering, Refusal, converts, shape4
+from kpuir.passes.convert_kpu_to_kbuf.lowering import Lowering, RefusalError, converts, shape4
 from kpuir.passes.ktensor_decompose_resize import is_instruction
 
 
@@ -143,7 +143,7 @@ def concat(lowering: Lowering, op: ktensor.ConcatOp) -> None:
 def resize(lowering: Lowering, op: ktensor.ResizeOp) -> None:
     """resize_image."""
     if not is_instruction(op):
-        raise Refusal(
+        raise RefusalError(
             f"a {op.mode.data.value} resize with {op.coordinate_mode.data.value} coordinates on bytes; "
             "resize_image does asymmetric ones"
         )
