@@ -10,11 +10,13 @@ import pytest
 from xdsl.context import Context
 from xdsl.dialects.arith import AddiOp
 from xdsl.dialects.builtin import ModuleOp, i32
-from xdsl.ir import Attribute
+from xdsl.ir import Attribute, Operation
 from xdsl.passes import ModulePass
+from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
 from kpuir import pipelines
 from kpuir.ir.locations import named
+from kpuir.ir.rewriting import rewrite
 from kpuir.tools import kpu_opt
 from tests.tools.conftest import Invoke
 
@@ -37,6 +39,19 @@ class Breaks(ModulePass):
         raise IndexError("list index out of range")
 
 
+class BreaksInPattern(ModulePass):
+    """A pass whose pattern has a defect: xDSL notes the whole module on the exception."""
+
+    name = "breaks-in-pattern"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        class Pattern(RewritePattern):
+            def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter, /) -> None:
+                raise KeyError("width")
+
+        rewrite(op, Pattern())
+
+
 class Spoils(ModulePass):
     """A pass that leaves a module that does not verify."""
 
@@ -51,7 +66,12 @@ class Spoils(ModulePass):
 @pytest.fixture
 def broken_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     known = pipelines.available_passes()
-    extended = {**known, "breaks": lambda: Breaks, "spoils": lambda: Spoils}
+    extended = {
+        **known,
+        "breaks": lambda: Breaks,
+        "spoils": lambda: Spoils,
+        BreaksInPattern.name: lambda: BreaksInPattern,
+    }
     monkeypatch.setattr(kpu_opt, "available_passes", lambda: extended)
 
 
@@ -142,6 +162,18 @@ def test_an_internal_error_leaves_a_reproducer(
     assert "// IndexError: list index out of range" in text
     again = invoke("kpu-opt", reproducer, "-p", "breaks")
     assert (again.status, again.err.splitlines()[0]) == (70, ran.err.splitlines()[0])
+
+
+@pytest.mark.parametrize("debug", [[], ["--debug"]])
+def test_weights_are_never_printed(invoke: Invoke, tmp_path: Path, broken_passes: None, debug: list[str]) -> None:
+    source = tmp_path / "big.mlir"
+    source.write_text(f'"test.op"() {{value = dense<"0x{bytes(range(200)).hex()}"> : tensor<200xi8>}} : () -> ()')
+    ran = invoke("kpu-opt", source, "-p", BreaksInPattern.name, *debug)
+    assert ran.status == 70
+    assert "KeyError: 'width'" in ran.err
+    assert "0x0001" not in ran.err
+    (reproducer,) = tmp_path.glob("kpuir-reproducer-*.mlir")
+    assert reproducer.read_text().count("0x0001") == 1
 
 
 def test_debug_shows_the_traceback(invoke: Invoke, broken_passes: None, source: Path) -> None:

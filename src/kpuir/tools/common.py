@@ -78,11 +78,21 @@ def guard(program: str, arguments: Sequence[str] | None, run: Callable[[list[str
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer goes nowhere
         return 1
     except Exception as error:
+        _drop_notes(error)
         if "--debug" in argv:
             import traceback
 
             traceback.print_exc()
         return report(error, program, argv)
+
+
+def _drop_notes(error: BaseException) -> None:
+    """Remove what xDSL adds to exceptions of patterns: the whole module, weights and all."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if hasattr(seen, "__notes__"):
+            del seen.__notes__
+        seen = seen.__cause__ or seen.__context__
 
 
 def report(error: Exception, program: str, argv: Sequence[str]) -> int:

@@ -1,6 +1,7 @@
 """kpu-run: run a kmodel, a module or a source model on samples, and compare it with a reference."""
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ def make_arguments() -> Parser:
 
 
 def run_samples(model: "LoadedModel", samples: "Sequence[Sample]") -> Result:
-    """Run every sample; the first one is run once more where it is the only one, so that times are of warm kernels."""
+    """Run every sample; an only one twice, because the first run compiles the interpreter's kernels."""
     result = Result([], [], [], [])
     for sample in samples:
         inputs = model.to_kmodel(sample)
@@ -57,13 +58,16 @@ def run_samples(model: "LoadedModel", samples: "Sequence[Sample]") -> Result:
         result.raw_inputs.append(inputs)
         result.raw_outputs.append(raw)
         result.outputs.append(model.from_kmodel(raw))
+    if len(samples) == 1:
+        start = time.perf_counter()
+        model.run_raw(result.raw_inputs[0])
+        result.seconds.append(time.perf_counter() - start)
     return result
 
 
 def seconds_per_inference(seconds: Sequence[float]) -> float:
-    """The mean without the first run, which compiles kernels, where there are more."""
-    warm = seconds[1:] or seconds
-    return sum(warm) / len(warm)
+    """The mean without the first run, which compiles kernels."""
+    return sum(seconds[1:]) / (len(seconds) - 1)
 
 
 def compare(
@@ -74,13 +78,12 @@ def compare(
     arguments: argparse.Namespace,
 ) -> "tuple[list[Difference], dict[str, str]]":
     """The differences in the order of the reference's outputs, and which of ours each of them is."""
-    from math import prod
 
     from kpuir.comparison import difference, match_outputs
 
     pairs = match_outputs(
-        {port.name: prod(port.shape) for port in model.outputs},
-        {port.name: prod(port.shape) for port in reference.outputs},
+        {port.name: math.prod(port.shape) for port in model.outputs},
+        {port.name: math.prod(port.shape) for port in reference.outputs},
     )
     expected = [reference.run(reference_sample(model, reference, sample, arguments)) for sample in samples]
     differences = [
@@ -110,12 +113,11 @@ def reference_sample(
 
 def _reference_array(array: "NDArray[Any]", own: "Port", port: "Port", arguments: argparse.Namespace) -> "NDArray[Any]":
     """An array of ours as the reference takes it: bytes that nothing else is known of are pixels."""
-    import numpy as np
 
     from kpuir.runtime import reorder
 
     ordered = array if array.shape == port.shape else reorder(array, own.layout, port.layout)
-    if ordered.size != np.prod(port.shape):
+    if ordered.size != math.prod(port.shape):
         raise InvalidInputError(f"input '{own.name}' is {own.shape}, the reference's '{port.name}' is {port.shape}")
     ordered = ordered.reshape(port.shape)
     if own.dtype != "uint8" or port.dtype == "uint8":
@@ -204,12 +206,21 @@ def _rows(result: Result, differences: "Sequence[Difference]", pairs: dict[str, 
         if name in by_name:
             figures = by_name[name]
             row |= {
-                "cosine_mean": figures.cosine_mean,
-                "cosine_min": figures.cosine_min,
-                "max_abs_error": figures.max_abs_error,
+                "cosine_mean": _finite(figures.cosine_mean),
+                "cosine_min": _finite(figures.cosine_min),
+                "max_abs_error": _finite(figures.max_abs_error),
             }
         rows.append(row)
     return rows
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no NaN: a figure of outputs that are not numbers is null."""
+    return value if math.isfinite(value) else None
+
+
+def _text(value: float | None) -> str:
+    return "not a number" if value is None else f"{value:.6f}"
 
 
 def _print_report(rows: Sequence[dict[str, Any]], samples: int, seconds: float, warnings: Sequence[str]) -> None:
@@ -218,8 +229,8 @@ def _print_report(rows: Sequence[dict[str, Any]], samples: int, seconds: float, 
         line = f"{row['name']}: {shape} {row['dtype']}"
         if "cosine_mean" in row:
             line += (
-                f"  cosine mean {row['cosine_mean']:.6f} min {row['cosine_min']:.6f}"
-                f"  max abs error {row['max_abs_error']:.6g}"
+                f"  cosine mean {_text(row['cosine_mean'])} min {_text(row['cosine_min'])}"
+                f"  max abs error {_text(row['max_abs_error'])}"
             )
         print(line)
     print(f"{samples} sample{'s' if samples > 1 else ''}, {seconds:.4f} s per inference", file=sys.stderr)
