@@ -169,8 +169,8 @@ def compile(  # the name users expect: kpuir.compile
     """
     import time
 
-    from kpuir.pipelines import Stage, dump, make_context, parse_passes, run_passes
     from kpuir.passes.kpu_calibrate import KpuCalibratePass
+    from kpuir.pipelines import Stage, dump, make_context, parse_passes, run_passes
     from kpuir.runtime import tensor_ports
 
     _check_options(kmodel, firmware, calibration)

@@ -9,7 +9,7 @@ the same stride, and 2x2 with stride 1, are the convolution's `pool`; others sta
     %y = kpu.conv2d %x, %w, %b {pool = #kpu.pool<max_2_s2>}
 
 The convolution must not be depthwise, not pool yet, and have no other use (`kpu-hardware.md` 7 and 8.2). At stride 1
-the engine ignores what lies beyond the right and bottom edge, which is a padding of one pixel there that is not counted.
+the engine ignores what lies beyond the right and bottom edge: a padding of one pixel there that is not counted.
 """
 
 from dataclasses import dataclass
@@ -77,6 +77,7 @@ class FusePool(RewritePattern):
             layer = kpu.Conv2dOp(conv.input, conv.weight, conv.bias, activation=conv.activation.data, pool=kind)
             layer.location = fused(conv.location, op.location)
             rewriter.replace(op, layer)
+            rewriter.erase(conv)
             return
         op.attributes[REASON] = StringAttr(reason)
 
