@@ -12,5 +12,6 @@ def shared_file(relative: str) -> Path:
     """The path of a shared file; the test is skipped, saying so, where it is absent."""
     path = SHARED / relative
     if not path.exists():
-        pytest.skip(f"NEEDS SHARED MATERIAL: {relative} is not in {SHARED.name}/ beside the checkout (or $KPUIR_SHARED)")
+        where = f"{SHARED.name}/ beside the checkout (or $KPUIR_SHARED)"
+        pytest.skip(f"NEEDS SHARED MATERIAL: {relative} is not in {where}")
     return path
