@@ -277,7 +277,9 @@ BY_FORMULA: list[tuple[tuple[Any, ...], Callable[[Array], Array]]] = [
 ]
 
 
-@pytest.mark.parametrize(("function", "formula"), BY_FORMULA, ids=lambda value: str(value) if isinstance(value, tuple) else "")
+@pytest.mark.parametrize(
+    ("function", "formula"), BY_FORMULA, ids=lambda value: str(value) if isinstance(value, tuple) else ""
+)
 def test_activation_by_formula(function: tuple[Any, ...], formula: Callable[[Array], Array]) -> None:
     x = image(1, 500)
     found = compute(lambda x: ktensor.ActivationOp(x, ktensor.ActivationAttr.of(*function)), x)

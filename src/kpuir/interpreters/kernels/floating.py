@@ -260,7 +260,7 @@ def coordinates(out: int, count: int, scale: float, mode: str) -> NDArray[np.flo
         "pytorch_half_pixel": centred if out > 1 else np.zeros_like(at),
         "tf_half_pixel_for_nn": (at + half) / ratio,
         "align_corners": at * np.float32(count - 1) / np.float32(max(out - 1, 1)),
-        "asymmetric": at / ratio,
+        "asymmetric": at * np.float32(count) / np.float32(out) if scale == out / count else at / ratio,
     }
     return modes[mode]
 
