@@ -26,7 +26,6 @@ from kpuir.errors import InvalidInputError
 from kpuir.ir.arrays import to_numpy
 from kpuir.ir.locations import layer_name
 from kpuir.ir.rewriting import rewrite
-from kpuir.passes.kpu_calibrate import INPUT_MEAN
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,32 +46,6 @@ def scalar_function(activation: "tuple[ktensor.ActivationAttr, ...]") -> "Callab
         return values
 
     return run
-
-
-def interesting_range(
-    function: "Callable[[NDArray[Any]], NDArray[Any]]",
-    output: "QuantizationParameters",
-    low: float,
-    high: float,
-) -> tuple[float, float]:
-    """The part of [low, high] outside which the quantized value of `function` does not change any more.
-
-    low and high bound what the convolution can give for any input, far beyond what it does give; the table's segments
-    belong where the result varies.
-    """
-    import numpy as np
-
-    for _ in range(3):  # each round sees the rest 4000 times finer
-        points = np.linspace(low, high, 8001)
-        with np.errstate(all="ignore"):
-            codes = np.nan_to_num(function(points), nan=0.0, posinf=3e38, neginf=-3e38)
-        codes = np.clip(codes / output.scale + output.zero_point, -0.5, 255.5)
-        changes = np.flatnonzero(np.abs(codes - codes[0]) > 0.02)
-        first = max(int(changes[0]) - 1, 0) if changes.size else 0
-        changes = np.flatnonzero(np.abs(codes - codes[-1]) > 0.02)
-        last = min(int(changes[-1]) + 1, 8000) if changes.size else 8000
-        low, high = float(points[first]), float(points[last])
-    return low, high
 
 
 def convolution_range(
@@ -109,7 +82,7 @@ class SelectRegisters(RewritePattern):
         parameters = [QuantizationParameters(t.scale_value, t.zero_point_value) for t in (source, result)]
         function = scalar_function(op.activation.data)
         quantized = quantize_weights(weight)
-        mean = op.attributes.get(INPUT_MEAN)
+        mean = op.attributes.get(kpu.INPUT_MEAN)
         if mean is not None:
             bias = bias - weight_rounding_bias(weight, quantized.real, to_numpy(mean))
         try:
@@ -120,7 +93,7 @@ class SelectRegisters(RewritePattern):
                 input=parameters[0],
                 output=parameters[1],
                 depthwise=op.is_depthwise,
-                y_range=interesting_range(function, parameters[1], *convolution_range(weight, bias, parameters[0])),
+                y_range=convolution_range(weight, bias, parameters[0]),
                 pool_mean_divisor=_POOL_DIVISORS.get(op.pool_kind, 0),
                 weights=quantized,
             )
