@@ -5,26 +5,18 @@ A package names objects in its `pyproject.toml`:
     [project.entry-points."kpuir.plugins"]
     onnx = "mypackage.importer:ONNX_OPS"        # {op type: converter}, see kpuir.importers.onnx.ops
     tflite = "mypackage.importer:TFLITE_OPS"    # {builtin's name: handler}, see kpuir.importers.tflite.ops
-    reports = "mypackage.reports:WRITERS"       # {name: writer}, see ReportWriter
+    reports = "mypackage.reports:WRITERS"       # {name: writer}, see kpuir.reports.ReportWriter
 
 and each is a dictionary; what stands in it is added to, or replaces, kpuir's own.
 """
 
-from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from kpuir.errors import UsageError
 
-if TYPE_CHECKING:
-    from kpuir.compiler import CompiledModel
-
 GROUP = "kpuir.plugins"
 Kind = Literal["onnx", "tflite", "reports"]
-
-ReportWriter = Callable[["CompiledModel", Path], None]
-"""Writes a report of a compiled model into a directory that exists; called for `kpu-compile --report DIR`."""
 
 
 def table(kind: Kind) -> dict[str, Any]:

@@ -303,7 +303,7 @@ def test_external_data_beside_the_file(tmp_path: Path) -> None:
 def test_a_third_party_adds_an_op(monkeypatch: pytest.MonkeyPatch) -> None:
     import kpuir.importers.onnx.ops as ops
 
-    monkeypatch.setattr(ops, "plugin_tables", lambda kind: {"mine::Twice": lambda n: n.binary("mul", n.value(0), 2.0)})
+    monkeypatch.setattr(ops, "plugin_table", lambda kind: {"mine::Twice": lambda n: n.binary("mul", n.value(0), 2.0)})
     model = net([onnx.helper.make_node("Twice", ["x"], ["y"], domain="mine")], {"x": (2, 3)})
     model.opset_import.append(onnx.helper.make_opsetid("mine", 1))
     module = import_onnx(model.SerializeToString())

@@ -1,8 +1,6 @@
-"""What importers share: reading a file, telling formats apart by content, converters of installed packages."""
+"""What importers share: reading a file and telling formats apart by content."""
 
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 from kpuir.errors import InvalidInputError
 
@@ -54,14 +52,3 @@ def content_of(data: bytes) -> str | None:
         if data[offset : offset + len(magic)] == magic:
             return name
     return None
-
-
-def plugin_tables(kind: str) -> dict[str, Any]:
-    """The converters that installed packages add: entry points called `kind` in the group `kpuir.plugins`.
-
-    Each is a dictionary from the source format's op name to a converter of that importer.
-    """
-    table: dict[str, Any] = {}
-    for entry in entry_points(group="kpuir.plugins", name=kind):
-        table.update(entry.load())
-    return table

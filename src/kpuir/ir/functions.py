@@ -7,8 +7,11 @@ from xdsl.ir import Attribute
 from kpuir.errors import InvalidInputError
 
 ENTRY = "main"
+"""The function that is the model."""
 NAME = "ktensor.name"
+"""Attribute of an argument or result: its name in the source model."""
 LAYOUT = "ktensor.layout"
+"""Attribute of an argument or result that is NCHW here: "NHWC" where it is that in the source model."""
 
 
 def entry_function(module: ModuleOp) -> func.FuncOp:

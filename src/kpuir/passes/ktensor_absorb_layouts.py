@@ -27,9 +27,9 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from kpuir.dialects import ktensor
 from kpuir.dialects.ktensor import element_of, shape_of, tensor
+from kpuir.ir.functions import LAYOUT
 from kpuir.passes.ktensor_sink_transposes import ONE_INPUT, moves_only_ones, permuted, sink_transposes
 
-LAYOUT = "ktensor.layout"
 _TO_NCHW = (0, 3, 1, 2)
 _TO_NHWC = (0, 2, 3, 1)
 

@@ -152,7 +152,8 @@ def report_files(compiled: "CompiledModel") -> dict[str, str]:
 
 def write_reports(compiled: "CompiledModel", directory: str) -> None:
     """Every report, ours and those of plug-ins, into a directory."""
-    from kpuir.plugins import ReportWriter, table
+    from kpuir.plugins import table
+    from kpuir.reports import ReportWriter
 
     folder = Path(directory)
     writers: dict[str, ReportWriter] = table("reports")

@@ -18,6 +18,7 @@ from kpuir.importers.onnx.inference import output_shapes
 from kpuir.importers.onnx.node import Node, Operand, RefusedError, Result
 from kpuir.importers.onnx.ops import NEAREST_FORM, converters
 from kpuir.importers.onnx.patterns import DOMAIN, OPSET, recognize
+from kpuir.ir.functions import NAME
 
 _MOVES_BYTES = frozenset(
     {"Cast", "CastLike", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split"}
@@ -185,9 +186,19 @@ def needed(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> list[NodeProto
     for node in reversed(nodes):
         if wanted.isdisjoint(node.output):
             continue
-        kept.append(node)
+        kept.append(_without_unused(node, wanted))
         wanted.update(_captured(node))
     return kept[::-1]
+
+
+def _without_unused(node: NodeProto, wanted: set[str]) -> NodeProto:
+    """The node with the names of outputs nobody reads left empty: old exporters name even the mask of a Dropout."""
+    if all(name in wanted for name in node.output):
+        return node
+    lean = NodeProto()
+    lean.CopyFrom(node)
+    lean.output[:] = [name if name in wanted else "" for name in node.output]
+    return lean
 
 
 def _captured(node: NodeProto) -> Iterable[str]:
@@ -204,7 +215,7 @@ def _layer(node: NodeProto) -> str:
 
 
 def _names(names: Iterable[str]) -> ArrayAttr[DictionaryAttr]:
-    attributes: list[dict[str, Attribute]] = [{"ktensor.name": StringAttr(name)} for name in names]
+    attributes: list[dict[str, Attribute]] = [{NAME: StringAttr(name)} for name in names]
     return ArrayAttr([DictionaryAttr(entry) for entry in attributes])
 
 

@@ -19,7 +19,7 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
 from kpuir.errors import InvalidInputError, UnsupportedError
-from kpuir.importers.files import plugin_tables, read_source
+from kpuir.importers.files import read_source
 from kpuir.importers.tflite.graph import BROKEN, Graph, Operator, Tensor, read
 from kpuir.importers.tflite.layer import (
     Handler,
@@ -34,6 +34,8 @@ from kpuir.importers.tflite.layer import (
 )
 from kpuir.importers.tflite.ops import OPS
 from kpuir.importers.tflite.refusals import refusal
+from kpuir.ir.functions import NAME
+from kpuir.plugins import table as plugin_table
 
 _INTEGER_ACTIVATIONS = ("INT8", "UINT8", "INT16")
 
@@ -49,7 +51,7 @@ def import_tflite(path_or_bytes: "str | Path | bytes") -> ModuleOp:
 
 def handlers() -> dict[str, Handler]:
     """All operators' functions: ours, then the `tflite` tables of installed plug-ins, which may replace ours."""
-    return {**OPS, **plugin_tables("tflite")}
+    return {**OPS, **plugin_table("tflite")}
 
 
 def _bytes(path_or_bytes: "str | Path | bytes") -> bytes:
@@ -181,4 +183,4 @@ def _names(graph: Graph, indices: Sequence[int]) -> ArrayAttr[DictionaryAttr]:
     for index in indices:
         name = graph.tensors[index].name
         names.append(f"{name}_{len(names)}" if name in names else name)
-    return ArrayAttr([DictionaryAttr({"ktensor.name": StringAttr(name)}) for name in names])
+    return ArrayAttr([DictionaryAttr({NAME: StringAttr(name)}) for name in names])

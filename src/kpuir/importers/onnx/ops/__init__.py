@@ -5,9 +5,9 @@ replace ours, with an entry point named `onnx` in the group `kpuir.plugins`: a d
 domains `domain::op_type`, to converter.
 """
 
-from kpuir.importers.files import plugin_tables
 from kpuir.importers.onnx.node import Converter, Table
 from kpuir.importers.onnx.ops import activations, elementwise, linear, normalization, pooling, resize, shape
+from kpuir.plugins import table as plugin_table
 
 FAMILIES: dict[str, Table] = {
     "linear": linear.TABLE,
@@ -56,4 +56,4 @@ def converters() -> dict[str, Converter]:
     table: dict[str, Converter] = {}
     for family in FAMILIES.values():
         table.update(family)
-    return {**table, **plugin_tables("onnx")}
+    return {**table, **plugin_table("onnx")}
