@@ -15,8 +15,13 @@ def is_unknown(location: LocationAttr) -> bool:
 
 
 def fused(*locations: LocationAttr) -> LocationAttr:
-    """The location of an operation made out of several: their names in order, each once."""
-    names = list(dict.fromkeys(name for location in locations for name in _names(location)))
+    """The location of an operation made out of several: their names in order, each once, joined by `+`.
+
+    A name that was fused before is seen as its parts: `conv+relu` and `conv` make `conv+relu`.
+    """
+    names: list[str] = []
+    for name in (name for location in locations for name in _names(location)):
+        names += [part for part in name.split("+") if part not in names]
     return named("+".join(names)) if names else UnknownLoc()
 
 
