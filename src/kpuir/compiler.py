@@ -273,8 +273,8 @@ def _reasons(module: "ModuleOp") -> dict[str, str]:
     """Why operations of a module stay on the CPU, as far as passes said so, by layer."""
     from xdsl.dialects.builtin import StringAttr
 
+    from kpuir.dialects.kpu import REASON
     from kpuir.ir.locations import layer_name
-    from kpuir.passes.convert_ktensor_to_kpu import REASON
 
     found = {op: op.attributes[REASON] for op in module.walk() if REASON in op.attributes}
     return {layer_name(op): reason.data for op, reason in found.items() if isinstance(reason, StringAttr)}

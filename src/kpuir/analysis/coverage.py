@@ -11,9 +11,6 @@ from kpuir.dialects import kbuf, kpu, ktensor
 from kpuir.ir.functions import entry_function
 from kpuir.ir.locations import layer_name
 
-REASON = "kpu.reason"
-"""The attribute by which legalization says why an operation stays on the CPU."""
-
 
 class Place(StrEnum):
     """Where an operation runs; a transfer is a copy between the two RAMs."""
@@ -90,6 +87,6 @@ def _place(op: Operation) -> Placement | None:
         return None
     if op.dialect_name() == "kbuf" and not isinstance(op, kbuf.InstructionOp):
         return None
-    given = op.attributes.get(REASON)
+    given = op.attributes.get(kpu.REASON)
     reason = given.data if isinstance(given, StringAttr) else _ADDED.get(type(op), "")
     return Placement(layer, op.name, Place.CPU, reason)

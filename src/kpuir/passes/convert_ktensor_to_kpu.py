@@ -31,14 +31,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-REASON = "kpu.reason"
-"""Attribute of an operation that stays on the CPU: why."""
-
 _SMALLEST = k210.K210.MIN_HEIGHT
 
 
 def _refuse(op: Operation, reason: str) -> None:
-    op.attributes[REASON] = StringAttr(reason)
+    op.attributes[kpu.REASON] = StringAttr(reason)
 
 
 def _insert(rewriter: PatternRewriter, new: Operation) -> SSAValue:
@@ -113,7 +110,7 @@ class ConvertConv2d(RewritePattern):
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: ktensor.Conv2dOp, rewriter: PatternRewriter, /) -> None:
         """Rewrite one convolution, or record the rule it breaks."""
-        if REASON in op.attributes:
+        if kpu.REASON in op.attributes:
             return
         weight = ktensor.constant_of(op.weight)
         bias = ktensor.constant_of(op.bias) if op.bias is not None else None
@@ -182,7 +179,7 @@ class ConvertMatmul(RewritePattern):
         """Rewrite one product, or record the rule it breaks."""
         import numpy as np
 
-        if REASON in op.attributes:
+        if kpu.REASON in op.attributes:
             return
         weight = ktensor.constant_of(op.rhs)
         bias = ktensor.constant_of(op.bias) if op.bias is not None else None

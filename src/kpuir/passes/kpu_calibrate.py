@@ -35,10 +35,6 @@ if TYPE_CHECKING:
 
     from kpuir.dataset import InputSpec
 
-RANGE = "kpu.range"
-LATTICE = "kpu.lattice"
-INPUT_MEAN = "kpu.input_mean"
-
 
 def dataset_inputs(module: ModuleOp) -> "list[InputSpec]":
     """Name, shape and layout of the arguments as the source model has them: what a dataset must provide."""
@@ -85,19 +81,19 @@ class KpuCalibratePass(ModulePass):
         for value, (low, high) in seen.ranges.items():
             bounds = DenseArrayBase.from_list(f64, [float(low), float(high)])
             if isinstance(value, BlockArgument):
-                set_argument_attribute(function, value.index, RANGE, self._pixel_range() or bounds)
+                set_argument_attribute(function, value.index, kpu.RANGE, self._pixel_range() or bounds)
             elif isinstance(value.owner, Operation):
-                value.owner.attributes[RANGE] = bounds
+                value.owner.attributes[kpu.RANGE] = bounds
         for value, parameters in seen.lattices.items():
             assert isinstance(value, BlockArgument)
             kind = ktensor.QuantizedType.of(parameters.scale, parameters.zero_point)
-            set_argument_attribute(function, value.index, LATTICE, kind)
+            set_argument_attribute(function, value.index, kpu.LATTICE, kind)
         for conv in function.walk():
             if not isinstance(conv, kpu.Conv2dOp):
                 continue
             mean = seen.means.get(_before_pads(conv.input))
             if mean is not None:
-                conv.attributes[INPUT_MEAN] = to_dense(mean.astype("float32"))
+                conv.attributes[kpu.INPUT_MEAN] = to_dense(mean.astype("float32"))
 
     def load(self, module: ModuleOp) -> "list[list[NDArray[np.float32]]]":
         """The samples of the dataset, each the arguments of `@main`. Raises InvalidInputError."""

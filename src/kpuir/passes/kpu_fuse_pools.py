@@ -23,7 +23,6 @@ from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.locations import fused
 from kpuir.ir.rewriting import rewrite
-from kpuir.passes.convert_ktensor_to_kpu import REASON
 from kpuir.target import k210
 
 _KINDS: dict[tuple[type[Operation], int, int], kpu.PoolKind] = {
@@ -57,11 +56,11 @@ class FusePool(RewritePattern):
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter, /) -> None:
         """Fuse one pooling operation, or record why it stays."""
-        if not isinstance(op, ktensor.MaxPool2dOp | ktensor.AveragePool2dOp) or REASON in op.attributes:
+        if not isinstance(op, ktensor.MaxPool2dOp | ktensor.AveragePool2dOp) or kpu.REASON in op.attributes:
             return
         kind = pool_code(op)
         if not isinstance(kind, kpu.PoolKind):
-            op.attributes[REASON] = StringAttr(kind)
+            op.attributes[kpu.REASON] = StringAttr(kind)
             return
         conv = op.input.owner
         size = k210.output_size_rule(*ktensor.shape_of(op.output)[2:])
@@ -79,7 +78,7 @@ class FusePool(RewritePattern):
             rewriter.replace(op, layer)
             rewriter.erase(conv)
             return
-        op.attributes[REASON] = StringAttr(reason)
+        op.attributes[kpu.REASON] = StringAttr(reason)
 
 
 @dataclass(frozen=True)

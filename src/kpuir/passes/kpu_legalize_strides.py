@@ -43,10 +43,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-MOVES = "kpu.moves"
-"""Attribute of a layer that only moves pixels."""
-
-
 @dataclass(frozen=True)
 class _Pick:
     """A strided slice the engine can make: what is sliced, from where, and the size wanted."""
@@ -112,7 +108,7 @@ def _mover(
 
     constants = [ktensor.ConstantOp(weight), ktensor.ConstantOp(np.zeros(weight.shape[0], np.float32))]
     layer = kpu.Conv2dOp(value, *(c.output for c in constants), depthwise=pool == kpu.PoolKind.BYPASS, pool=pool)
-    layer.attributes[MOVES] = UnitAttr()
+    layer.attributes[kpu.MOVES] = UnitAttr()
     return _insert(rewriter, *constants, layer)
 
 

@@ -15,6 +15,7 @@ CPU. After quantization values in main RAM are tensors of `!ktensor.quantized`, 
 
 from xdsl.ir import Dialect
 
+from kpuir.dialects.kpu.annotations import INPUT_MEAN, LATTICE, MOVES, RANGE, REASON
 from kpuir.dialects.kpu.attributes import FeatureMapType, PoolAttr, Size4, size4
 from kpuir.dialects.kpu.convolution import Conv2dOp, LayerOp
 from kpuir.dialects.kpu.movement import (
@@ -45,6 +46,11 @@ Kpu = Dialect(
 )
 
 __all__ = [
+    "INPUT_MEAN",
+    "LATTICE",
+    "MOVES",
+    "RANGE",
+    "REASON",
     "BatchToSpaceOp",
     "Conv2dOp",
     "CropOp",

@@ -1,0 +1,16 @@
+"""Attributes that passes leave on operations and arguments for later passes; they change no result."""
+
+REASON = "kpu.reason"
+"""Why an operation stays on the CPU: a string, set by legalization."""
+
+RANGE = "kpu.range"
+"""The lowest and highest value worth representing: array<f64: low, high>, set by calibration."""
+
+LATTICE = "kpu.lattice"
+"""The quantized type that holds an argument's samples without loss (they are pixels), set by calibration."""
+
+INPUT_MEAN = "kpu.input_mean"
+"""The mean of each input channel of a convolution: dense<[IC] f32>, set by calibration."""
+
+MOVES = "kpu.moves"
+"""A unit on a convolution that only moves pixels, and so keeps the quantization of its input; set by legalization."""
