@@ -21,30 +21,12 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
+from kpuir.analysis.functions import scalar_function
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.locations import fused
 from kpuir.ir.rewriting import rewrite
 
 _MOVING = (kpu.CropOp, kpu.StridedSliceOp, ktensor.ReshapeOp, ktensor.TransposeOp, ktensor.SliceOp)
-
-
-def scalar_function(op: Operation) -> tuple[SSAValue, ktensor.ActivationAttr] | None:
-    """The operand of `op` and the function it applies to each element, if it is one of a single variable."""
-    if isinstance(op, ktensor.ActivationOp):
-        return op.input, op.function
-    if isinstance(op, ktensor.UnaryOp):
-        return op.input, ktensor.ActivationAttr.of(ktensor.ActivationKind(op.kind.data.value))
-    if not isinstance(op, ktensor.BinaryOp):
-        return None
-    for value, other, reversed_ in ((op.lhs, op.rhs, False), (op.rhs, op.lhs, True)):
-        constant = ktensor.constant_of(other)
-        if constant is None or constant.size != 1 or ktensor.shape_of(value) != ktensor.shape_of(op.output):
-            continue
-        name = op.kind.data.value
-        if reversed_ and name in ("sub", "div"):
-            name = "r" + name
-        return value, ktensor.ActivationAttr.of(ktensor.ActivationKind(name), float(constant.reshape(())))
-    return None
 
 
 def _producer(value: SSAValue) -> Operation | None:

@@ -28,13 +28,11 @@ from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint
 
+from kpuir.analysis.instructions import is_resize_instruction
 from kpuir.dialects import kpu, ktensor
 from kpuir.errors import InvalidInputError
 from kpuir.ir.functions import argument_attributes, entry_function
 from kpuir.ir.locations import is_unknown, layer_name
-from kpuir.passes.kpu_calibrate import LATTICE, RANGE
-from kpuir.passes.kpu_legalize_strides import MOVES
-from kpuir.passes.ktensor_decompose_resize import is_instruction
 
 _MOVING = (
     ktensor.ReshapeOp,
@@ -59,7 +57,7 @@ Range = tuple[float, float]
 
 def _is_moving(op: object) -> bool:
     if isinstance(op, ktensor.ResizeOp):  # others become products of floats
-        return op.mode.data == ktensor.ResizeMode.NEAREST and is_instruction(op)
+        return op.mode.data == ktensor.ResizeMode.NEAREST and is_resize_instruction(op)
     if isinstance(op, ktensor.PadOp):  # another value may lie outside of what the bytes represent
         return op.pad_value == 0
     return isinstance(op, _MOVING) or _is_mover(op)
@@ -67,7 +65,7 @@ def _is_moving(op: object) -> bool:
 
 def _is_mover(op: object) -> bool:
     """Whether a layer only moves pixels, which is exact where input and output have the same parameters."""
-    return isinstance(op, kpu.Conv2dOp) and MOVES in op.attributes
+    return isinstance(op, kpu.Conv2dOp) and kpu.MOVES in op.attributes
 
 
 def _discards(op: object) -> bool:
@@ -123,7 +121,7 @@ class _Ranges:
         from kpuir.quantization.parameters import QuantizationParameters
 
         leader = self._find(self._root(value))
-        lattice = self._argument(leader, LATTICE)
+        lattice = self._argument(leader, kpu.LATTICE)
         if isinstance(lattice, ktensor.QuantizedType) and leader not in self._merged:
             return lattice
         found = QuantizationParameters.from_range(*(self._merged.get(leader) or self._range(leader)))
@@ -162,7 +160,7 @@ class _Ranges:
         if isinstance(owner, ktensor.PadOp):
             low, high = self._range(self._root(self._operands[owner][0]))
             return (min(low, owner.pad_value), max(high, owner.pad_value)) if isfinite(owner.pad_value) else (low, high)
-        bounds = owner.attributes.get(RANGE) if isinstance(owner, Operation) else self._argument(value, RANGE)
+        bounds = owner.attributes.get(kpu.RANGE) if isinstance(owner, Operation) else self._argument(value, kpu.RANGE)
         if not isinstance(bounds, DenseArrayBase):
             raise InvalidInputError(
                 "the range of its values is not known",
@@ -277,7 +275,7 @@ class _Quantizer:
             pool=op.pool.data,
             result_element=self.ranges.parameters(op.output),
         )
-        new.attributes.update({name: value for name, value in op.attributes.items() if name != RANGE})
+        new.attributes.update({name: value for name, value in op.attributes.items() if name != kpu.RANGE})
         self.bytes[op.output] = self._insert(new)
         return True
 

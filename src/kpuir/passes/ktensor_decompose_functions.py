@@ -24,11 +24,9 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
+from kpuir.analysis.instructions import UNARIES
 from kpuir.dialects import ktensor
 from kpuir.ir.rewriting import rewrite
-
-INSTRUCTION_UNARIES = ("abs", "ceil", "cos", "exp", "floor", "log", "neg", "rsqrt", "sin", "square")
-CLAMPS = ("relu", "relu6", "clamp")
 
 
 class Formula:
@@ -175,7 +173,7 @@ class DecomposeFunction(RewritePattern):
         x = Formula(rewriter, op.operands[0])
         if name in _FORMULAS:
             rewriter.replace(op, [], [_FORMULAS[name](x, *values).value])
-        elif isinstance(op, ktensor.ActivationOp) and name in INSTRUCTION_UNARIES:
+        elif isinstance(op, ktensor.ActivationOp) and name in UNARIES:
             rewriter.replace(op, [], [x.unary(name).value])
 
 

@@ -20,53 +20,12 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 
+from kpuir.analysis.instructions import axis_weights, is_resize_instruction
 from kpuir.dialects import ktensor
 from kpuir.ir.rewriting import rewrite
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-
-def is_instruction(op: ktensor.ResizeOp) -> bool:
-    """Whether resize_image gives the same result: its only coordinates are x * in / out, or align_corners."""
-    if op.mode.data == ktensor.ResizeMode.NEAREST:
-        return _takes_nearest(op, 0) and _takes_nearest(op, 1)
-    sizes, wanted = ktensor.shape_of(op.input)[2:], ktensor.shape_of(op.output)[2:]
-    coordinates = op.coordinate_mode.data
-    return op.scale_values == tuple(out / size for size, out in zip(sizes, wanted, strict=True)) and (
-        coordinates == ktensor.CoordinateMode.ASYMMETRIC
-        or (coordinates == ktensor.CoordinateMode.ALIGN_CORNERS and min(wanted) > 1)
-    )
-
-
-def _takes_nearest(op: ktensor.ResizeOp, axis: int) -> bool:
-    """Whether the pixels that `op` takes along an axis are those resize_image does: floor(x * in / out), in float."""
-    import numpy as np
-
-    size, out = ktensor.shape_of(op.input)[2 + axis], op.size.get_values()[axis]
-    taken = np.floor(np.arange(out, dtype=np.float32) * np.float32(size / out))
-    return np.array_equal(axis_weights(op, axis).argmax(1), np.minimum(taken, size - 1))
-
-
-def axis_weights(op: ktensor.ResizeOp, axis: int) -> "NDArray[np.float32]":
-    """The matrix [out, in] of one axis (0 rows, 1 columns), found by resizing the unit vectors."""
-    import numpy as np
-
-    from kpuir.interpreters.kernels.floating import resize
-
-    size, out = ktensor.shape_of(op.input)[2 + axis], op.size.get_values()[axis]
-    units = np.eye(size, dtype=np.float32).reshape((size, 1, size, 1) if axis == 0 else (size, 1, 1, size))
-    scales = (op.scale_values[axis], 1.0) if axis == 0 else (1.0, op.scale_values[axis])
-    result = resize(
-        units,
-        (out, 1) if axis == 0 else (1, out),
-        op.mode.data.value,
-        op.coordinate_mode.data.value,
-        op.nearest_mode.data.value,
-        scales,
-    )
-    return np.ascontiguousarray(result.reshape(size, out).T)
+    pass
 
 
 class DecomposeResize(RewritePattern):
@@ -77,7 +36,7 @@ class DecomposeResize(RewritePattern):
         """Rewrite one resize of float values."""
         import numpy as np
 
-        if is_instruction(op) or ktensor.is_quantized(op.input):
+        if is_resize_instruction(op) or ktensor.is_quantized(op.input):
             return
         n, c, h, w = ktensor.shape_of(op.input)
         out_h, out_w = op.size.get_values()

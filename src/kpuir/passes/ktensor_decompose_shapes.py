@@ -1,8 +1,9 @@
 """`ktensor-decompose-shapes`: rearrangements and products no kmodel instruction has, out of those that exist.
 
-Before: space/depth/batch rearrangements, transposes of more than 4 dimensions, softmax over an inner axis, products of
-batches of matrices, means that count padding. After: reshape, transpose of at most 4 dimensions, pad, slice, concat,
-softmax over the last axis, products of two matrices, means that do not count padding.
+Before: space/depth/batch rearrangements, transposes, slices, pads, reductions and broadcasts of more than 4
+dimensions, softmax over an inner axis, products of batches of matrices, means that count padding. After: all those of
+at most 4 dimensions between reshapes, softmax over the last axis, products of two matrices, means that do not count
+padding.
 
     %y = ktensor.depth_to_space %x {block_size = 2 : i64} : (tensor<1x12x2x2xf32>) -> tensor<1x3x4x4xf32>
       =>
@@ -10,16 +11,17 @@ softmax over the last axis, products of two matrices, means that do not count pa
     %b = ktensor.transpose %a {permutation = array<i64: 2, 0, 3, 1>}
     %y = ktensor.reshape %b
 
-A transpose of many dimensions is made of steps that bring one dimension to its place: [P, A, d, B] -> [P, d, A, B].
+A transpose of many dimensions is made of steps that bring one dimension to its place: [P, A, d, B] -> [P, d, A, B]. A
+slice, pad or reduction of many dimensions is made of one for each axis it concerns: [P, d, B] -> [P, e, B].
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, TensorType
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
@@ -88,6 +90,65 @@ class DecomposeTranspose(RewritePattern):
             return
         value = transposed(rewriter, op.input, shape, op.permutation.get_values())
         rewriter.replace(op, [], [_reshaped(rewriter, value, ktensor.shape_of(op.output))])
+
+
+class DecomposeAxes(RewritePattern):
+    """A slice, pad or reduction of many dimensions becomes one of three for each axis."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter, /) -> None:
+        """Rewrite one operation of more than 4 dimensions."""
+        if not isinstance(op, ktensor.SliceOp | ktensor.PadOp | ktensor.ReduceOp):
+            return
+        sizes = list(ktensor.shape_of(op.input))
+        if len(sizes) <= _MAX_RANK:
+            return
+        value: SSAValue = op.input
+        for axis in range(len(sizes)):
+            around = (math.prod(sizes[:axis]), sizes[axis], math.prod(sizes[axis + 1 :]))
+            if (make := _along(op, axis, around)) is not None:
+                value = _insert(rewriter, make(_reshaped(rewriter, value, around)))
+                sizes[axis] = ktensor.shape_of(value)[1]
+        rewriter.replace(op, [], [_reshaped(rewriter, value, ktensor.shape_of(op.output))])
+
+
+def _along(
+    op: ktensor.SliceOp | ktensor.PadOp | ktensor.ReduceOp, axis: int, around: tuple[int, int, int]
+) -> Callable[[SSAValue], Operation] | None:
+    """What `op` does along one axis of a tensor of sizes before, along and behind it; None where that is nothing."""
+    before, size, behind = around
+    if isinstance(op, ktensor.ReduceOp):
+        kind = op.kind.data
+        return (lambda value: ktensor.ReduceOp(kind, value, (1,))) if axis in op.axes.get_values() else None
+    if isinstance(op, ktensor.PadOp):
+        low, high, fill = op.low.get_values()[axis], op.high.get_values()[axis], op.pad_value
+        return (lambda value: ktensor.PadOp(value, (0, low, 0), (0, high, 0), fill)) if low or high else None
+    start, end, step = (each.get_values()[axis] for each in (op.starts, op.ends, op.steps))
+    if (start, end, step) == (0, size, 1):
+        return None
+    return lambda value: ktensor.SliceOp(value, (0, start, 0), (before, end, behind), (1, step, 1))
+
+
+class DecomposeBroadcast(RewritePattern):
+    """Between tensors of many dimensions, neighbours that are broadcast alike become one."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: ktensor.BinaryOp, rewriter: PatternRewriter, /) -> None:
+        """Rewrite a binary operation that broadcasts more than 4 dimensions, if 4 can say the same."""
+        result = ktensor.shape_of(op.output)
+        shapes = [(1,) * (len(result) - len(shape)) + shape for shape in map(ktensor.shape_of, op.operands)]
+        if len(result) <= _MAX_RANK or shapes[0] == shapes[1] or 1 in map(math.prod, shapes):
+            return
+        wide = [axis for axis, size in enumerate(result) if size != 1]
+        groups = [list(axes) for _, axes in groupby(wide, lambda axis: tuple(shape[axis] == 1 for shape in shapes))]
+        if len(groups) > _MAX_RANK:
+            return
+        left, right, merged = (
+            [math.prod(shape[axis] for axis in group) for group in groups] for shape in (*shapes, result)
+        )
+        operands = _reshaped(rewriter, op.lhs, left), _reshaped(rewriter, op.rhs, right)
+        kind = TensorType(ktensor.element_of(op.output), merged)
+        value = _insert(rewriter, ktensor.BinaryOp(op.kind.data, *operands, result_type=kind))
+        rewriter.replace(op, [], [_reshaped(rewriter, value, result)])
 
 
 class DecomposeDepthSpace(RewritePattern):
@@ -234,6 +295,8 @@ class KTensorDecomposeShapesPass(ModulePass):
         rewrite(
             op,
             DecomposeTranspose(),
+            DecomposeAxes(),
+            DecomposeBroadcast(),
             DecomposeDepthSpace(),
             DecomposeBatchSpace(),
             DecomposeSoftmax(),

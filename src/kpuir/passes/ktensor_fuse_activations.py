@@ -28,10 +28,10 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
+from kpuir.analysis.functions import scalar_function
 from kpuir.dialects import ktensor
 from kpuir.dialects.ktensor import ActivationAttr, ActivationKind, BinaryKind
 from kpuir.ir.rewriting import rewrite
-from kpuir.passes.kpu_fuse_activations import scalar_function
 
 Match: TypeAlias = tuple[SSAValue, ActivationAttr]
 

@@ -17,6 +17,7 @@ An input that only KPU layers read is delivered straight into KPU RAM; a reshape
 clamp is done by the instruction that computes its operand. Everything no instruction does is reported at once.
 """
 
+import math
 from dataclasses import dataclass
 
 from xdsl.builder import Builder
@@ -33,7 +34,14 @@ from kpuir.ir.locations import named
 from kpuir.passes.convert_kpu_to_kbuf import compute as _compute
 from kpuir.passes.convert_kpu_to_kbuf import layers as _layers
 from kpuir.passes.convert_kpu_to_kbuf import movement as _movement
-from kpuir.passes.convert_kpu_to_kbuf.lowering import CONVERSIONS, Lowering, RefusalError, converts, shape4
+from kpuir.passes.convert_kpu_to_kbuf.lowering import (
+    CONVERSIONS,
+    MAX_RANK,
+    Lowering,
+    RefusalError,
+    converts,
+    shape4,
+)
 
 # Importing a module of conversions registers them.
 _ = (_compute, _layers, _movement)
@@ -43,6 +51,12 @@ __all__ = ["CONVERSIONS", "ConvertKpuToKbufPass", "Lowering", "RefusalError", "c
 
 def _text(attribute: object) -> str | None:
     return attribute.data if isinstance(attribute, StringAttr) else None
+
+
+def _port_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The four dimensions a kmodel gives an input: of more, the first become one, which changes no byte."""
+    extra = max(len(shape) - MAX_RANK, 0)
+    return shape4((math.prod(shape[: extra + 1]), *shape[extra + 1 :]) if extra else shape)
 
 
 def _input(lowering: Lowering, function: func.FuncOp, argument: BlockArgument) -> None:
@@ -60,7 +74,7 @@ def _input(lowering: Lowering, function: func.FuncOp, argument: BlockArgument) -
         kbuf.InputOp(
             buffer,
             argument.index,
-            shape4(shape),
+            _port_shape(shape),
             name,
             scale=quantized.scale_value if quantized else None,
             zero_point=quantized.zero_point_value if quantized else None,
@@ -81,7 +95,7 @@ def _outputs(lowering: Lowering, function: func.FuncOp) -> None:
             buffer = copy
         attributes = result_attributes(function, index)
         name = _text(attributes.get(NAME)) or f"output{index}"
-        port = kbuf.OutputOp(buffer, index, shape4(shape), name, layout=_text(attributes.get(LAYOUT)))
+        port = kbuf.OutputOp(buffer, index, _port_shape(shape), name, layout=_text(attributes.get(LAYOUT)))
         port.location = named(name)
         lowering.emit(port)
 

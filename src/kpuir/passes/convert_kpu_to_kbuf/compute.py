@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from xdsl.ir import SSAValue
 
+from kpuir.analysis.instructions import UNARIES
 from kpuir.dialects import kbuf, ktensor
 from kpuir.passes.convert_kpu_to_kbuf.lowering import Lowering, RefusalError, clamp_of, converts, shape4
-from kpuir.passes.ktensor_decompose_functions import INSTRUCTION_UNARIES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +40,7 @@ def constant(lowering: Lowering, op: ktensor.ConstantOp) -> None:
 def unary(lowering: Lowering, op: ktensor.UnaryOp) -> None:
     """unary."""
     kind = op.kind.data.value
-    if kind not in INSTRUCTION_UNARIES:
+    if kind not in UNARIES:
         raise RefusalError(f"no instruction computes {kind}; ktensor-decompose-functions does")
     _require_float("a function", op.input)
     source = lowering.buffer(op.input)

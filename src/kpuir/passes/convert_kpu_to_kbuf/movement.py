@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from xdsl.ir import SSAValue
 
+from kpuir.analysis.instructions import is_resize_instruction
 from kpuir.dialects import kbuf, kpu, ktensor
 from kpuir.passes.convert_kpu_to_kbuf.lowering import Lowering, RefusalError, converts, shape4
-from kpuir.passes.ktensor_decompose_resize import is_instruction
 
 
 @converts(ktensor.ReshapeOp)
@@ -142,7 +142,7 @@ def concat(lowering: Lowering, op: ktensor.ConcatOp) -> None:
 @converts(ktensor.ResizeOp)
 def resize(lowering: Lowering, op: ktensor.ResizeOp) -> None:
     """resize_image."""
-    if not is_instruction(op):
+    if not is_resize_instruction(op):
         raise RefusalError(
             f"a {op.mode.data.value} resize with {op.coordinate_mode.data.value} coordinates on bytes; "
             "resize_image does asymmetric ones"
