@@ -1,1 +1,1 @@
-"""TODO."""
+"""The three dialects, one per level: `ktensor`, `kpu`, `kbuf`. Importing them does not import numpy."""

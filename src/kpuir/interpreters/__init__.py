@@ -1,1 +1,1 @@
-"""TODO."""
+"""An interpreter of each level; `kernels` are the arithmetic they share, and know no IR."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The command lines `kpu-compile`, `kpu-run`, `kpu-opt` and `kpu-translate`: thin, and known by nothing else."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Arithmetic on numpy arrays: float references and the exact integers of the chip and its runtime. Knows no IR."""
