@@ -8,10 +8,10 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, SSAValue
 
 from kpuir import pipelines
+from kpuir.analysis.instructions import CLAMPS, UNARIES
 from kpuir.compiler import PIPELINES
 from kpuir.dialects import kpu, ktensor
 from kpuir.interpreters.run import run
-from kpuir.passes.ktensor_decompose_functions import CLAMPS, INSTRUCTION_UNARIES
 from tests.passes.graphs import Put, arguments_of, module_of, random_graph, samples_of, undefined_operands, weight
 
 CONTEXT = pipelines.make_context()
@@ -53,7 +53,7 @@ def test_decompositions_keep_what_is_computed(seed: int) -> None:
     assert not any(isinstance(op, (*gone, ktensor.PReluOp)) for op in module.walk())
     left = {op.function.kind.value for op in module.walk() if isinstance(op, ktensor.ActivationOp)}
     left |= {op.kind.data.value for op in module.walk() if isinstance(op, ktensor.UnaryOp)}
-    assert left <= {*CLAMPS, *INSTRUCTION_UNARIES}
+    assert left <= {*CLAMPS, *UNARIES}
 
 
 SIZES = ((1, 1), (2, 3), (4, 4), (5, 7), (8, 6), (11, 9))
