@@ -5,6 +5,7 @@ Exit status: 0 fine, 1 the model or input is rejected, 2 usage, 3 does not fit t
 """
 
 import argparse
+import gc
 import os
 import re
 import sys
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 INTERNAL_ERROR = 70
 _LONGEST_LINE = 400
+_COLLECT_AFTER = 100_000
+"""Python's collector looks at everything imported again and again: with its own 700, a quarter of a compilation."""
 _CONSTANT = re.compile(r'dense(?:_resource)?<"0x[0-9A-Fa-f]{64,}">')
 
 
@@ -67,6 +70,8 @@ def version_text(program: str) -> str:
 def guard(program: str, arguments: Sequence[str] | None, run: Callable[[list[str]], int | None]) -> int:
     """Run a command line and return its exit status; every exception becomes a message on stderr."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    thresholds = gc.get_threshold()
+    gc.set_threshold(_COLLECT_AFTER, *thresholds[1:])
     try:
         return run(argv) or 0
     except SystemExit as stop:  # argparse after --help, xDSL after --shrink
@@ -84,6 +89,8 @@ def guard(program: str, arguments: Sequence[str] | None, run: Callable[[list[str
 
             traceback.print_exc()
         return report(error, program, argv)
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 def _drop_notes(error: BaseException) -> None:
