@@ -78,7 +78,7 @@ def calibrate(
     """
     import numpy as np
 
-    from kpuir.interpreters.run import run
+    from kpuir.interpreters.run import Evaluator
     from kpuir.quantization.observers import Observer, make_observer
     from kpuir.quantization.parameters import lattice
 
@@ -100,12 +100,13 @@ def calibrate(
         if array.ndim == 4:
             sums[value] = sums.get(value, np.zeros(array.shape[1])) + array.mean((0, 2, 3), dtype=np.float64)
 
+    evaluator = Evaluator(module, observe)
     for sample in samples:
         for value, array in zip(arguments, sample, strict=True):
             known = levels.get(value, np.empty(0, np.float32))
             if known.size <= 4096:  # more levels than any lattice of bytes has
                 levels[value] = np.union1d(known, array)
-        run(module, sample, observe=observe)
+        evaluator.run(sample)
         count += 1
         if progress is not None:
             progress()

@@ -16,7 +16,7 @@ from kpuir.dialects import kpu
 from kpuir.dialects.ktensor import QuantizedType
 from kpuir.interpreters.kernels import floating, kpu_ideal
 from kpuir.interpreters.kernels.elementwise import apply
-from kpuir.interpreters.kernels.kpu_layer import LayerNumbers, one_blas_thread, run_dense
+from kpuir.interpreters.kernels.kpu_layer import LayerNumbers, run_dense
 
 Array: TypeAlias = NDArray[Any]
 Observer: TypeAlias = Callable[[SSAValue, Array], None]
@@ -41,9 +41,7 @@ class KpuFunctions(InterpreterFunctions):
         if source is not None:
             images = kpu_ideal.dequantize(images, source.scale_value, source.zero_point_value)
         kind = op.pool_kind
-        # For products this small a second thread costs more than it gives, and a lot on a busy machine.
-        with one_blas_thread():
-            values = kpu_ideal.convolve(images, weight, bias, op.is_depthwise, kind)
+        values = kpu_ideal.convolve(images, weight, bias, op.is_depthwise, kind)
         for function in op.activation:
             values = apply(function.kind.value, function.values, values)
         if self.observe is not None and kind.is_mean:

@@ -1,48 +1,24 @@
 """Runs a module at ktensor or kpu level."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from xdsl.dialects import func
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.interpreter import (
-    Interpreter,
-    InterpreterFunctions,
-    PythonValues,
-    ReturnedValues,
-    impl_callable,
-    impl_terminator,
-    register_impls,
-)
+from xdsl.interpreter import Interpreter, PythonValues
 from xdsl.ir import Operation, SSAValue
 from xdsl.utils.exceptions import InterpretationError
 
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
+from kpuir.interpreters.kernels.blas import one_blas_thread
 from kpuir.interpreters.ktensor import KTensorFunctions, storage_dtype
 from kpuir.ir.functions import ENTRY, entry_function
 
 Array: TypeAlias = NDArray[Any]
 Observer: TypeAlias = Callable[[SSAValue, Array], None]
-
-
-@register_impls
-class _EntryFunctions(InterpreterFunctions):
-    """Functions and their returns. xDSL has them too, in a package whose import takes longer than many a model."""
-
-    @impl_callable(func.FuncOp)
-    def call(self, interpreter: Interpreter, op: func.FuncOp, args: PythonValues) -> PythonValues:
-        """Run the body."""
-        return interpreter.run_ssacfg_region(op.body, args, op.sym_name.data)
-
-    @impl_terminator(func.ReturnOp)
-    def return_(
-        self, interpreter: Interpreter, op: func.ReturnOp, args: PythonValues
-    ) -> tuple[ReturnedValues, PythonValues]:
-        """Give the operands back."""
-        return ReturnedValues(args), ()
 
 
 class _Listener(Interpreter.Listener):
@@ -52,38 +28,81 @@ class _Listener(Interpreter.Listener):
         self.observe = observe
 
     def did_interpret_op(self, op: Operation, results: PythonValues) -> None:
-        if isinstance(op, ktensor.ConstantOp) or _observes_itself(op):
+        if _observes_itself(op):
             return
         for value, array in zip(op.results, results, strict=True):
             self.observe(value, array)
 
 
 def run(module: ModuleOp, inputs: Sequence[Array], *, observe: Observer | None = None) -> list[Array]:
-    """Run `@main` on one array for each argument and return one for each result.
+    """Run `@main` on one array for each argument and return one for each result; see `Evaluator`."""
+    return Evaluator(module, observe).run(inputs)
 
-    Arrays have the shape of the argument and are converted to its element type; quantized tensors and feature maps are
-    uint8 arrays. `observe` is called with each argument and each computed value (constants excepted) and its array;
-    for a float `kpu.conv2d` with a mean pool that is the array before pooling. Raises InvalidInputError for wrong
-    inputs and for operations that are of neither level.
+
+class Evaluator:
+    """Runs `@main` of a module, which must not change meanwhile, on as many inputs as come.
+
+    Quantized tensors and feature maps are uint8 arrays. `observe` is called with each argument and each computed value
+    (constants excepted) and its array; for a float `kpu.conv2d` with a mean pool that is the array before pooling.
     """
-    arguments = entry_function(module).body.block.args
-    if len(inputs) != len(arguments):
-        raise InvalidInputError(f"@{ENTRY} takes {len(arguments)} inputs, but {len(inputs)} are given")
-    arrays = [_checked(value, array) for value, array in zip(arguments, inputs, strict=True)]
-    interpreter = Interpreter(module, listeners=() if observe is None else (_Listener(observe),))
-    interpreter.register_implementations(_EntryFunctions())
-    interpreter.register_implementations(KTensorFunctions())
-    if any(op.name.startswith("kpu.") for op in module.walk()):
-        from kpuir.interpreters.kpu import KpuFunctions
 
-        interpreter.register_implementations(KpuFunctions(observe))
-    if observe is not None:
-        for value, array in zip(arguments, arrays, strict=True):
-            observe(value, array)
-    try:
-        return list(interpreter.call_op(ENTRY, tuple(arrays)))
-    except InterpretationError as error:
-        raise InvalidInputError(f"only modules at ktensor and kpu level can be run: {error}") from error
+    def __init__(self, module: ModuleOp, observe: Observer | None = None) -> None:
+        self._block = entry_function(module).body.block
+        self._observe = observe
+        self._interpreter = Interpreter(module, listeners=() if observe is None else (_Listener(observe),))
+        self._interpreter.register_implementations(KTensorFunctions())
+        if any(op.name.startswith("kpu.") for op in self._block.ops):
+            from kpuir.interpreters.kpu import KpuFunctions
+
+            self._interpreter.register_implementations(KpuFunctions(observe))
+        self._constants: dict[SSAValue, Array] = {
+            op.output: op.array for op in self._block.ops if isinstance(op, ktensor.ConstantOp)
+        }
+        self._steps = [op for op in self._block.ops if not isinstance(op, ktensor.ConstantOp)]
+        self._dead = _values_dead_after(self._steps, self._constants)
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """One array for each result, given one for each argument, of its shape; they are converted to its element type.
+
+        Raises InvalidInputError for wrong inputs and for operations that are of neither level.
+        """
+        arguments = self._block.args
+        if len(inputs) != len(arguments):
+            raise InvalidInputError(f"@{ENTRY} takes {len(arguments)} inputs, but {len(inputs)} are given")
+        arrays = [_checked(value, array) for value, array in zip(arguments, inputs, strict=True)]
+        if self._observe is not None:
+            for value, array in zip(arguments, arrays, strict=True):
+                self._observe(value, array)
+        try:
+            # For products this small a second thread costs more than it gives, and a lot on a busy machine.
+            with one_blas_thread():
+                return self._results(dict(zip(arguments, arrays, strict=True)))
+        except InterpretationError as error:
+            raise InvalidInputError(f"only modules at ktensor and kpu level can be run: {error}") from error
+
+    def _results(self, values: dict[SSAValue, Array]) -> list[Array]:
+        """The operands of the return; `values` are the arguments' arrays."""
+        values.update(self._constants)
+        for op, dead in zip(self._steps, self._dead, strict=True):
+            operands = tuple(values[operand] for operand in op.operands)
+            if isinstance(op, func.ReturnOp):
+                return list(operands)
+            values.update(zip(op.results, self._interpreter.run_op(op, operands), strict=True))
+            # Memory that is used again while it is in the cache is much faster than new memory.
+            for value in dead:
+                del values[value]
+        raise InterpretationError(f"@{ENTRY} does not return")
+
+
+def _values_dead_after(steps: Sequence[Operation], constants: Container[SSAValue]) -> list[list[SSAValue]]:
+    """For each operation what it computes or uses and no later one does, constants excepted."""
+    seen: set[SSAValue] = set()
+    dead: list[list[SSAValue]] = []
+    for op in reversed(steps):
+        last = {value for value in (*op.operands, *op.results) if value not in seen and value not in constants}
+        seen |= last
+        dead.append(list(last))
+    return dead[::-1]
 
 
 def _checked(value: SSAValue, array: Array) -> Array:

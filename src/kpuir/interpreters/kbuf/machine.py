@@ -11,7 +11,7 @@ from xdsl.ir import Operation
 from kpuir.dialects import kbuf
 from kpuir.errors import InvalidInputError
 from kpuir.interpreters.kbuf.memory import Access, Memory, element_dtype
-from kpuir.interpreters.kernels.kpu_layer import one_blas_thread
+from kpuir.interpreters.kernels.blas import one_blas_thread
 from kpuir.interpreters.kernels.kpu_layout import Layout, copy_map
 from kpuir.ir.locations import layer_name
 

@@ -16,10 +16,10 @@ How it is made fast, without ever giving up a bit:
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from kpuir.errors import InvalidInputError
+from kpuir.interpreters.kernels.blas import one_blas_thread
 from kpuir.interpreters.kernels.kpu_layout import Layout
 from kpuir.kmodel.layer import LayerRegisters, unpack_activation, unpack_batch_norm
 from kpuir.target.k210 import PoolKind, pooled_size
@@ -225,18 +225,6 @@ def run_dense(numbers: LayerNumbers, images: "NDArray[np.uint8]") -> "NDArray[np
     with one_blas_thread():
         run(layer, np.ascontiguousarray(images).reshape(-1), result.reshape(-1))
     return result
-
-
-@cache
-def _blas_controller() -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
-def one_blas_thread() -> Any:
-    """A context in which matrix products use one thread: for products this small, two are slower."""
-    return _blas_controller().limit(limits=1, user_api="blas")
 
 
 _PICKS = (PoolKind.LEFT_TOP_2_S2, PoolKind.RIGHT_TOP_2_S2, PoolKind.LEFT_TOP_4_S4)
