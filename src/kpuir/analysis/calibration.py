@@ -65,6 +65,15 @@ def kept_region(value: SSAValue) -> tuple[slice, slice]:
     return everything
 
 
+def reaches_convolution(value: SSAValue) -> bool:
+    """Whether a value is the input of a convolution, paddings in between aside."""
+    users = [use.operation for use in value.uses]
+    return any(
+        isinstance(user, kpu.Conv2dOp) or (isinstance(user, kpu.PadOp) and reaches_convolution(user.output))
+        for user in users
+    )
+
+
 def calibrate(
     module: ModuleOp,
     samples: Iterable[Sequence["NDArray[np.float32]"]],
@@ -86,6 +95,7 @@ def calibrate(
     observers: dict[SSAValue, Observer] = {}
     sums: dict[SSAValue, NDArray[np.float64]] = {}
     regions: dict[SSAValue, tuple[slice, slice]] = {}
+    averaged: dict[SSAValue, bool] = {}
     levels: dict[SSAValue, NDArray[np.float32]] = {}
     count = 0
 
@@ -93,11 +103,13 @@ def calibrate(
         if not is_observed(value):
             return
         if array.ndim == 4:
-            array = array[:, :, *regions.setdefault(value, kept_region(value))]
+            if value not in regions:
+                regions[value], averaged[value] = kept_region(value), reaches_convolution(value)
+            array = array[:, :, *regions[value]]
         if value not in observers:
             observers[value] = make_observer("minmax" if value in arguments else method)
         observers[value].update(array)
-        if array.ndim == 4:
+        if averaged.get(value):
             sums[value] = sums.get(value, np.zeros(array.shape[1])) + array.mean((0, 2, 3), dtype=np.float64)
 
     evaluator = Evaluator(module, observe)
