@@ -44,10 +44,12 @@ $(BIN)/pip:
 
 $(VENV)/.kpuir: $(BIN)/pip pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/python -m compileall -q src
 	touch $@
 
 $(VENV)/.kpuir-dev: $(BIN)/pip pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	$(BIN)/python -m compileall -q src
 	touch $@ $(VENV)/.kpuir
 
 $(VENV)/.kpuir-docs: $(BIN)/pip pyproject.toml

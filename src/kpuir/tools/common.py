@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 INTERNAL_ERROR = 70
 _LONGEST_LINE = 400
-_COLLECT_AFTER = 100_000
+_COLLECT_AFTER = 500_000
 """Python's collector looks at everything imported again and again: with its own 700, a quarter of a compilation."""
 _CONSTANT = re.compile(r'dense(?:_resource)?<"0x[0-9A-Fa-f]{64,}">')
 
