@@ -127,6 +127,26 @@ def yolo() -> onnx.ModelProto:
     return net.model(net.op("Sigmoid", net.conv(fine, 12, 6, 1)), rows)
 
 
+def yolo_decoded() -> onnx.ModelProto:
+    """A head that decodes its boxes in the model, anchors and grid as constants of five dimensions."""
+    net = Net(image=(1, 3, 24, 32))
+    x = net.conv(net.op("Mul", *[net.conv("image", 3, 8, stride=2)] * 2), 8, 14, stride=2)
+    x = net.op("Reshape", x, net.constant([1, 2, 7, 6, 8], np.int64))
+    x = net.op("Sigmoid", net.op("Transpose", x, perm=[0, 1, 3, 4, 2]))
+    parts = [
+        net.op("Slice", x, net.constant([low], np.int64), net.constant([high], np.int64), net.constant([4], np.int64))
+        for low, high in ((0, 2), (2, 4), (4, 7))
+    ]
+    grid = np.stack(np.meshgrid(np.arange(8), np.arange(6)), -1).reshape(1, 1, 6, 8, 2)
+    centers = net.op("Mul", net.op("Add", parts[0], net.constant(grid)), net.constant(4.0))
+    sizes = net.op(
+        "Mul", net.op("Mul", parts[1], parts[1]), net.constant(np.array([[8, 9], [20, 18]]).reshape(2, 1, 1, 2))
+    )
+    return net.model(
+        net.op("Reshape", net.op("Concat", centers, sizes, parts[2], axis=4), net.constant([1, -1, 7], np.int64))
+    )
+
+
 def segmentation() -> onnx.ModelProto:
     """Down, up again by transposed convolutions, bilinear at the end."""
     net = Net(image=(1, 2, 16, 16))
@@ -204,6 +224,7 @@ QUANTIZED: dict[str, Callable[[], onnx.ModelProto]] = {
         mobilenet_v2,
         resnet,
         yolo,
+        yolo_decoded,
         segmentation,
         mlp,
         rows,
@@ -252,6 +273,15 @@ def many_dimensions() -> onnx.ModelProto:
     return net.model(net.op("Reshape", y, net.constant([1, 6, 4, 4], np.int64)))
 
 
+def five_dimensions() -> onnx.ModelProto:
+    """Slices, pads, reductions and broadcasts of more dimensions than a kmodel has, at its borders too."""
+    net = Net(x=(1, 2, 3, 4, 5), bias=(2, 1, 4, 5))
+    y = net.op("Add", "x", "bias")
+    ends = [net.constant(v, np.int64) for v in ([1, 4], [3, -6], [2, 4], [1, -2])]
+    y = net.op("Pad", net.op("Slice", y, *ends), net.constant([0, 1, 0, 0, 2, 0, 0, 0, 1, 0], np.int64))
+    return net.model(net.op("Sigmoid", y), net.op("ReduceMean", y, axes=[1, 3, 4], keepdims=0))
+
+
 def reshapes() -> onnx.ModelProto:
     net = Net(x=(1, 3, 4, 5))
     y = net.op("Reshape", "x", net.constant([3, 20], np.int64))
@@ -287,6 +317,7 @@ FLOATS: dict[str, Callable[[], onnx.ModelProto]] = {
         reductions,
         moves,
         many_dimensions,
+        five_dimensions,
         reshapes,
         nothing,
         constants,
