@@ -7,7 +7,8 @@ The engine picks at even rows, and at even or odd columns. What is missing is su
 and are exact in integers (weights with a single one):
 
 * pixels at odd rows: a depthwise 3x3 layer shifts the map up by one row (and left by one column); what it reads
-  beyond the last row is not picked;
+  beyond the last row is not picked. A map that KPU RAM does not hold twice is moved down instead, by a row of zeros
+  on top of the convolution's input, and the first row picked is cropped;
 * depthwise layers cannot pick: the slice moves behind a following 1x1 convolution, f(x[::2]) = f(x)[::2]; where
   there is none, or it would cost more, a 1x1 identity layer picks;
 * an odd size would lose its last row: the input of the picking layer is padded by one row or column of zeros;
@@ -70,10 +71,13 @@ class _Pick:
         right = self.begin == (0, 1)
         return kpu.PoolKind.RIGHT_TOP_2_S2 if right else kpu.PoolKind.LEFT_TOP_2_S2
 
-    def pads(self, value: SSAValue) -> tuple[int, int, int, int]:
-        """What the map `value` lacks at its ends for every wanted pixel to be picked."""
+    def pads(self, value: SSAValue, top: int = 0) -> tuple[int, int, int, int]:
+        """What the map `value` lacks at its ends for every wanted pixel to be picked.
+
+        With a row of zeros on `top`, one more is picked than wanted, in front.
+        """
         height, width = ktensor.shape_of(value)[2:]
-        return (0, 0, int(height // 2 < self.size[0]), int(width // 2 < self.size[1]))
+        return (top, 0, int((height + top) // 2 < self.size[0] + top), int(width // 2 < self.size[1]))
 
 
 def _even(value: SSAValue) -> tuple[int, int]:
@@ -94,9 +98,9 @@ def _padded(rewriter: PatternRewriter, value: SSAValue, pads: tuple[int, int, in
     return _insert(rewriter, kpu.PadOp(value, pads)) if any(pads) else value
 
 
-def _cropped(rewriter: PatternRewriter, value: SSAValue, size: tuple[int, int]) -> SSAValue:
+def _cropped(rewriter: PatternRewriter, value: SSAValue, size: tuple[int, int], top: int = 0) -> SSAValue:
     height, width = ktensor.shape_of(value)[2:]
-    crops = (0, 0, height - size[0], width - size[1])
+    crops = (top, 0, height - top - size[0], width - size[1])
     return _insert(rewriter, kpu.CropOp(value, crops)) if any(crops) else value
 
 
@@ -123,22 +127,37 @@ def _shifted(rewriter: PatternRewriter, value: SSAValue, begin: tuple[int, int])
     return _mover(rewriter, value, weight)
 
 
+def _room_to_shift(value: SSAValue) -> bool:
+    """Whether KPU RAM holds the map twice, as the layer that shifts it needs."""
+    size = k210.feature_map_bytes(*ktensor.shape_of(value))
+    return k210.ram_rule(size, size).ok
+
+
 class PickInProducer(RewritePattern):
-    """Even rows are picked by the convolution that makes them."""
+    """Even rows are picked by the convolution that makes them.
+
+    So are odd rows, by way of a row of zeros on top of its input, where the map is too large to be shifted: that
+    costs the CPU two passes, but what is not picked is never stored.
+    """
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: kpu.StridedSliceOp, rewriter: PatternRewriter, /) -> None:
         """Fuse the slice into the convolution in front of it."""
         pick = _Pick.of(op)
-        if pick is None or pick.begin[0] != 0 or not op.input.has_one_use():
+        if pick is None or not op.input.has_one_use():
             return
-        conv = pick.source
-        if not _is_bypass(conv) or conv.depthwise.value.data or not conv.output.has_one_use():
+        conv, top = pick.source, pick.begin[0]
+        if not _is_bypass(conv) or conv.is_depthwise or not conv.output.has_one_use():
             return
-        value = _padded(rewriter, conv.input, pick.pads(conv.output))
-        layer = kpu.Conv2dOp(value, conv.weight, conv.bias, activation=conv.activation.data, pool=pick.pool)
+        pads = pick.pads(conv.output, top)
+        height = ktensor.shape_of(conv.input)[2] + pads[0] + pads[2]
+        if top and (_room_to_shift(conv.output) or height > k210.K210.MAX_HEIGHT):
+            return
+        pool = kpu.PoolKind.RIGHT_TOP_2_S2 if pick.begin[1] else kpu.PoolKind.LEFT_TOP_2_S2
+        value = _padded(rewriter, conv.input, pads)
+        layer = kpu.Conv2dOp(value, conv.weight, conv.bias, activation=conv.activation.data, pool=pool)
         layer.location = conv.location
-        rewriter.replace(op, [], [_cropped(rewriter, _insert(rewriter, layer), pick.size)])
+        rewriter.replace(op, [], [_cropped(rewriter, _insert(rewriter, layer), pick.size, top)])
 
 
 class PickBehindPointwise(RewritePattern):
@@ -149,7 +168,7 @@ class PickBehindPointwise(RewritePattern):
         """Fuse the slice into the convolution behind it."""
         pick = _Pick.of(op)
         conv = next(iter(op.output.uses)).operation if op.output.has_one_use() else None
-        if pick is None or not isinstance(conv, kpu.Conv2dOp) or not _is_bypass(conv) or conv.depthwise.value.data:
+        if pick is None or not isinstance(conv, kpu.Conv2dOp) or not _is_bypass(conv) or conv.is_depthwise:
             return
         outputs, channels, kernel, _ = ktensor.shape_of(conv.weight)
         height, width = ktensor.shape_of(pick.source.output)[2:]
