@@ -427,3 +427,75 @@ func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui
   kbuf.kpu_conv2d %x -> %y {registers = 1 : i64, batch_norm = dense<0> : tensor<1xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<1xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>>
   func.return
 }
+// -----
+// CHECK: kbuf.reduce_window2d: Operation does not verify: a stride is 0, but must be at least 1
+func.func @case(%0: memref<1x2x4x4xf32, #kbuf.space<main>>, %1: memref<1x2x4x2xf32, #kbuf.space<main>>) {
+  kbuf.reduce_window2d %0 -> %1 {op = #kbuf.reduce_kind<max>, in_shape = array<i64: 1, 2, 4, 4>, pad_h = array<i64: 1, 1>, pad_w = array<i64: 0, 0>, filter_h = 3 : i64, filter_w = 1 : i64, stride_h = 0 : i64, stride_w = 2 : i64, dilation_h = 1 : i64, dilation_w = 1 : i64, init = -3.40282347e+38 : f32} : memref<1x2x4x4xf32, #kbuf.space<main>> -> memref<1x2x4x2xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.resize_image: Operation does not verify: output has 128 bytes, but the shape [1, 2, 9, 2] takes 144
+func.func @case(%0: memref<1x2x4x4xf32, #kbuf.space<main>>, %1: memref<1x2x8x2xf32, #kbuf.space<main>>) {
+  kbuf.resize_image %0 -> %1 {in_shape = array<i64: 1, 2, 4, 4>, out_h = 9 : i64, out_w = 2 : i64, mode = #kbuf.resize_mode<bilinear>, align_corners = 1 : i64} : memref<1x2x4x4xf32, #kbuf.space<main>> -> memref<1x2x8x2xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.softmax: Operation does not verify: input has 128 bytes, but the shape [2, 15] takes 120
+func.func @case(%0: memref<1x2x4x4xf32, #kbuf.space<main>>, %1: memref<1x2x4x4xf32, #kbuf.space<main>>) {
+  kbuf.softmax %0 -> %1 {inner_size = 15 : i64, outer_size = 2 : i64, beta = 1.000000e+00 : f32} : memref<1x2x4x4xf32, #kbuf.space<main>> -> memref<1x2x4x4xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.quantized_conv2d: Operation does not verify: 3 groups do not divide 2 input and 2 output channels
+func.func @case(%0: memref<1x2x4x4xui8, #kbuf.space<main>>, %1: memref<1x2x4x2xui8, #kbuf.space<main>>) {
+  kbuf.quantized_conv2d %0 -> %1 {in_shape = array<i64: 1, 2, 4, 4>, groups = 3 : i64, out_channels = 2 : i64, pad_h = array<i64: 1, 1>, pad_w = array<i64: 0, 0>, filter_h = 3 : i64, filter_w = 1 : i64, stride_h = 1 : i64, stride_w = 2 : i64, dilation_h = 1 : i64, dilation_w = 1 : i64, input_offset = -3 : i64, filter_offset = -128 : i64, output_mul = 1073741824 : i64, output_shift = 40 : i64, output_offset = 7 : i64, weights = dense<[0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4]> : tensor<12xui8>, bias = dense<[0, -1]> : tensor<2xi32>} : memref<1x2x4x4xui8, #kbuf.space<main>> -> memref<1x2x4x2xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.quantized_matmul: Operation does not verify: b has 12 bytes, but the shape [3, 5] takes 15
+func.func @case(%0: memref<2x3xui8, #kbuf.space<main>>, %1: memref<3x4xui8, #kbuf.space<const>>, %2: memref<2x4xui8, #kbuf.space<main>>) {
+  kbuf.quantized_matmul %0, %1 -> %2 {a_rows = 2 : i64, a_cols = 3 : i64, b_cols = 5 : i64, a_offset = -1 : i64, b_offset = -2 : i64, output_mul = 3 : i64, output_shift = 4 : i64, output_offset = 5 : i64, bias = dense<[0, 1, 2, 3]> : tensor<4xi32>} : memref<2x3xui8, #kbuf.space<main>>, memref<3x4xui8, #kbuf.space<const>> -> memref<2x4xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.quantized_binary: Operation does not verify: b_shape [1, 1, 2, 4] does not broadcast to out_shape [1, 1, 1, 8]
+func.func @case(%0: memref<8xui8, #kbuf.space<main>>, %1: memref<8xui8, #kbuf.space<main>>, %2: memref<8xui8, #kbuf.space<main>>) {
+  kbuf.quantized_binary %0, %1 -> %2 {op = #kbuf.binary_kind<div>, a_shape = array<i64: 1, 1, 1, 8>, b_shape = array<i64: 1, 1, 2, 4>, out_shape = array<i64: 1, 1, 1, 8>, a_offset = -1 : i64, a_mul = 2 : i64, a_shift = 3 : i64, b_offset = -4 : i64, b_mul = 5 : i64, b_shift = 6 : i64, output_offset = 7 : i64, output_mul = 8 : i64, output_shift = 9 : i64} : memref<8xui8, #kbuf.space<main>>, memref<8xui8, #kbuf.space<main>> -> memref<8xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.conv2d_transpose: Operation does not verify: 3 groups do not divide 2 input and 2 output channels
+func.func @case(%0: memref<1x2x4x2xf32, #kbuf.space<main>>, %1: memref<1x2x4x4xf32, #kbuf.space<main>>) {
+  kbuf.conv2d_transpose %0 -> %1 {in_shape = array<i64: 1, 2, 4, 2>, out_shape = array<i64: 1, 2, 4, 4>, groups = 3 : i64, pad_h = array<i64: 1, 1>, pad_w = array<i64: 0, 0>, filter_h = 3 : i64, filter_w = 1 : i64, stride_h = 1 : i64, stride_w = 2 : i64, dilation_h = 1 : i64, dilation_w = 1 : i64, act = #kbuf.clamp<0.000000e+00 : f32, 6.000000e+00 : f32>, weights = dense<[0.000000e+00, 1.000000e+00, 2.000000e+00, 3.000000e+00, 4.000000e+00, 5.000000e+00, 6.000000e+00, 0.000000e+00, 1.000000e+00, 2.000000e+00, 3.000000e+00, 4.000000e+00]> : tensor<12xf32>, bias = dense<[0.000000e+00, 1.000000e+00]> : tensor<2xf32>} : memref<1x2x4x2xf32, #kbuf.space<main>> -> memref<1x2x4x4xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.cpu_conv2d: Operation does not verify: bias has 3 values, but the op needs 2
+func.func @case(%0: memref<1x4x4x2xf32, #kbuf.space<main>>, %1: memref<1x4x2x2xf32, #kbuf.space<main>>) {
+  kbuf.cpu_conv2d %0 -> %1 {in_shape = array<i64: 1, 4, 4, 2>, out_channels = 2 : i64, pad_h = array<i64: 1, 1>, pad_w = array<i64: 0, 0>, filter_h = 3 : i64, filter_w = 1 : i64, stride_h = 1 : i64, stride_w = 2 : i64, dilation_h = 1 : i64, dilation_w = 1 : i64, weights = dense<[0.000000e+00, 1.000000e+00, 2.000000e+00, 3.000000e+00, 4.000000e+00, 5.000000e+00, 6.000000e+00, 0.000000e+00, 1.000000e+00, 2.000000e+00, 3.000000e+00, 4.000000e+00]> : tensor<12xf32>, bias = dense<0.0> : tensor<3xf32>} : memref<1x4x4x2xf32, #kbuf.space<main>> -> memref<1x4x2x2xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.cpu_depthwise_conv2d: Operation does not verify: output has 64 bytes, but the shape [1, 5, 2, 2] takes 80
+func.func @case(%0: memref<1x4x4x2xf32, #kbuf.space<main>>, %1: memref<1x4x2x2xf32, #kbuf.space<main>>) {
+  kbuf.cpu_depthwise_conv2d %0 -> %1 {in_shape = array<i64: 1, 4, 4, 2>, pad_h = array<i64: 1, 1>, pad_w = array<i64: 0, 0>, filter_h = 2 : i64, filter_w = 1 : i64, stride_h = 1 : i64, stride_w = 2 : i64, dilation_h = 1 : i64, dilation_w = 1 : i64, weights = dense<[0.000000e+00, 1.000000e+00, 2.000000e+00, 3.000000e+00, 4.000000e+00, 5.000000e+00]> : tensor<6xf32>, bias = dense<[0.000000e+00, 1.000000e+00]> : tensor<2xf32>} : memref<1x4x4x2xf32, #kbuf.space<main>> -> memref<1x4x2x2xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.cpu_reduce_window2d: Operation does not verify: output has 64 bytes, but the shape [1, 2, 2, 2] takes 32
+func.func @case(%0: memref<1x4x4x2xf32, #kbuf.space<main>>, %1: memref<1x4x2x2xf32, #kbuf.space<main>>) {
+  kbuf.cpu_reduce_window2d %0 -> %1 {op = #kbuf.reduce_kind<min>, in_shape = array<i64: 1, 4, 4, 2>, pad_h = array<i64: 1, 1>, pad_w = array<i64: 0, 0>, filter_h = 3 : i64, filter_w = 1 : i64, stride_h = 1 : i64, stride_w = 2 : i64, dilation_h = 2 : i64, dilation_w = 1 : i64, init = 3.40282347e+38 : f32} : memref<1x4x4x2xf32, #kbuf.space<main>> -> memref<1x4x2x2xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.cpu_quantized_conv2d: Operation does not verify: output has 16 bytes, but the shape [1, 4, 2, 4] takes 32
+func.func @case(%0: memref<1x4x4x2xui8, #kbuf.space<main>>, %1: memref<1x4x2x2xui8, #kbuf.space<main>>) {
+  kbuf.cpu_quantized_conv2d %0 -> %1 {in_shape = array<i64: 1, 4, 4, 2>, out_channels = 4 : i64, pad_h = array<i64: 1, 1>, pad_w = array<i64: 0, 0>, filter_h = 3 : i64, filter_w = 1 : i64, stride_h = 1 : i64, stride_w = 2 : i64, dilation_h = 1 : i64, dilation_w = 1 : i64, input_offset = -3 : i64, filter_offset = -128 : i64, output_mul = 1073741824 : i64, output_shift = 40 : i64, output_offset = 7 : i64, weights = dense<[0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4]> : tensor<12xui8>, bias = dense<[0, 1]> : tensor<2xi32>} : memref<1x4x4x2xui8, #kbuf.space<main>> -> memref<1x4x2x2xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.cpu_quantized_depthwise_conv2d: Operation does not verify: weights has 7 values, but the op needs 6
+func.func @case(%0: memref<1x4x4x2xui8, #kbuf.space<main>>, %1: memref<1x4x2x2xui8, #kbuf.space<main>>) {
+  kbuf.cpu_quantized_depthwise_conv2d %0 -> %1 {in_shape = array<i64: 1, 4, 4, 2>, pad_h = array<i64: 1, 1>, pad_w = array<i64: 0, 0>, filter_h = 3 : i64, filter_w = 1 : i64, stride_h = 1 : i64, stride_w = 2 : i64, dilation_h = 1 : i64, dilation_w = 1 : i64, input_offset = -3 : i64, filter_offset = -128 : i64, output_mul = 1073741824 : i64, output_shift = 40 : i64, output_offset = 7 : i64, weights = dense<0> : tensor<7xui8>, bias = dense<[0, 1]> : tensor<2xi32>} : memref<1x4x4x2xui8, #kbuf.space<main>> -> memref<1x4x2x2xui8, #kbuf.space<main>>
+  func.return
+}
