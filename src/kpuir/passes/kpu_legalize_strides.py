@@ -7,8 +7,9 @@ The engine picks at even rows, and at even or odd columns. What is missing is su
 and are exact in integers (weights with a single one):
 
 * pixels at odd rows: a depthwise 3x3 layer shifts the map up by one row (and left by one column); what it reads
-  beyond the last row is not picked. A map that KPU RAM does not hold twice is moved down instead, by a row of zeros
-  on top of the convolution's input, and the first row picked is cropped;
+  beyond the last row is not picked. For few channels one dense layer shifts and picks. A map that KPU RAM does not
+  hold beside what is picked of it is moved down instead, by a row of zeros on top of the convolution's input, and the
+  first row picked is cropped;
 * depthwise layers cannot pick: the slice moves behind a following 1x1 convolution, f(x[::2]) = f(x)[::2]; where
   there is none, or it would cost more, a 1x1 identity layer picks;
 * an odd size would lose its last row: the input of the picking layer is padded by one row or column of zeros;
@@ -18,8 +19,7 @@ and are exact in integers (weights with a single one):
     %y = kpu.strided_slice %f {begin = array<i64: 1, 1>, strides = array<i64: 2, 2>}
       =>
     %f = kpu.conv2d %x, %w, %b
-    %s = kpu.conv2d %f, %shift, %zero {depthwise = true}
-    %y = kpu.conv2d %s, %identity, %zero {pool = #kpu.pool<left_top_2_s2>}
+    %y = kpu.conv2d %f, %shift, %zero {pool = #kpu.pool<left_top_2_s2>}
 
 Sources: `kpu-hardware.md` 7 (codes, strided convolution), lowering-facts.md 2.
 """
@@ -42,6 +42,10 @@ from kpuir.target import k210
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+_FEW_CHANNELS = 32
+"""Up to here one dense 3x3 layer (9 C^2 bytes of weights) shifts and picks; above, a depthwise and a 1x1 one do."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,13 @@ def _room_to_shift(value: SSAValue) -> bool:
     return k210.ram_rule(size, size).ok
 
 
+def _room_to_pick(value: SSAValue) -> bool:
+    """Whether KPU RAM holds the map and what a layer picks of it."""
+    batch, channels, height, width = ktensor.shape_of(value)
+    picked = k210.feature_map_bytes(batch, channels, (height + 1) // 2, (width + 1) // 2)
+    return k210.ram_rule(k210.feature_map_bytes(batch, channels, height, width), picked).ok
+
+
 class PickInProducer(RewritePattern):
     """Even rows are picked by the convolution that makes them.
 
@@ -151,7 +162,7 @@ class PickInProducer(RewritePattern):
             return
         pads = pick.pads(conv.output, top)
         height = ktensor.shape_of(conv.input)[2] + pads[0] + pads[2]
-        if top and (_room_to_shift(conv.output) or height > k210.K210.MAX_HEIGHT):
+        if top and (_room_to_pick(conv.output) or height > k210.K210.MAX_HEIGHT):
             return
         pool = kpu.PoolKind.RIGHT_TOP_2_S2 if pick.begin[1] else kpu.PoolKind.LEFT_TOP_2_S2
         value = _padded(rewriter, conv.input, pads)
@@ -186,7 +197,7 @@ class PickBehindPointwise(RewritePattern):
 
 
 class PickByIdentity(RewritePattern):
-    """A 1x1 identity layer picks what no other layer can."""
+    """An identity layer picks what no other layer can: 1x1, or 3x3 where it also shifts."""
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: kpu.StridedSliceOp, rewriter: PatternRewriter, /) -> None:
@@ -196,11 +207,16 @@ class PickByIdentity(RewritePattern):
         pick = _Pick.of(op)
         if pick is None:
             return
-        value = _shifted(rewriter, pick.source.output, pick.begin)
-        value = _padded(rewriter, value, pick.pads(value))
+        value = pick.source.output
         channels = ktensor.shape_of(value)[1]
-        identity = np.eye(channels, dtype=np.float32).reshape(channels, channels, 1, 1)
-        rewriter.replace(op, [], [_cropped(rewriter, _mover(rewriter, value, identity, pick.pool), pick.size)])
+        at_once = pick.begin[0] == 1 and (channels <= _FEW_CHANNELS or not _room_to_shift(value))
+        if not at_once:
+            value = _shifted(rewriter, value, pick.begin)
+        value = _padded(rewriter, value, pick.pads(value))
+        weight = np.eye(channels, dtype=np.float32).reshape(channels, channels, 1, 1)
+        if at_once:
+            weight = np.pad(weight, ((0, 0), (0, 0), (2, 0), (1 + pick.begin[1], 1 - pick.begin[1])))
+        rewriter.replace(op, [], [_cropped(rewriter, _mover(rewriter, value, weight, pick.pool), pick.size)])
 
 
 @dataclass(frozen=True)
