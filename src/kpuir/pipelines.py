@@ -4,6 +4,7 @@ The named pipelines themselves are data in `kpuir.compiler.PIPELINES`; this modu
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -69,7 +70,7 @@ def make_context() -> Context:
 def register_dialects(context: Context) -> None:
     """Register the dialects of the multiverse in `context`, and ours where kpuir is not installed as a package."""
     known = set(context.registered_dialect_names)
-    everything = {**KPUIR_UNIVERSE.all_dialects, **Universe.get_multiverse().all_dialects}
+    everything = {**KPUIR_UNIVERSE.all_dialects, **_multiverse().all_dialects}
     for name, factory in everything.items():
         if name not in known:
             context.register_dialect(name, factory)
@@ -77,7 +78,13 @@ def register_dialects(context: Context) -> None:
 
 def available_passes() -> dict[str, PassFactory]:
     """Every pass of the multiverse by name, not loaded yet, and ours where kpuir is not installed as a package."""
-    return {**Universe.get_multiverse().all_passes, **KPUIR_UNIVERSE.all_passes}
+    return {**_multiverse().all_passes, **KPUIR_UNIVERSE.all_passes}
+
+
+@functools.cache
+def _multiverse() -> Universe:
+    """What all installed packages add to xDSL; finding that out reads the entry points of each."""
+    return Universe.get_multiverse()
 
 
 def parse_passes(

@@ -39,12 +39,18 @@ def quantize_weights(weight: NDArray[np.floating]) -> QuantizedWeights:
     ratios = np.linspace(1, 0.75, 26 if rows.shape[1] <= _FEW_WEIGHTS else 6)
     best, best_error, codes = full, np.full(len(rows), np.inf), np.zeros_like(rows)
     symmetric = np.maximum(np.abs(rows).max(axis=1) / 127, full * 1e-30)
+    trial, deviation = np.empty_like(rows), np.empty_like(rows)
     for tried in (*(full * ratio for ratio in ratios), symmetric):
-        scale = tried[:, None]
-        trial = np.clip(np.rint(rows / scale), -128, 127)
-        error = ((trial * scale - rows) ** 2).sum(axis=1)
+        np.divide(rows, tried[:, None], out=trial)
+        np.rint(trial, out=trial)
+        np.maximum(trial, -128, out=trial)
+        np.minimum(trial, 127, out=trial)
+        np.multiply(trial, tried[:, None], out=deviation)
+        deviation -= rows
+        np.square(deviation, out=deviation)
+        error = deviation.sum(axis=1)
         better = error < best_error * (1 - 1e-9)
-        best = np.where(better, scale[:, 0], best)
-        codes = np.where(better[:, None], trial, codes)
+        best = np.where(better, tried, best)
+        codes[better] = trial[better]
         best_error = np.where(better, error, best_error)
     return QuantizedWeights((codes + WEIGHT_ZERO_POINT).astype(np.uint8).reshape(weight.shape), best)
