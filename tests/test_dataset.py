@@ -51,6 +51,31 @@ def test_images_are_resized_and_made_grey(tmp_path: Path) -> None:
     np.testing.assert_allclose(sample["image"], 2.0)
 
 
+@pytest.mark.parametrize("spec", [GREY, COLOUR])
+def test_grey_images_of_16_bits_keep_their_upper_half(tmp_path: Path, spec: InputSpec) -> None:
+    values = np.array([0, 255, 256, 32768, 65279, 65535], np.uint16)
+    save_image(tmp_path, "x.png", np.tile(values, (4, 1)))
+    (sample,) = load_dataset(tmp_path, [spec])
+    expected = np.array([0, 0, 1, 128, 254, 255]) / 255
+    row = sample["image"][0, 0, 0] if spec is GREY else sample["image"][0, 0, :, 0]
+    np.testing.assert_allclose(row, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "1"])
+def test_images_of_other_kinds_are_read(tmp_path: Path, mode: str) -> None:
+    grey = Image.fromarray(np.array([[0, 255] * 3] * 4, np.uint8))
+    grey.convert(mode).save(tmp_path / "x.png")
+    for spec in (GREY, COLOUR):
+        image = load_dataset(tmp_path, [spec])[0]["image"]
+        np.testing.assert_array_equal(np.unique(image), [0, 1])
+
+
+@pytest.mark.parametrize("std", [0.0, [1.0, -0.5, 1.0]])
+def test_deviations_are_positive(tmp_path: Path, std: object) -> None:
+    save_image(tmp_path, "x.png", np.zeros((4, 6, 3), np.uint8))
+    assert "but must be above 0" in refusal(tmp_path, COLOUR, std=std)
+
+
 def test_arrays_with_and_without_the_leading_one(tmp_path: Path) -> None:
     arrays = np.random.default_rng(2).normal(size=(5, 1, 4, 6))
     for stored in (arrays, arrays[:, None], arrays[:1], arrays[0]):

@@ -14,6 +14,7 @@ from kpuir.errors import InvalidInputError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 _KINDS = "a folder of images (png, jpg, bmp), a .npy or a .npz file"
@@ -119,12 +120,22 @@ def _read_image(path: Path, channels: int, height: int, width: int) -> "NDArray[
 
     try:
         with Image.open(path) as image:
-            fitting = image.convert("L" if channels == 1 else "RGB")
+            fitting = _eight_bits(image).convert("L" if channels == 1 else "RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InvalidInputError(f"cannot be read as an image: {error}", location=str(path)) from None
     if fitting.size != (width, height):
         fitting = fitting.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(fitting, np.uint8).reshape(height, width, channels)
+
+
+def _eight_bits(image: "Image.Image") -> "Image.Image":
+    """The upper halves of 16-bit grey values, which Pillow would clip at 255 instead."""
+    import numpy as np
+    from PIL import Image
+
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
 
 
 def _normalizer(
@@ -135,8 +146,9 @@ def _normalizer(
 
     shift = per_channel("mean", 0.0 if mean is None else mean, channels)
     scale = per_channel("std", 1.0 if std is None else std, channels)
-    if (scale == 0).any():
-        raise InvalidInputError("std is 0", hint="std divides: give the standard deviation of 0..1 pixels")
+    if (scale <= 0).any():
+        hint = "std divides: give the standard deviation of 0..1 pixels"
+        raise InvalidInputError(f"std is {scale.min():g}, but must be above 0", hint=hint)
 
     def normalize(pixels: "NDArray[np.uint8]") -> "NDArray[Any]":
         values = pixels if spec.dtype == "uint8" else ((pixels / 255.0 - shift) / scale).astype(spec.dtype)
