@@ -35,7 +35,7 @@ def rejected(model: bytes, pattern: str) -> None:
         (b"TFL3", "not a TFLite model"),
         (b"\x08\x07\x12\x04onnx and more", "not a TFLite model"),
         (b"\x00\x00\x00\x00TFL3", "broken TFLite file of 8 bytes"),
-        (b"\xff\xff\xff\xffTFL3" + bytes(64), "broken TFLite file"),
+        (b"\xff\xff\xff\xffTFL3" + bytes(64), "broken TFLite file of 72 bytes: it refers to bytes that are not there"),
         (b"\x08\x00\x00\x00TFL3" + bytes(64), "broken TFLite file"),
     ],
 )

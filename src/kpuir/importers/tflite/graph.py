@@ -22,6 +22,7 @@ MAX_ELEMENTS = 1 << 26
 """No tensor of a model for this chip comes near 64 Mi elements; a shape that does is a broken file."""
 
 BROKEN = (struct.error, ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError, AttributeError)
+"""What flatbuffers and numpy raise when a file is not what it says."""
 """What flatbuffers' accessors raise when an offset leads outside the file."""
 
 DTYPES = {
@@ -37,6 +38,10 @@ DTYPES = {
     "INT64": "<i8",
     "BOOL": "?",
 }
+
+
+class UnsoundError(ValueError):
+    """What a file contradicts itself in, in words for its owner."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,8 @@ def read(data: bytes) -> Graph:
         return _Reader(data).graph()
     except BROKEN as error:
         hint = "the file is truncated or corrupt: export or download it again"
-        raise InvalidInputError(f"broken TFLite file of {len(data)} bytes: {error}", hint=hint) from error
+        reason = str(error) if isinstance(error, UnsoundError) else "it refers to bytes that are not there"
+        raise InvalidInputError(f"broken TFLite file of {len(data)} bytes: {reason}", hint=hint) from error
 
 
 class _Reader:
@@ -110,14 +116,14 @@ class _Reader:
     def graph(self) -> Graph:
         names = [_text(graph.Name()) for graph in self.each(self.model.SubgraphsLength, self.model.Subgraphs)]
         if not names:
-            raise ValueError("it holds no graph")
+            raise UnsoundError("it holds no graph")
         main: Any = self.model.Subgraphs(0)
         tensors = tuple(self.tensor(t, i) for i, t in enumerate(self.each(main.TensorsLength, main.Tensors)))
         count = len(tensors)
         inputs = _indices(main.InputsAsNumpy(), count)
         outputs = _indices(main.OutputsAsNumpy(), count)
         if not outputs or min(inputs + outputs) < 0:
-            raise ValueError("its inputs or outputs are missing")
+            raise UnsoundError("its inputs or outputs are missing")
         labels = _Labels()
         operators = tuple(self.operator(o, tensors, labels) for o in self.each(main.OperatorsLength, main.Operators))
         return Graph(tensors, operators, inputs, outputs, tuple(names))
@@ -126,7 +132,7 @@ class _Reader:
         """The tables of a vector, none for an absent one; each takes 4 bytes of the file at least."""
         count = length()
         if count * 4 > len(self.data):
-            raise ValueError(f"a list of {count} entries")
+            raise UnsoundError(f"a list of {count} entries")
         return (item(i) for i in range(count))
 
     def tensor(self, table: Any, index: int) -> Tensor:
@@ -134,7 +140,7 @@ class _Reader:
         shape = _integers(table.ShapeAsNumpy())
         signature = _integers(table.ShapeSignatureAsNumpy())
         if max(len(shape), len(signature)) > MAX_RANK:
-            raise ValueError(f"tensor {index} has {len(shape)} dimensions, more than {MAX_RANK}")
+            raise UnsoundError(f"tensor {index} has {len(shape)} dimensions, more than {MAX_RANK}")
         name = _text(table.Name()) or f"tensor_{index}"
         stored = self.buffer(table.Buffer())
         quantization = _quantization(table.Quantization())
@@ -152,7 +158,7 @@ class _Reader:
         import numpy as np
 
         if not 0 <= index < self.model.BuffersLength():
-            raise ValueError(f"a tensor refers to buffer {index} of {self.model.BuffersLength()}")
+            raise UnsoundError(f"a tensor refers to buffer {index} of {self.model.BuffersLength()}")
         table = self.model.Buffers(index)
         if table.Offset() <= 1:
             return np.empty(0, np.uint8) if table.DataIsNone() else table.DataAsNumpy()
@@ -160,7 +166,7 @@ class _Reader:
 
     def operator(self, table: Any, tensors: tuple[Tensor, ...], labels: "_Labels") -> Operator:
         if not 0 <= table.OpcodeIndex() < self.model.OperatorCodesLength():
-            raise ValueError(f"an operator refers to code {table.OpcodeIndex()}")
+            raise UnsoundError(f"an operator refers to code {table.OpcodeIndex()}")
         code = self.model.OperatorCodes(table.OpcodeIndex())
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         kind = self.operator_names.get(number, f"operator {number}")
@@ -168,7 +174,7 @@ class _Reader:
         inputs = _indices(table.InputsAsNumpy(), len(tensors))
         outputs = _indices(table.OutputsAsNumpy(), len(tensors))
         if outputs and min(outputs) < 0:
-            raise ValueError(f"{kind} has an output without a tensor")
+            raise UnsoundError(f"{kind} has an output without a tensor")
         layer = labels.unique(tensors[outputs[0]].name if outputs else kind)
         return Operator(kind, custom, inputs, outputs, self.options(table), layer)
 
@@ -213,7 +219,7 @@ def _integers(vector: Any) -> tuple[int, ...]:
 def _indices(vector: Any, count: int) -> tuple[int, ...]:
     indices = _integers(vector)
     if any(not -1 <= i < count for i in indices):
-        raise ValueError(f"a tensor index is not among {count} tensors: {indices[:8]}")
+        raise UnsoundError(f"a tensor index is not among {count} tensors: {indices[:8]}")
     return indices
 
 
@@ -224,7 +230,7 @@ def _typed(stored: "NDArray[np.uint8]", dtype: str, shape: tuple[int, ...], name
 
     kind = np.dtype(DTYPES[dtype])
     if any(dim < 0 for dim in shape) or math.prod(shape) * kind.itemsize != stored.nbytes:
-        raise ValueError(f"constant {name} of shape {list(shape)} and type {dtype} has {stored.nbytes} bytes")
+        raise UnsoundError(f"constant {name} of shape {list(shape)} and type {dtype} has {stored.nbytes} bytes")
     return np.frombuffer(stored.tobytes(), kind).reshape(shape)
 
 
@@ -236,5 +242,5 @@ def _quantization(table: Any) -> Quantization | None:
     scale = np.array(table.ScaleAsNumpy(), np.float32)
     points = np.array(table.ZeroPointAsNumpy(), np.int64) if table.ZeroPointLength() else np.zeros(1, np.int64)
     if points.size not in (1, scale.size):
-        raise ValueError(f"a tensor has {scale.size} scales but {points.size} zero points")
+        raise UnsoundError(f"a tensor has {scale.size} scales but {points.size} zero points")
     return Quantization(scale, points, table.QuantizedDimension())

@@ -46,16 +46,19 @@ def import_tflite(path_or_bytes: "str | Path | bytes") -> ModuleOp:
     Arguments and results are float32 in the model's own (channels-last) layout, a dynamic batch is 1.
     Raises UnsupportedError with all layers that cannot be expressed, InvalidInputError for everything else.
     """
-    return _import(read(_bytes(path_or_bytes)))
+    if isinstance(path_or_bytes, bytes):
+        return _import(read(path_or_bytes))
+    data = read_source(Path(path_or_bytes))
+    try:
+        graph = read(data)
+    except InvalidInputError as error:
+        raise InvalidInputError(error.message, location=Path(path_or_bytes).name, hint=error.hint) from error
+    return _import(graph)
 
 
 def handlers() -> dict[str, Handler]:
     """All operators' functions: ours, then the `tflite` tables of installed plug-ins, which may replace ours."""
     return {**OPS, **plugin_table("tflite")}
-
-
-def _bytes(path_or_bytes: "str | Path | bytes") -> bytes:
-    return path_or_bytes if isinstance(path_or_bytes, bytes) else read_source(Path(path_or_bytes))
 
 
 def _import(graph: Graph) -> ModuleOp:
