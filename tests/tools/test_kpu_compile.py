@@ -183,6 +183,24 @@ def test_unwritable_output(invoke: Invoke, data: Path) -> None:
     assert "cannot write" in ran.err
 
 
+def test_what_is_read_is_never_overwritten(invoke: Invoke, data: Path) -> None:
+    models.conv(Path("x.onnx"))
+    before = Path("x.onnx").read_bytes(), data.read_bytes()
+    for output in ("x.onnx", data, "./x.onnx"):
+        ran = invoke("kpu-compile", "x.onnx", "--dataset", data, "-o", output)
+        assert (ran.status, "would overwrite what is read" in ran.err) == (2, True)
+    assert (Path("x.onnx").read_bytes(), data.read_bytes()) == before
+    ran = invoke("kpu-compile", "x.onnx", "--dataset", data, "-o", "-")
+    assert (ran.status, ran.out, "do not fit into stdout" in ran.err) == (2, "", True)
+
+
+def test_folders_that_are_files(invoke: Invoke, data: Path) -> None:
+    model = models.conv(Path("x.onnx"))
+    for option in ("--report", "--dump-ir"):
+        status, text = failure(invoke, model, "--dataset", data, option, data)
+        assert (status, "is a file, not a folder" in text, option in text) == (2, True, True)
+
+
 def test_what_does_not_fit_names_layer_and_sizes(invoke: Invoke) -> None:
     nodes = [models.node("Mul", ["x", "x"], "a"), models.node("Add", ["a", "x"], "y")]
     models.save(Path("x.onnx"), nodes, (1, 3, 1000, 1000))

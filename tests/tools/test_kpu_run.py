@@ -122,6 +122,18 @@ def failure(invoke: Invoke, *arguments: str | Path) -> tuple[int, str]:
     return ran.status, ran.err
 
 
+def test_what_is_read_is_never_overwritten(invoke: Invoke, digits: Path) -> None:
+    shutil.copy(digits / "digits.onnx", "x.onnx")
+    before = Path("x.onnx").read_bytes()
+    ran = invoke("kpu-run", "x.onnx", "--inputs", digits / "test.npz", "--outputs", "x.onnx")
+    assert (ran.status, "would overwrite what is read" in ran.err) == (2, True)
+    ran = invoke("kpu-run", "x.onnx", "--inputs", digits / "test.npz", "--vectors", "x.onnx")
+    assert (ran.status, "is a file, not a folder" in ran.err) == (2, True)
+    ran = invoke("kpu-translate", "--import-onnx", "x.onnx", "-o", "x.onnx")
+    assert (ran.status, "would overwrite what is read" in ran.err) == (2, True)
+    assert Path("x.onnx").read_bytes() == before
+
+
 def test_refusals(invoke: Invoke, compiled: Path, digits: Path) -> None:
     inputs = ("--inputs", digits / "test.npz", "--samples", "1")
     assert failure(invoke, "absent.kmodel", *inputs) == (1, "error: absent.kmodel: no such file\n")

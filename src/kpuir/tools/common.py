@@ -229,6 +229,20 @@ def write_file(path: str, data: bytes | str) -> None:
         raise UsageError(f"cannot write: {error.strerror}", location=path, hint="give another path with -o") from None
 
 
+def check_output(path: str, *sources: str | None) -> None:
+    """Raise UsageError where writing to `path` would destroy a file that the same command line reads."""
+    target = Path(path)
+    for source in sources:
+        if source is not None and target.exists() and Path(source).exists() and target.samefile(source):
+            raise UsageError("would overwrite what is read", location=path, hint="give another path")
+
+
+def check_folder(path: str | None, option: str) -> None:
+    """Raise UsageError where `path` is a file, so that nothing is computed in vain."""
+    if path is not None and Path(path).exists() and not Path(path).is_dir():
+        raise UsageError("cannot write: is a file, not a folder", location=path, hint=f"give another {option}")
+
+
 def _write_and_rename(target: Path, content: bytes) -> None:
     """The bytes appear under the target's name complete or not at all, with the permissions of a new file."""
     if not target.parent.is_dir():

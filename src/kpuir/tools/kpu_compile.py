@@ -12,6 +12,8 @@ from kpuir.compiler import CALIBRATIONS
 from kpuir.errors import UsageError
 from kpuir.tools.common import (
     Parser,
+    check_folder,
+    check_output,
     guard,
     make_parser,
     number_list,
@@ -71,14 +73,20 @@ def progress_bar() -> Generator[Progress | None]:
 
 
 def output_path(arguments: argparse.Namespace) -> Path:
-    """Where the kmodel goes. Raises UsageError where there is no such directory, before anything is computed."""
+    """Where the kmodel goes. Raises UsageError, before anything is computed, where it or reports cannot be written."""
     path = Path(arguments.output or f"{Path(arguments.model).stem}.kmodel")
+    if arguments.output == "-":
+        raise UsageError("a kmodel and the .json beside it do not fit into stdout", hint="give a file with -o")
+    check_folder(arguments.report, "--report")
+    check_folder(arguments.dump_ir, "--dump-ir")
     if path.is_dir():
         raise UsageError("cannot write: is a directory", location=str(path), hint="give a file with -o")
     if not path.parent.is_dir():
         raise UsageError("cannot write: there is no such directory", location=str(path), hint="make it, or give -o")
     if path.suffix == ".json":
         raise UsageError("the .json beside the kmodel would overwrite it", location=str(path), hint="use .kmodel")
+    check_output(str(path), arguments.model, arguments.dataset)
+    check_output(str(path.with_suffix(".json")), arguments.model, arguments.dataset)
     return path
 
 

@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kpuir.errors import CheckFailedError, InvalidInputError, UsageError
-from kpuir.tools.common import Parser, guard, make_parser, number_list, positive_int, print_json, require_file, save_npz
+from kpuir.tools.common import (
+    Parser,
+    check_folder,
+    check_output,
+    guard,
+    make_parser,
+    number_list,
+    positive_int,
+    print_json,
+    require_file,
+    save_npz,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -164,6 +175,9 @@ def _run(argv: list[str]) -> None:
 
     arguments = make_arguments().parse_args(argv)
     require_file(arguments.model)
+    if arguments.outputs:
+        check_output(arguments.outputs, arguments.model, arguments.inputs, arguments.reference)
+    check_folder(arguments.vectors, "--vectors")
     model = load(arguments.model, check=arguments.check)
     reference = load(require_file(arguments.reference)) if arguments.reference else None
     samples = _load_samples(model, arguments)

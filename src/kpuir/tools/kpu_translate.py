@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from kpuir.errors import UsageError
-from kpuir.tools.common import Parser, guard, make_parser, read_file, write_file
+from kpuir.tools.common import Parser, check_output, guard, make_parser, read_file, write_file
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -162,6 +162,8 @@ def _run(argv: list[str]) -> None:
     action = arguments.action or "export_kmodel"
     if arguments.file is None and action != "supported_ops":
         raise UsageError("the FILE is missing", hint=f"see {PROGRAM} --help; '-' is stdin")
+    if arguments.output != "-":
+        check_output(arguments.output, arguments.file)
     output = ACTIONS[action][0](arguments)
     if isinstance(output, bytes) and arguments.output == "-" and sys.stdout.isatty():
         raise UsageError("a kmodel is not for a terminal", hint="give a file with -o")
