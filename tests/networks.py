@@ -179,7 +179,8 @@ def several() -> onnx.ModelProto:
     """Three inputs, one of them for the CPU, and three outputs, one of them used further."""
     net = Net(left=(1, 2, 9, 9), right=(1, 3, 9, 9), factors=(1, 4, 1, 1))
     x = net.op("Add", net.conv("left", 2, 4), net.conv("right", 3, 4))
-    y = net.op("Relu", net.conv(x, 4, 4, stride=2))
+    padded = net.op("Pad", x, net.constant([0, 0, 1, 1, 0, 0, 1, 1], np.int64))
+    y = net.op("Relu", net.conv(padded, 4, 4, stride=2, group=2, pads=[0] * 4))
     return net.model(x, net.op("Mul", y, "factors"), net.op("Exp", net.op("Neg", "factors")))
 
 

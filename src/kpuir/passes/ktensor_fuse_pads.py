@@ -46,9 +46,11 @@ class FusePads(RewritePattern):
         changed = _changed_properties(op, pad, pads)
         if changed is None:
             return
+        changed = {"pads": ktensor.int_array(pads), **changed}  # last: their place in the text is that of no default
+        kept = {name: value for name, value in op.properties.items() if name not in changed}
         new = type(op).build(
             operands=[pad.input, *([op.weight, op.bias] if isinstance(op, ktensor.Conv2dOp) else [])],
-            properties={**op.properties, "pads": ktensor.int_array(pads), **changed},
+            properties={**kept, **changed},
             result_types=[op.output.type],
         )
         new.location = op.location
