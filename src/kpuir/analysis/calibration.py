@@ -26,6 +26,9 @@ _SHARING = (
 )
 """Operations whose result takes the range of their operands: nothing is observed there."""
 
+_MOST_LEVELS = 4096
+"""More different values than any lattice of bytes has."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -74,6 +77,16 @@ def reaches_convolution(value: SSAValue) -> bool:
     )
 
 
+def _levels(known: "NDArray[np.float32]", array: "NDArray[np.float32]") -> "NDArray[np.float32]":
+    """The different values of both, no longer counted once there are too many."""
+    import numpy as np
+
+    for part in (array.reshape(-1)[: 4 * _MOST_LEVELS], array):  # a part shows soon that most tensors are no pixels
+        if known.size <= _MOST_LEVELS:
+            known = np.union1d(known, part)
+    return known
+
+
 def calibrate(
     module: ModuleOp,
     samples: Iterable[Sequence["NDArray[np.float32]"]],
@@ -115,14 +128,12 @@ def calibrate(
     evaluator = Evaluator(module, observe)
     for sample in samples:
         for value, array in zip(arguments, sample, strict=True):
-            known = levels.get(value, np.empty(0, np.float32))
-            if known.size <= 4096:  # more levels than any lattice of bytes has
-                levels[value] = np.union1d(known, array)
+            levels[value] = _levels(levels.get(value, np.empty(0, np.float32)), array)
         evaluator.run(sample)
         count += 1
         if progress is not None:
             progress()
-    found = {value: lattice(seen) for value, seen in levels.items() if seen.size <= 4096}
+    found = {value: lattice(seen) for value, seen in levels.items() if seen.size <= _MOST_LEVELS}
     return Calibration(
         {value: observer.range() for value, observer in observers.items()},
         {value: parameters for value, parameters in found.items() if parameters is not None},

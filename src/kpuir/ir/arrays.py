@@ -1,5 +1,7 @@
 """numpy arrays in dense attributes and back, without a Python loop over elements."""
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from xdsl.dialects.builtin import (
@@ -32,6 +34,16 @@ _ELEMENT_TYPES: dict[str, "AnyFloat | IntegerType"] = {
 _DTYPES: dict[Attribute, str] = {element: name for name, element in _ELEMENT_TYPES.items()}
 
 
+def tensor_type(element: Attribute, shape: Sequence[int]) -> TensorType[Any]:
+    """A tensor type; making one takes long, and most are asked for again and again."""
+    return _tensor_type(element, tuple(shape))
+
+
+@lru_cache(maxsize=1024)
+def _tensor_type(element: Attribute, shape: tuple[int, ...]) -> TensorType[Any]:
+    return TensorType(element, shape)
+
+
 def element_type(dtype: Any) -> "AnyFloat | IntegerType":
     """The element type that stores a numpy dtype. Raises KeyError for a dtype no attribute of ours holds."""
     import numpy as np
@@ -53,7 +65,7 @@ def to_dense(array: "NDArray[Any]") -> "DenseIntOrFPElementsAttr[AnyFloat | Inte
     """
     import numpy as np
 
-    kind = TensorType(element_type(array.dtype), array.shape)
+    kind = tensor_type(element_type(array.dtype), array.shape)
     data = np.ascontiguousarray(array).tobytes()
     first = data[: array.dtype.itemsize]
     return DenseIntOrFPElementsAttr(kind, BytesAttr(first if data == first * array.size and data else data))

@@ -30,7 +30,7 @@ from xdsl.traits import ConstantLike, HasCanonicalizationPatternsTrait, Pure
 from xdsl.utils.exceptions import VerifyException
 
 from kpuir.dialects.ktensor.attributes import UI8, IntArray, QuantizedType
-from kpuir.ir.arrays import to_dense, to_numpy
+from kpuir.ir.arrays import tensor_type, to_dense, to_numpy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -129,7 +129,7 @@ def broadcast_shapes(first: Shape, second: Shape) -> Shape:
 
 def tensor(element: Attribute, shape: Sequence[int]) -> TensorType[Attribute]:
     """A tensor type."""
-    return TensorType(element, shape)
+    return tensor_type(element, shape)
 
 
 PATTERNS: dict[type[Operation], tuple[RewritePattern, ...]] = {}
