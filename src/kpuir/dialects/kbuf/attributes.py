@@ -1,6 +1,6 @@
 """Spaces, enumerations and register blocks of the kbuf dialect."""
 
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from xdsl.dialects.builtin import Float32Type, FloatAttr, IntegerType, MemRefType, Signedness, f32
 from xdsl.dialects.utils import EnumAttribute
@@ -11,6 +11,7 @@ from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.str_enum import StrEnum
 
+from kpuir.ir.enums import InAngleBrackets
 from kpuir.kmodel.layer import FIELDS, LayerRegisters
 
 UI8 = IntegerType(8, Signedness.UNSIGNED)
@@ -72,51 +73,36 @@ class ResizeMode(StrEnum):
     NEAREST = "nearest"
 
 
-class _InAngleBrackets:
-    """Prints an enum attribute as `#kbuf.space<main>`; xDSL's own form has no brackets and cannot be parsed."""
-
-    def print_parameter(self, printer: Printer) -> None:
-        """Print `<value>`."""
-        with printer.in_angle_brackets():
-            printer.print_string(cast("EnumAttribute[StrEnum]", self).data.value)
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> Any:
-        """Parse `<value>`."""
-        with parser.in_angle_brackets():
-            return parser.parse_str_enum(cast("type[EnumAttribute[StrEnum]]", cls).enum_type)
-
-
 @irdl_attr_definition
-class SpaceAttr(_InAngleBrackets, EnumAttribute[Space]):
+class SpaceAttr(InAngleBrackets, EnumAttribute[Space]):
     """The memory space of a buffer: `#kbuf.space<kpu>`."""
 
     name = "kbuf.space"
 
 
 @irdl_attr_definition
-class BinaryKindAttr(_InAngleBrackets, EnumAttribute[BinaryKind]):
+class BinaryKindAttr(InAngleBrackets, EnumAttribute[BinaryKind]):
     """The function of a binary operation."""
 
     name = "kbuf.binary_kind"
 
 
 @irdl_attr_definition
-class UnaryKindAttr(_InAngleBrackets, EnumAttribute[UnaryKind]):
+class UnaryKindAttr(InAngleBrackets, EnumAttribute[UnaryKind]):
     """The function of a unary operation."""
 
     name = "kbuf.unary_kind"
 
 
 @irdl_attr_definition
-class ReduceKindAttr(_InAngleBrackets, EnumAttribute[ReduceKind]):
+class ReduceKindAttr(InAngleBrackets, EnumAttribute[ReduceKind]):
     """The function of a reduction."""
 
     name = "kbuf.reduce_kind"
 
 
 @irdl_attr_definition
-class ResizeModeAttr(_InAngleBrackets, EnumAttribute[ResizeMode]):
+class ResizeModeAttr(InAngleBrackets, EnumAttribute[ResizeMode]):
     """The interpolation of a resize."""
 
     name = "kbuf.resize_mode"

@@ -1,6 +1,5 @@
 """Attributes and types of the kpu dialect, and how its operations work on tensors and feature maps alike."""
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
@@ -21,7 +20,14 @@ from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
-from kpuir.dialects.ktensor import QuantizedType, float_attr, int_attr, parse_float, print_float
+from kpuir.dialects.ktensor import (
+    QuantizedType,
+    check_quantization,
+    float_attr,
+    int_attr,
+    parse_float,
+    print_float,
+)
 from kpuir.target.k210 import PoolKind, Verdict, feature_map_bytes
 
 Size4: TypeAlias = tuple[int, int, int, int]
@@ -100,10 +106,7 @@ class FeatureMapType(ParametrizedAttribute, TypeAttribute, ShapedType):
         shape = self.get_shape()
         if len(shape) != 4 or min(shape) < 1:
             raise VerifyException(f"a feature map has 4 sizes of at least 1, not {format_shape(shape)}")
-        if not (math.isfinite(self.scale_value) and self.scale_value > 0):
-            raise VerifyException(f"scale is {self.scale_value}, but must be finite and positive")
-        if not 0 <= self.zero_point_value <= 255:
-            raise VerifyException(f"zero_point is {self.zero_point_value}, but must lie in 0..255")
+        check_quantization(self.scale_value, self.zero_point_value)
 
     def print_parameters(self, printer: Printer) -> None:
         """Print `<sizes, scale, zero_point>`."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias
 
 from xdsl.dialects.builtin import (
     DenseArrayBase,
@@ -21,6 +21,8 @@ from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.str_enum import StrEnum
+
+from kpuir.ir.enums import InAngleBrackets
 
 IntArray: TypeAlias = DenseArrayBase[IntegerType]
 FloatArray: TypeAlias = DenseArrayBase[Float64Type]
@@ -72,19 +74,12 @@ def parse_float(parser: AttrParser) -> float:
     return -float(parser.parse_number())
 
 
-class _InAngleBrackets:
-    """Makes an enum attribute print as `#ktensor.unary_kind<exp>`; without it the text cannot be parsed back."""
-
-    def print_parameter(self, printer: Printer) -> None:
-        """Print `<value>`."""
-        with printer.in_angle_brackets():
-            printer.print_string(cast("EnumAttribute[StrEnum]", self).data.value)
-
-    @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> Any:
-        """Parse `<value>`."""
-        with parser.in_angle_brackets():
-            return parser.parse_str_enum(cast("type[EnumAttribute[StrEnum]]", cls).enum_type)
+def check_quantization(scale: float, zero_point: int) -> None:
+    """Raise VerifyException unless the scale is finite and positive and the zero point a byte."""
+    if not (math.isfinite(scale) and scale > 0):
+        raise VerifyException(f"scale is {scale}, but must be finite and positive")
+    if not 0 <= zero_point <= 255:
+        raise VerifyException(f"zero_point is {zero_point}, but must lie in 0..255")
 
 
 @irdl_attr_definition
@@ -119,10 +114,7 @@ class QuantizedType(ParametrizedAttribute, TypeAttribute):
         """Check the ranges of storage, scale and zero point."""
         if self.storage != UI8:
             raise VerifyException(f"storage type is {self.storage}, but only ui8 is supported")
-        if not (math.isfinite(self.scale_value) and self.scale_value > 0):
-            raise VerifyException(f"scale is {self.scale_value}, but must be finite and positive")
-        if not 0 <= self.zero_point_value <= 255:
-            raise VerifyException(f"zero_point is {self.zero_point_value}, but must lie in 0..255")
+        check_quantization(self.scale_value, self.zero_point_value)
 
     def print_parameters(self, printer: Printer) -> None:
         """Print `<ui8, scale, zero_point>`."""
@@ -239,7 +231,7 @@ ACTIVATION_PARAMETERS: dict[ActivationKind, tuple[str, ...]] = {
 
 
 @irdl_attr_definition
-class ActivationKindAttr(_InAngleBrackets, EnumAttribute[ActivationKind]):
+class ActivationKindAttr(InAngleBrackets, EnumAttribute[ActivationKind]):
     """The function of an activation."""
 
     name = "ktensor.activation_kind"
@@ -307,21 +299,21 @@ class ActivationAttr(ParametrizedAttribute):
 
 
 @irdl_attr_definition
-class UnaryKindAttr(_InAngleBrackets, EnumAttribute[UnaryKind]):
+class UnaryKindAttr(InAngleBrackets, EnumAttribute[UnaryKind]):
     """`#ktensor.unary_kind<exp>`."""
 
     name = "ktensor.unary_kind"
 
 
 @irdl_attr_definition
-class BinaryKindAttr(_InAngleBrackets, EnumAttribute[BinaryKind]):
+class BinaryKindAttr(InAngleBrackets, EnumAttribute[BinaryKind]):
     """`#ktensor.binary_kind<add>`."""
 
     name = "ktensor.binary_kind"
 
 
 @irdl_attr_definition
-class ReduceKindAttr(_InAngleBrackets, EnumAttribute[ReduceKind]):
+class ReduceKindAttr(InAngleBrackets, EnumAttribute[ReduceKind]):
     """`#ktensor.reduce_kind<mean>`."""
 
     name = "ktensor.reduce_kind"
@@ -362,28 +354,28 @@ class DepthMode(StrEnum):
 
 
 @irdl_attr_definition
-class ResizeModeAttr(_InAngleBrackets, EnumAttribute[ResizeMode]):
+class ResizeModeAttr(InAngleBrackets, EnumAttribute[ResizeMode]):
     """`#ktensor.resize_mode<nearest>`."""
 
     name = "ktensor.resize_mode"
 
 
 @irdl_attr_definition
-class CoordinateModeAttr(_InAngleBrackets, EnumAttribute[CoordinateMode]):
+class CoordinateModeAttr(InAngleBrackets, EnumAttribute[CoordinateMode]):
     """`#ktensor.coordinate_mode<half_pixel>`."""
 
     name = "ktensor.coordinate_mode"
 
 
 @irdl_attr_definition
-class NearestModeAttr(_InAngleBrackets, EnumAttribute[NearestMode]):
+class NearestModeAttr(InAngleBrackets, EnumAttribute[NearestMode]):
     """`#ktensor.nearest_mode<floor>`."""
 
     name = "ktensor.nearest_mode"
 
 
 @irdl_attr_definition
-class DepthModeAttr(_InAngleBrackets, EnumAttribute[DepthMode]):
+class DepthModeAttr(InAngleBrackets, EnumAttribute[DepthMode]):
     """`#ktensor.depth_mode<dcr>`."""
 
     name = "ktensor.depth_mode"
