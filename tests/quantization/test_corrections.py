@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from kpuir.quantization.bias import weight_rounding_bias
-from kpuir.quantization.equalization import LARGEST_FACTOR, equalize_pair
+from kpuir.quantization.equalization import (
+    SMALLEST_FACTOR,
+    ChannelStatistics,
+    equalizing_factors,
+    scale_inputs,
+    scale_outputs,
+)
 from kpuir.quantization.weights import quantize_weights
 from tests.quantization.functions import FUNCTIONS, convolve
 
@@ -39,31 +45,41 @@ def test_bias_correction_rejects_other_shapes():
 def test_equalized_layers_compute_the_same(first_depthwise: bool, second_depthwise: bool, name: str):
     w1 = rng.standard_normal((5, 1 if first_depthwise else 5, 3, 3)) * np.exp(rng.normal(0, 2, (5, 1, 1, 1)))
     w2 = rng.standard_normal((5, 1, 3, 3) if second_depthwise else (4, 5, 1, 1))
-    w1[3] = 0
     b1, x = rng.standard_normal(5), rng.standard_normal((5, 6, 7))
+    w1[3] = b1[3] = 0
 
     def run(w1: np.ndarray, b1: np.ndarray, w2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         between = FUNCTIONS[name](convolve(x, w1, first_depthwise) + b1[:, None, None])
         return between, convolve(between, w2, second_depthwise)
 
     between, out = run(w1, b1, w2)
-    observed = np.abs(between).max(axis=(1, 2))
-    observed[3] = 0
-    for channel_range in (None, observed):
-        even, same = run(*equalize_pair(w1, b1, w2, channel_range))
-        np.testing.assert_allclose(same, out, atol=1e-9 * np.abs(out).max())
-        if channel_range is not None:
-            ranges, before = np.abs(even).max(axis=(1, 2)), observed[observed > 0]
-            ranges = ranges[observed > 0]
-            assert ranges.max() / ranges.min() < before.max() / before.min()
-            assert ranges.max() == pytest.approx(before.max())
-            factors = ranges / before
-            assert factors.max() <= LARGEST_FACTOR
+    seen = ChannelStatistics(np.abs(between).max(axis=(1, 2)), (between**2).mean(axis=(1, 2)))
+    factors = equalizing_factors(w2, seen, second_depthwise)
+    assert factors.min() >= SMALLEST_FACTOR
+    even, same = run(*scale_outputs(w1, b1, factors), scale_inputs(w2, factors, second_depthwise))
+    np.testing.assert_allclose(same, out, atol=1e-9 * np.abs(out).max())
+    assert np.abs(even).max() == pytest.approx(seen.largest.max())
 
 
-def test_equalization_rejects_layers_that_do_not_follow():
-    w = np.ones((4, 2, 1, 1))
-    with pytest.raises(ValueError, match="do not follow each other"):
-        equalize_pair(w, np.zeros(4), np.ones((3, 5, 1, 1)))
-    with pytest.raises(ValueError, match="expected 4 channel ranges"):
-        equalize_pair(w, np.zeros(4), np.ones((3, 4, 1, 1)), np.ones(3))
+def test_equalization_lowers_the_error_of_quantized_layers():
+    sizes = np.exp(rng.normal(0, 1.5, 16))
+    x = np.maximum(rng.standard_normal((16, 40, 40)), 0) * sizes[:, None, None]
+    w2 = rng.standard_normal((8, 16, 1, 1)) / sizes[None, :, None, None]
+    exact = convolve(x, w2, False)
+
+    def error(factors: np.ndarray) -> float:
+        scaled = x / factors[:, None, None]
+        step = scaled.max() / 255
+        rounded = np.round(scaled / step) * step
+        weights = quantize_weights(scale_inputs(w2, factors, False)).real
+        return float(((convolve(rounded, weights, False) - exact) ** 2).mean())
+
+    seen = ChannelStatistics(x.max(axis=(1, 2)), (x**2).mean(axis=(1, 2)))
+    factors = equalizing_factors(w2, seen, False)
+    assert factors.min() < 0.5
+    assert error(factors) < 0.5 * error(np.ones(16))
+
+
+def test_equalization_rejects_statistics_of_other_channels():
+    with pytest.raises(ValueError, match="do not go with"):
+        equalizing_factors(np.ones((3, 5, 1, 1)), ChannelStatistics(np.ones(4), np.ones(4)), False)

@@ -1,43 +1,68 @@
 """Cross-layer equalization: move scale between the channels of two consecutive convolutions.
 
 For f(s·y) = s·f(y), s > 0 (no activation, ReLU, leaky ReLU, not ReLU6) dividing an output channel of the first layer
-by s and multiplying the second layer's weights for that channel by s changes nothing but the ranges in between.
+by s and multiplying the second layer's weights for that channel by s changes nothing but the ranges in between. All
+channels there share one scale, so small channels gain resolution; the second layer's weights lose some.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-LARGEST_FACTOR = 64.0
-"""A channel is never scaled by more than this, up or down."""
+SMALLEST_FACTOR = 1 / 16
+"""No channel is enlarged by more than 1 over this."""
+
+_EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+_LEVELS, _WEIGHT_LEVELS = 255, 127
 
 
-def equalize_pair(
-    w1: NDArray[np.floating],
-    b1: NDArray[np.floating],
-    w2: NDArray[np.floating],
-    channel_range: NDArray[np.floating] | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """(w1', b1', w2') that compute the same with more even channels in between.
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """What was observed between two layers: the largest magnitude and the mean square of each channel, [C] each."""
 
-    `w1` [C, IC, k, k] (depthwise [C, 1, k, k]), `b1` [C], `w2` [OC, C, k, k] or depthwise [C, 1, k, k]. Channel i is
-    divided by sqrt(r1 / r2): r1 is `channel_range` [C], the largest magnitude observed between the layers (one scale is
-    shared by all channels there, so this is what matters on the KPU), or the largest weight of w1's channel; r2 is the
-    largest weight of w2 for it. Channels where either is 0 are left alone. Raises ValueError for shapes that do not go
+    largest: NDArray[np.float64]
+    mean_square: NDArray[np.float64]
+
+
+def equalizing_factors(weight: NDArray[np.floating], seen: ChannelStatistics, depthwise: bool) -> NDArray[np.float64]:
+    """What to divide each channel in front of the layer `weight` ([OC, C, k, k] or depthwise [C, 1, k, k]) by, [C].
+
+    Of the factors (largest / largest of all)^p, p from 0 (leave alone) to 1 (even out completely), those are taken
+    that give the least expected noise at the second layer's output. Raises ValueError for shapes that do not go
     together.
     """
-    channels = len(w1)
-    depthwise = w2.shape[:2] == (channels, 1)
-    if b1.shape != (channels,) or not (depthwise or w2.shape[1] == channels):
-        raise ValueError(f"layers of shapes {w1.shape}, {b1.shape} and {w2.shape} do not follow each other")
-    if channel_range is not None and channel_range.shape != (channels,):
-        raise ValueError(f"expected {channels} channel ranges, got shape {channel_range.shape}")
-    first = np.abs(w1).max(axis=(1, 2, 3)) if channel_range is None else np.abs(channel_range)
-    second = np.abs(w2).max(axis=(1, 2, 3) if depthwise else (0, 2, 3))
-    alive = (first > 0) & (second > 0)
-    ratio = np.sqrt(np.where(alive, first, 1.0) / np.where(alive, second, 1.0))
-    # Only the ratios between channels matter: the largest range stays what it is.
-    largest = int(np.argmax(np.where(alive, first, 0.0)))
-    factor = np.where(alive, np.clip(ratio / ratio[largest], 1 / LARGEST_FACTOR, LARGEST_FACTOR), 1.0)
-    column = factor[:, None, None, None]
-    w2_factor = column if depthwise else column[:, 0][None]
-    return w1 / column, b1 / factor, w2.astype(np.float64) * w2_factor
+    channels = weight.shape[0] if depthwise else weight.shape[1]
+    if seen.largest.shape != (channels,) or seen.mean_square.shape != (channels,):
+        raise ValueError(f"statistics of {seen.largest.shape} channels do not go with a layer that reads {channels}")
+    top = float(seen.largest.max(initial=0))
+    share = np.where(seen.largest > 0, seen.largest / top, 1.0) if top > 0 else np.ones(channels)
+    candidates = [np.clip(share**exponent, SMALLEST_FACTOR, 1.0) for exponent in _EXPONENTS]
+    return min(candidates, key=lambda factors: _noise(weight, seen, factors, depthwise))
+
+
+def _noise(
+    weight: NDArray[np.floating], seen: ChannelStatistics, factors: NDArray[np.float64], depthwise: bool
+) -> float:
+    """Expected squared error of the second layer, summed over its channels: uniform rounding of inputs and weights."""
+    scaled = scale_inputs(weight, factors, depthwise)
+    taps = weight.shape[2] * weight.shape[3]
+    step = float((seen.largest / factors).max()) / _LEVELS
+    of_inputs = (scaled**2).sum(axis=(1, 2, 3)) * step**2 / 12
+    weight_step = np.abs(scaled).max(axis=(1, 2, 3)) / _WEIGHT_LEVELS
+    power = seen.mean_square / factors**2
+    of_weights = weight_step**2 / 12 * taps * (power if depthwise else power.sum())
+    return float((of_inputs + of_weights).sum())
+
+
+def scale_inputs(weight: NDArray[np.floating], factors: NDArray[np.float64], depthwise: bool) -> NDArray[np.float64]:
+    """A layer's weights for inputs whose channels were divided by `factors` [C]: the same result."""
+    shape = (-1, 1, 1, 1) if depthwise else (1, -1, 1, 1)
+    return weight.astype(np.float64) * factors.reshape(shape)
+
+
+def scale_outputs(
+    weight: NDArray[np.floating], bias: NDArray[np.floating], factors: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights [C, ...] and bias [C] of a layer whose output channels are divided by `factors` [C]."""
+    return weight / factors.reshape(-1, 1, 1, 1), bias / factors

@@ -77,11 +77,10 @@ class QuantizationParameters:
 
 
 @dataclass(frozen=True)
-class OffsetLattice:
+class _OffsetLattice:
     """`real = (code - zero_point) * scale + offset`, exact for data whose lattice misses 0 (p / 127.5 - 1).
 
-    A convolution of such data may use `parameters` alone once `offset * sum(weights)` is added to its bias; only taps
-    in the zero padding are then off, by `offset`. |offset| <= scale / 2.
+    |offset| <= scale / 2.
     """
 
     parameters: QuantizationParameters
@@ -99,18 +98,13 @@ def lattice(values: ArrayLike) -> QuantizationParameters | None:
     return found.parameters if found is not None and found.offset == 0 else None
 
 
-def offset_lattice(values: ArrayLike) -> OffsetLattice | None:
-    """Like `lattice`, but 0 need not be one of the levels."""
-    return _find_lattice(values)
-
-
 def _covering_scale(lo: float, hi: float, zero_point: int) -> float:
     above = hi / (255 - zero_point) if zero_point < 255 else (np.inf if hi > 0 else 0.0)
     below = -lo / zero_point if zero_point > 0 else (np.inf if lo < 0 else 0.0)
     return float(max(above, below))
 
 
-def _find_lattice(values: ArrayLike) -> OffsetLattice | None:
+def _find_lattice(values: ArrayLike) -> _OffsetLattice | None:
     v = np.asarray(values).ravel()
     if v.size < _LATTICE_LEVELS:
         return None
@@ -162,7 +156,7 @@ def _on_lattice(values: NDArray[np.generic], base: float, step: float, tolerance
     return bool(np.ptp(rounded) < CODES and np.abs(position - rounded).max() * step <= 2 * tolerance)
 
 
-def _parameters_of_lattice(base: float, hi: float, step: float, lo: float, tolerance: float) -> OffsetLattice:
+def _parameters_of_lattice(base: float, hi: float, step: float, lo: float, tolerance: float) -> _OffsetLattice:
     phase = base / step
     if abs(phase - np.rint(phase)) * step <= 2 * tolerance:
         phase = 0.0
@@ -171,14 +165,14 @@ def _parameters_of_lattice(base: float, hi: float, step: float, lo: float, toler
     first, last = int(np.rint(lo / step - phase)), int(np.rint(hi / step - phase))
     zero_point = _pixel_zero_point(first, last, step)
     if zero_point is not None:
-        return OffsetLattice(QuantizationParameters(step, zero_point), phase * step)
+        return _OffsetLattice(QuantizationParameters(step, zero_point), phase * step)
     first, last = min(first, 0), max(last, 0)
     if last - first >= CODES:
-        return OffsetLattice(QuantizationParameters.from_range(lo, hi), 0.0)
+        return _OffsetLattice(QuantizationParameters.from_range(lo, hi), 0.0)
     refine = 255 // (last - first)
     spare = 255 - refine * (last - first)
     zero_point = -first * refine + (spare // 2 if first < 0 else 0)
-    return OffsetLattice(QuantizationParameters(step / refine, zero_point), phase * step)
+    return _OffsetLattice(QuantizationParameters(step / refine, zero_point), phase * step)
 
 
 def _pixel_zero_point(first: int, last: int, step: float) -> int | None:

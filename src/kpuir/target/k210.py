@@ -21,7 +21,6 @@ class K210:
     MAIN_RAM_BYTES: int = 6 * 1024 * 1024
     KPU_RAM_BYTES: int = 2 * 1024 * 1024
     LINE_BYTES: int = 64
-    KPU_RAM_LINES: int = 2 * 1024 * 1024 // 64
     KPU_RAM_ALIGNMENT: int = 64
     MAIN_RAM_ALIGNMENT: int = 8
     MAX_CHANNELS: int = 1024
