@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from xdsl.ir import Operation
     from xdsl.passes import ModulePass
 
-    from kpuir.passes.kpu_calibrate import KpuCalibratePass
+    from kpuir.passes.dataset_pass import DatasetPass
     from kpuir.runtime import LoadedModel, Port
 
 Dataset: TypeAlias = "str | Path | Sequence[Mapping[str, NDArray[Any]]] | None"
@@ -44,6 +44,8 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "cse",
     ),
     "kpu-quantize-all": (
+        "kpu-equalize",
+        "dce",
         "kpu-calibrate",
         "kpu-quantize",
         "canonicalize",
@@ -169,7 +171,7 @@ def compile(  # the name users expect: kpuir.compile
     """
     import time
 
-    from kpuir.passes.kpu_calibrate import KpuCalibratePass
+    from kpuir.passes.dataset_pass import DatasetPass
     from kpuir.pipelines import Stage, dump, make_context, parse_passes, run_passes
     from kpuir.runtime import tensor_ports
 
@@ -180,21 +182,22 @@ def compile(  # the name users expect: kpuir.compile
     own = tensor_ports(module)
     stages["import"] = time.perf_counter() - start
     source = None if not isinstance(model, str | Path) else Path(model)
+    of_dataset = {
+        "dataset": str(dataset) if isinstance(dataset, str | Path) else "",
+        "samples": samples,
+        "mean": None if mean is None else tuple(float(value) for value in mean),
+        "std": None if std is None else tuple(float(value) for value in std),
+    }
     options = {
-        "kpu-calibrate": {
-            "dataset": str(dataset) if isinstance(dataset, str | Path) else "",
-            "samples": samples,
-            "method": calibration,
-            "mean": None if mean is None else tuple(float(value) for value in mean),
-            "std": None if std is None else tuple(float(value) for value in std),
-        },
+        "kpu-equalize": of_dataset,
+        "kpu-calibrate": {**of_dataset, "method": calibration},
         "kpu-quantize": {"input_type": input_type},
         "ktensor-absorb-layouts": {"outputs": output_layout == "NCHW"},
     }
     chosen = [
         configured(one, options.get(one.name, {})) for one in parse_passes(passes or "kpu-default", lambda: PIPELINES)
     ]
-    chosen = [_with_samples(one, dataset, progress) if isinstance(one, KpuCalibratePass) else one for one in chosen]
+    chosen = [_with_samples(one, dataset, progress) if isinstance(one, DatasetPass) else one for one in chosen]
     reasons: dict[str, str] = {}
     total = len(chosen)
 
@@ -247,13 +250,12 @@ def _imported(model: "str | Path | ModuleOp") -> "ModuleOp":
 
 
 def _with_samples(
-    one: "KpuCalibratePass", dataset: "Dataset", progress: "Callable[[str, int, int], None] | None"
+    one: "DatasetPass", dataset: "Dataset", progress: "Callable[[str, int, int], None] | None"
 ) -> "ModulePass":
-    """The calibration pass, told where samples in memory are and whom to tell how far it is."""
-    from kpuir.passes.kpu_calibrate import KpuCalibratePass
+    """A pass that runs a dataset, told where samples in memory are and whom to tell how far it is."""
 
-    class Calibrate(KpuCalibratePass):
-        """`kpu-calibrate` on the caller's samples."""
+    class WithSamples(type(one)):
+        """The pass on the caller's samples."""
 
         def load(self, module: "ModuleOp") -> "list[Any]":
             """The caller's samples, else the dataset's."""
@@ -266,7 +268,7 @@ def _with_samples(
             if progress is not None:
                 progress(self.name, done, total)
 
-    return Calibrate(**{name: getattr(one, name) for name in ("dataset", "samples", "method", "mean", "std")})
+    return WithSamples(**{field.name: getattr(one, field.name) for field in fields(one)})
 
 
 def _reasons(module: "ModuleOp") -> dict[str, str]:
@@ -322,7 +324,7 @@ def _largest_layer(module: "ModuleOp") -> str:
 def _report(
     module: "ModuleOp", data: bytes, version: str, stages: dict[str, float], reasons: "tuple[tuple[str, str], ...]"
 ) -> Report:
-    from kpuir.analysis.cost import estimate
+    from kpuir.analysis.cost import estimate, total_milliseconds
     from kpuir.dialects import kbuf
 
     instructions = [op for op in module.walk() if isinstance(op, kbuf.InstructionOp)]
@@ -342,7 +344,7 @@ def _report(
         kpu_ram_peak=_peak(module, kbuf.Space.KPU),
         main_ram_peak=_peak(module, kbuf.Space.MAIN),
         constants_bytes=sum(kbuf.byte_size(op.result) for op in module.walk() if isinstance(op, kbuf.ConstantOp)),
-        estimated_ms=round(sum(cost.milliseconds for cost in estimate(module)), 3),
+        estimated_ms=round(total_milliseconds(estimate(module)), 3),
         stages={name: round(seconds, 4) for name, seconds in stages.items()},
         reasons=reasons,
     )
