@@ -1,11 +1,11 @@
 """Enum attributes in text."""
 
-from enum import StrEnum
 from typing import Any, cast
 
 from xdsl.dialects.utils import EnumAttribute
 from xdsl.parser import AttrParser
 from xdsl.printer import Printer
+from xdsl.utils.str_enum import StrEnum
 
 
 class InAngleBrackets:
