@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from kpuir.errors import DoesNotFitError, InvalidInputError, UsageError
 
@@ -268,7 +268,8 @@ def _with_samples(
             if progress is not None:
                 progress(self.name, done, total)
 
-    return WithSamples(**{field.name: getattr(one, field.name) for field in fields(one)})
+    settings: dict[str, Any] = {field.name: getattr(one, field.name) for field in fields(one)}
+    return cast("type[ModulePass]", WithSamples)(**settings)
 
 
 def _reasons(module: "ModuleOp") -> dict[str, str]:

@@ -323,7 +323,8 @@ def read_sidecar(kmodel: Path) -> dict[str, Any] | None:
         raise InvalidInputError(f"is not readable JSON: {error}", location=str(path)) from None
     if not isinstance(content, dict) or "kpuir" not in content:
         return None  # a file of somebody else's
-    described, found = content.get("memory", {}).get("kmodel_bytes"), kmodel.stat().st_size
+    memory = content.get("memory")
+    described, found = memory.get("kmodel_bytes") if isinstance(memory, dict) else None, kmodel.stat().st_size
     if described not in (None, found):
         raise InvalidInputError(
             f"describes a kmodel of {described} bytes, {kmodel.name} has {found}", location=str(path), hint=_STALE

@@ -131,7 +131,11 @@ def test_what_is_read_is_never_overwritten(invoke: Invoke, digits: Path) -> None
     assert (ran.status, "is a file, not a folder" in ran.err) == (2, True)
     ran = invoke("kpu-translate", "--import-onnx", "x.onnx", "-o", "x.onnx")
     assert (ran.status, "would overwrite what is read" in ran.err) == (2, True)
+    ran = invoke("kpu-opt", "x.onnx", "-o", "x.onnx")
+    assert (ran.status, "would overwrite what is read" in ran.err) == (2, True)
     assert Path("x.onnx").read_bytes() == before
+    Path("x.mlir").write_text("builtin.module {}")
+    assert invoke("kpu-opt", "x.mlir", "-o", "x.mlir").status == 0  # text is transformed in place
 
 
 def test_refusals(invoke: Invoke, compiled: Path, digits: Path) -> None:

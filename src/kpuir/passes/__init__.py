@@ -11,6 +11,7 @@ PASSES: dict[str, tuple[str, str]] = {
     "kbuf-allocate": ("kpuir.passes.kbuf_allocate", "KbufAllocatePass"),
     "kpu-calibrate": ("kpuir.passes.kpu_calibrate", "KpuCalibratePass"),
     "kpu-cancel-crops": ("kpuir.passes.kpu_cancel_crops", "KpuCancelCropsPass"),
+    "kpu-equalize": ("kpuir.passes.kpu_equalize", "KpuEqualizePass"),
     "kpu-fuse-activations": ("kpuir.passes.kpu_fuse_activations", "KpuFuseActivationsPass"),
     "kpu-fuse-pools": ("kpuir.passes.kpu_fuse_pools", "KpuFusePoolsPass"),
     "kpu-legalize-strides": ("kpuir.passes.kpu_legalize_strides", "KpuLegalizeStridesPass"),

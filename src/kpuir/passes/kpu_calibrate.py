@@ -13,44 +13,19 @@ The dataset is a folder of images, a .npy or a .npz (see `kpuir.dataset`). The f
 ranges are known on exactly the tensors that will be quantized.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DenseArrayBase, Float64Type, ModuleOp, StringAttr, f64
+from xdsl.dialects.builtin import DenseArrayBase, Float64Type, ModuleOp, f64
 from xdsl.ir import BlockArgument, Operation, SSAValue
-from xdsl.passes import ModulePass
 
 from kpuir.analysis.calibration import calibrate
 from kpuir.dialects import kpu, ktensor
-from kpuir.errors import InvalidInputError
 from kpuir.ir.arrays import to_dense
-from kpuir.ir.functions import LAYOUT, NAME, argument_attributes, entry_function, set_argument_attribute
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from kpuir.dataset import InputSpec
-
-
-def dataset_inputs(module: ModuleOp) -> "list[InputSpec]":
-    """Name, shape and layout of the arguments as the source model has them: what a dataset must provide."""
-    from kpuir.dataset import InputSpec
-
-    function = entry_function(module)
-    inputs: list[InputSpec] = []
-    for index, argument in enumerate(function.body.block.args):
-        attributes = argument_attributes(function, index)
-        name, layout = attributes.get(NAME), attributes.get(LAYOUT)
-        shape = ktensor.shape_of(argument)
-        text = "NCHW" if len(shape) == 4 else "flat"
-        if isinstance(layout, StringAttr) and layout.data == "NHWC":
-            text, shape = "NHWC", (shape[0], *shape[2:], shape[1])
-        inputs.append(InputSpec(name.data if isinstance(name, StringAttr) else f"input{index}", shape, text))
-    return inputs
+from kpuir.ir.functions import entry_function, set_argument_attribute
+from kpuir.passes.dataset_pass import DatasetPass
 
 
 def _before_pads(value: SSAValue) -> SSAValue:
@@ -61,16 +36,12 @@ def _before_pads(value: SSAValue) -> SSAValue:
 
 
 @dataclass(frozen=True)
-class KpuCalibratePass(ModulePass):
+class KpuCalibratePass(DatasetPass):
     """Record the ranges of values over a dataset."""
 
     name = "kpu-calibrate"
 
-    dataset: str = ""
-    samples: int | None = None
     method: Literal["auto", "minmax", "mse", "kl", "percentile"] = "auto"
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Run the dataset and annotate the module. Raises InvalidInputError without a usable dataset."""
@@ -94,40 +65,6 @@ class KpuCalibratePass(ModulePass):
             mean = seen.means.get(_before_pads(conv.input))
             if mean is not None:
                 conv.attributes[kpu.INPUT_MEAN] = to_dense(mean.astype("float32"))
-
-    def load(self, module: ModuleOp) -> "list[list[NDArray[np.float32]]]":
-        """The samples of the dataset, each the arguments of `@main`. Raises InvalidInputError."""
-        from kpuir.dataset import load_dataset
-
-        if not self.dataset:
-            raise InvalidInputError(
-                "there is no dataset to calibrate with",
-                hint="give a folder of images, a .npy or a .npz with kpu-calibrate{dataset=...} or --dataset",
-            )
-        inputs = dataset_inputs(module)
-        return self.arranged(
-            module, load_dataset(self.dataset, inputs, samples=self.samples, mean=self.mean, std=self.std)
-        )
-
-    def arranged(
-        self, module: ModuleOp, samples: "Sequence[Mapping[str, NDArray[np.float32]]]"
-    ) -> "list[list[NDArray[np.float32]]]":
-        """Samples in the source model's names and layouts as the arguments of `@main`, in order, NCHW."""
-        import numpy as np
-
-        inputs = dataset_inputs(module)
-        return [
-            [
-                np.ascontiguousarray(
-                    sample[spec.name].transpose(0, 3, 1, 2) if spec.layout == "NHWC" else sample[spec.name]
-                )
-                for spec in inputs
-            ]
-            for sample in samples
-        ]
-
-    def told(self, done: int, total: int) -> None:
-        """Called after each sample; to be overridden by whoever shows progress."""
 
     def _pixel_range(self) -> "DenseArrayBase[Float64Type] | None":
         """Of images normalized alike in all channels: the range of pixels 0 to 255, whatever the samples use of it."""

@@ -16,7 +16,7 @@ from xdsl.xdsl_opt_main import xDSLOptMain
 
 from kpuir.errors import InvalidInputError, UsageError
 from kpuir.pipelines import Stage, available_passes, dump, parse_passes, register_dialects, run_passes
-from kpuir.tools.common import guard, require_file, usage_error, write_file
+from kpuir.tools.common import check_output, guard, require_file, usage_error, write_file
 
 PROGRAM = "kpu-opt"
 _PRINT_AFTER = "--print-ir-after"
@@ -138,6 +138,8 @@ class KpuOptMain(xDSLOptMain):
             self.args.input_file = None
         if self.args.input_file is not None:
             require_file(self.args.input_file)
+            if self.args.output_file not in (None, "-") and not self.args.input_file.endswith(".mlir"):
+                check_output(self.args.output_file, self.args.input_file)
         return super().get_input_stream()
 
     def prepare_input(self) -> tuple[list[tuple[IO[bytes], int]], str]:

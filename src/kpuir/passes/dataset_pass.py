@@ -1,0 +1,79 @@
+"""What passes that run the model on a dataset share: the dataset's options, and its samples as arguments of `@main`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.passes import ModulePass
+
+from kpuir.dialects import ktensor
+from kpuir.errors import InvalidInputError
+from kpuir.ir.functions import LAYOUT, NAME, argument_attributes, entry_function
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from kpuir.dataset import InputSpec
+
+
+def dataset_inputs(module: ModuleOp) -> "list[InputSpec]":
+    """Name, shape and layout of the arguments as the source model has them: what a dataset must provide."""
+    from kpuir.dataset import InputSpec
+
+    function = entry_function(module)
+    inputs: list[InputSpec] = []
+    for index, argument in enumerate(function.body.block.args):
+        attributes = argument_attributes(function, index)
+        name, layout = attributes.get(NAME), attributes.get(LAYOUT)
+        shape = ktensor.shape_of(argument)
+        text = "NCHW" if len(shape) == 4 else "flat"
+        if isinstance(layout, StringAttr) and layout.data == "NHWC":
+            text, shape = "NHWC", (shape[0], *shape[2:], shape[1])
+        inputs.append(InputSpec(name.data if isinstance(name, StringAttr) else f"input{index}", shape, text))
+    return inputs
+
+
+@dataclass(frozen=True)
+class DatasetPass(ModulePass):
+    """A pass with a dataset: a folder of images, a .npy or a .npz (see `kpuir.dataset`)."""
+
+    dataset: str = ""
+    samples: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def load(self, module: ModuleOp) -> "list[list[NDArray[np.float32]]]":
+        """The samples of the dataset, each the arguments of `@main`. Raises InvalidInputError."""
+        from kpuir.dataset import load_dataset
+
+        if not self.dataset:
+            raise InvalidInputError(
+                "there is no dataset to calibrate with",
+                hint=f"give a folder of images, a .npy or a .npz with {self.name}{{dataset=...}} or --dataset",
+            )
+        inputs = dataset_inputs(module)
+        return self.arranged(
+            module, load_dataset(self.dataset, inputs, samples=self.samples, mean=self.mean, std=self.std)
+        )
+
+    def arranged(
+        self, module: ModuleOp, samples: "Sequence[Mapping[str, NDArray[np.float32]]]"
+    ) -> "list[list[NDArray[np.float32]]]":
+        """Samples in the source model's names and layouts as the arguments of `@main`, in order, NCHW."""
+        import numpy as np
+
+        inputs = dataset_inputs(module)
+        return [
+            [
+                np.ascontiguousarray(
+                    sample[spec.name].transpose(0, 3, 1, 2) if spec.layout == "NHWC" else sample[spec.name]
+                )
+                for spec in inputs
+            ]
+            for sample in samples
+        ]
+
+    def told(self, done: int, total: int) -> None:
+        """Called after each sample; to be overridden by whoever shows progress."""
