@@ -75,11 +75,35 @@ def test_ports_of_a_sidecar() -> None:
         sidecar_ports({"inputs": [{k: v for k, v in ENTRY.items() if k != "layout"}]}, "inputs", [RAW])
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("shape", [1, 2, 3], "says 'x' is 1x2x3, the kmodel says 1x3x2x3"),
+        ("kmodel_shape", [1, 3, 3, 3], "says 'x' is 1x3x3x3, the kmodel says 1x3x2x3"),
+        ("shape", [1, "2", 3, 3], "is no shape"),
+        ("shape", "1233", "is no shape"),
+        ("kmodel_shape", [1, -3, -2, 3], "is no shape"),
+        ("layout", ["NHWC"], "is no layout"),
+        ("kmodel_layout", "NCWH", "is no layout"),
+        ("scale", 0, "0 is no scale"),
+        ("scale", "0.5", "'0.5' is no number"),
+        ("zero_point", 256, "256 is no byte"),
+        ("mean", ["a"], "'a' is no number"),
+    ],
+)
+def test_damaged_sidecars(field: str, value: object, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        sidecar_ports({"inputs": [{**ENTRY, field: value}]}, "inputs", [RAW])
+
+
 def test_sidecars_of_others_are_left_alone(tmp_path: Path) -> None:
     kmodel = tmp_path / "x.kmodel"
     assert read_sidecar(kmodel) is None
     kmodel.with_suffix(".json").write_text(json.dumps({"labels": ["cat", "dog"]}))
     assert read_sidecar(kmodel) is None
+    kmodel.write_bytes(b"x")
+    kmodel.with_suffix(".json").write_text(json.dumps({"kpuir": "0.1.0", "memory": 3}))
+    assert read_sidecar(kmodel) is not None
     kmodel.with_suffix(".json").write_text("{")
     with pytest.raises(InvalidInputError, match=r"x\.json: is not readable JSON"):
         read_sidecar(kmodel)

@@ -9,6 +9,7 @@ import dataclasses
 import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from math import isfinite, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -344,33 +345,72 @@ def sidecar_ports(sidecar: Mapping[str, Any], kind: Literal["inputs", "outputs"]
     return [_sidecar_port(entry, port) for entry, port in zip(entries, own, strict=True)]
 
 
-def _sidecar_port(entry: Mapping[str, Any], own: Port) -> Port:
+def _sidecar_port(entry: Any, own: Port) -> Port:
     try:
         port = Port(
             name=str(entry["name"]),
-            shape=tuple(entry["shape"]),
-            layout=entry["layout"],
-            kmodel_shape=tuple(entry["kmodel_shape"]),
-            kmodel_layout=entry["kmodel_layout"],
+            shape=_sizes(entry["shape"]),
+            layout=_layout(entry["layout"]),
+            kmodel_shape=_sizes(entry["kmodel_shape"]),
+            kmodel_layout=_layout(entry["kmodel_layout"]),
             type=entry["type"],
-            scale=entry.get("scale"),
-            zero_point=entry.get("zero_point"),
-            mean=_floats(entry.get("mean")),
-            std=_floats(entry.get("std")),
+            scale=_scale(entry.get("scale")),
+            zero_point=_byte(entry.get("zero_point")),
+            mean=_numbers(entry.get("mean")),
+            std=_numbers(entry.get("std")),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidInputError(f"the .json beside the kmodel is damaged: {error!r}") from None
     if port.type != own.type:
         raise InvalidInputError(
             f"the .json beside the kmodel says '{port.name}' is {port.type}, the kmodel says {own.type}",
             hint=_STALE,
         )
+    for shape in (port.shape, port.kmodel_shape):
+        if prod(shape) != prod(own.kmodel_shape):
+            raise InvalidInputError(
+                f"the .json beside the kmodel says '{port.name}' is {dimensions(shape)}, "
+                f"the kmodel says {dimensions(own.kmodel_shape)}",
+                hint=_STALE,
+            )
     if port.type == "float32" and port.scale is not None:
         return dataclasses.replace(port, scale=None, zero_point=None)
     return port
 
 
-def _floats(value: Any) -> tuple[float, ...] | None:
+def _sizes(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(size) is int and size > 0 for size in value):
+        raise ValueError(f"{value!r} is no shape")
+    return tuple(value)
+
+
+def _layout(value: Any) -> Layout:
+    if value not in ("NCHW", "NHWC", "flat"):
+        raise ValueError(f"{value!r} is no layout")
+    return value
+
+
+def _number(value: Any) -> float | None:
+    if value is not None and type(value) not in (int, float):
+        raise ValueError(f"{value!r} is no number")
+    return value
+
+
+def _scale(value: Any) -> float | None:
+    scale = _number(value)
+    if scale is not None and not (isfinite(scale) and scale > 0):
+        raise ValueError(f"{value!r} is no scale")
+    return scale
+
+
+def _byte(value: Any) -> int | None:
+    if value is not None and (type(value) is not int or not 0 <= value <= 255):
+        raise ValueError(f"{value!r} is no byte")
+    return value
+
+
+def _numbers(value: Any) -> tuple[float, ...] | None:
     if value is None:
         return None
-    return tuple(value) if isinstance(value, list) else (float(value),)
+    found = [_number(one) for one in (value if isinstance(value, list) else [value])]
+    return tuple(one for one in found if one is not None)
