@@ -239,6 +239,20 @@ def test_a_pipeline_that_ends_too_early(invoke: Invoke, data: Path) -> None:
     assert "kbuf" in text
 
 
+@pytest.mark.parametrize("input_type", ["uint8", "float32"])
+@pytest.mark.parametrize("layout", ["model", "NHWC"])
+def test_types_and_layouts_of_inputs_and_outputs(invoke: Invoke, digits: Path, input_type: str, layout: str) -> None:
+    options = ("--input-type", input_type, "--input-layout", layout, "--output-layout", layout)
+    assert compile_digits(invoke, digits, *options).status == 0
+    (image,) = json.loads(Path("digits.json").read_text())["inputs"]
+    assert image["type"] == input_type
+    reference = ("--reference", digits / "digits.onnx")
+    ran = invoke("kpu-run", "digits.kmodel", "--inputs", digits / "test.npz", "--samples", "20", *reference, "--json")
+    assert ran.status == 0
+    (scores,) = json.loads(ran.out)["outputs"]
+    assert scores["cosine_mean"] > 0.99
+
+
 def test_preprocessing_becomes_the_inputs_scale(invoke: Invoke, digits: Path) -> None:
     assert compile_digits(invoke, digits, "--mean", "0.5", "--std", "0.25").status == 0
     (image,) = json.loads(Path("digits.json").read_text())["inputs"]

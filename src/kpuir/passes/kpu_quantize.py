@@ -193,6 +193,7 @@ class _Quantizer:
         types = [self.ranges.parameters(argument) if self._enters_as_bytes(argument) else None
                  for argument in self.block.args]  # fmt: skip
         original = list(self.block.ops)
+        replaced = [argument for argument, kind in zip(self.block.args, types, strict=True) if kind is not None]
         for argument, kind in zip(self.block.args, types, strict=True):
             self._enter(argument, kind)
         dead: list[Operation] = []
@@ -204,7 +205,7 @@ class _Quantizer:
         for op in reversed(dead):
             op.detach()
             op.erase()
-        for argument in [argument for argument in self.block.args if argument in self.bytes]:
+        for argument in replaced:
             self.block.erase_arg(argument)
         function_type = FunctionType.from_lists(
             [argument.type for argument in self.block.args], list(self.function.function_type.outputs.data)

@@ -1,4 +1,10 @@
 // RUN: kpu-opt %s -p kpu-quantize --split-input-file | filecheck %s
+// RUN: kpu-opt %s -p 'kpu-quantize{input_type="float32"}' --split-input-file | filecheck %s --check-prefix=FLOAT
+
+// Inputs stay float where that is asked for, and are quantized in front of the layer.
+// FLOAT-LABEL: func.func @main(%x: tensor<1x2x4x4xf32> {kpu.range = array<f64: 0.000000e+00, 2.550000e+02>}) -> tensor<1x4x4x2xf32> {
+// FLOAT: %0 = ktensor.quantize %x : (tensor<1x2x4x4xf32>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 0>>
+// FLOAT-NEXT: kpu.conv2d %0, %w, %b
 
 // Bytes from the input to the last layer, moved as bytes, float at the end.
 // CHECK-LABEL: func.func @main(%x: tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 0>> {kpu.range = array<f64: 0.000000e+00, 2.550000e+02>}) -> tensor<1x4x4x2xf32> {
