@@ -24,6 +24,8 @@ from kpuir.universe import KPUIR_UNIVERSE
 
 PassFactory = Callable[[], type[ModulePass]]
 
+_PIPELINE_HINT = "write it as 'pass-a{option=1 other=2,3},pass-b'; text other than a word goes into \"quotes\""
+
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
@@ -111,7 +113,8 @@ def _specs(text: str) -> list[ArgSpec]:
     except ArgSpecParseError as error:
         reason = str(error).strip().splitlines()[-1].strip(" ^")
         raise UsageError(
-            f"not a pass pipeline: {text!r}: {reason}", hint="write it as 'pass-a{option=1 other=2,3},pass-b'"
+            f"not a pass pipeline: {text!r}: {reason}",
+            hint=_PIPELINE_HINT,
         ) from None
 
 

@@ -125,11 +125,14 @@ def reference_sample(
 def _reference_array(array: "NDArray[Any]", own: "Port", port: "Port", arguments: argparse.Namespace) -> "NDArray[Any]":
     """An array of ours as the reference takes it: bytes that nothing else is known of are pixels."""
 
+    from kpuir.dataset import dimensions
     from kpuir.runtime import reorder
 
     ordered = array if array.shape == port.shape else reorder(array, own.layout, port.layout)
     if ordered.size != math.prod(port.shape):
-        raise InvalidInputError(f"input '{own.name}' is {own.shape}, the reference's '{port.name}' is {port.shape}")
+        raise InvalidInputError(
+            f"input '{own.name}' is {dimensions(own.shape)}, the reference's '{port.name}' is {dimensions(port.shape)}"
+        )
     ordered = ordered.reshape(port.shape)
     if own.dtype != "uint8" or port.dtype == "uint8":
         return ordered
