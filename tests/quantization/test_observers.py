@@ -117,7 +117,8 @@ def test_auto_clips_only_where_it_pays():
 def test_percentile_cuts_its_share():
     observer = make_observer("percentile")
     values = rng.standard_normal(100_000)
-    observer.update(values)
+    for part in np.split(values, 4):  # arrays this small are counted whole
+        observer.update(part)
     lo, hi = observer.range()
     np.testing.assert_allclose([lo, hi], np.quantile(values, [1e-4, 1 - 1e-4]), atol=0.02)
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 MAXIMUM_BINS = 4096
 
-SAMPLE = 1 << 17
+SAMPLE = 1 << 15
 """Of larger arrays about this many values are counted, evenly taken, each for as many as it stands for."""
 
 

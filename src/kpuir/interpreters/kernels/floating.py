@@ -78,6 +78,8 @@ def _depthwise(taps: list[Array], weight: Array, output: Array) -> None:
         np.multiply(taps[0][:, part], factors[part, 0], out=total)
         product = np.empty_like(total)
         for index in range(1, len(taps)):
+            if not factors[part, index].any():  # layers that only move pixels have a single tap
+                continue
             np.multiply(taps[index][:, part], factors[part, index], out=product)
             total += product
 
