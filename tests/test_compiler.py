@@ -13,13 +13,13 @@ import kpuir
 from kpuir import pipelines
 from kpuir.analysis.overlaps import find_overlaps
 from kpuir.compiler import PIPELINES, CompiledModel
-from kpuir.errors import DoesNotFitError, KpuirError, UnsupportedError
+from kpuir.errors import DoesNotFitError, InvalidInputError, KpuirError, UnsupportedError
 from kpuir.interpreters.run import run
 from kpuir.kmodel import v4
 from kpuir.runtime import tensor_ports
 from kpuir.translate import read_kmodel, write_kmodel
 from tests.importers.nets import feeds, runtime
-from tests.networks import FLOATS, QUANTIZED, Net
+from tests.networks import FLOATS, QUANTIZED, Net, functions
 from tests.passes.graphs import random_graph, samples_of
 from tools.check_stages import check_stages
 
@@ -176,3 +176,12 @@ def test_too_many_weights_are_refused_with_both_sizes(tmp_path: Path) -> None:
     assert isinstance(error, DoesNotFitError)
     assert error.location == "gemm0"
     assert "6291456" in error.message
+
+
+def test_what_stays_on_the_cpu_needs_no_dataset(tmp_path: Path) -> None:
+    path = tmp_path / "functions.onnx"
+    onnx.save(functions(), path)
+    compiled = kpuir.compile(path)
+    assert compiled.report.kpu_layers == 0
+    with pytest.raises(InvalidInputError, match="the range of its values is not known"):
+        kpuir.compile(path, input_type="uint8")

@@ -257,6 +257,11 @@ def _with_samples(
     class WithSamples(type(one)):
         """The pass on the caller's samples."""
 
+        @property
+        def has_dataset(self) -> bool:
+            """Whether the caller gave any."""
+            return dataset is not None
+
         def load(self, module: "ModuleOp") -> "list[Any]":
             """The caller's samples, else the dataset's."""
             if dataset is None or isinstance(dataset, str | Path):

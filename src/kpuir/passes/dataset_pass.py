@@ -44,11 +44,16 @@ class DatasetPass(ModulePass):
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 
+    @property
+    def has_dataset(self) -> bool:
+        """Whether there is anything to load."""
+        return bool(self.dataset)
+
     def load(self, module: ModuleOp) -> "list[list[NDArray[np.float32]]]":
         """The samples of the dataset, each the arguments of `@main`. Raises InvalidInputError."""
         from kpuir.dataset import load_dataset
 
-        if not self.dataset:
+        if not self.has_dataset:
             raise InvalidInputError(
                 "there is no dataset to calibrate with",
                 hint=f"give a folder of images, a .npy or a .npz with {self.name}{{dataset=...}} or --dataset",

@@ -44,7 +44,12 @@ class KpuCalibratePass(DatasetPass):
     method: Literal["auto", "minmax", "mse", "kl", "percentile"] = "auto"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        """Run the dataset and annotate the module. Raises InvalidInputError without a usable dataset."""
+        """Run the dataset and annotate the module. Raises InvalidInputError without a usable dataset.
+
+        A module with nothing for the KPU stays in float: without a dataset it is left as it is.
+        """
+        if not self.has_dataset and not any(isinstance(inner, kpu.Conv2dOp) for inner in op.walk()):
+            return
         samples = self.load(op)
         done = iter(range(1, len(samples) + 1))
         seen = calibrate(op, samples, self.method, lambda: self.told(next(done), len(samples)))
