@@ -331,8 +331,10 @@ def _report(
     module: "ModuleOp", data: bytes, version: str, stages: dict[str, float], reasons: "tuple[tuple[str, str], ...]"
 ) -> Report:
     from kpuir.analysis.cost import estimate, total_milliseconds
+    from kpuir.analysis.memory import memory
     from kpuir.dialects import kbuf
 
+    use = memory(module)
     instructions = [op for op in module.walk() if isinstance(op, kbuf.InstructionOp)]
     layers = [op for op in instructions if isinstance(op, kbuf.KpuConv2dOp)]
     cpu: dict[str, int] = {}
@@ -347,21 +349,13 @@ def _report(
         cpu_ops=cpu,
         uploads=sum(isinstance(op, kbuf.KpuUploadOp) for op in instructions),
         downloads=sum(op.main_output is not None for op in layers),
-        kpu_ram_peak=_peak(module, kbuf.Space.KPU),
-        main_ram_peak=_peak(module, kbuf.Space.MAIN),
-        constants_bytes=sum(kbuf.byte_size(op.result) for op in module.walk() if isinstance(op, kbuf.ConstantOp)),
+        kpu_ram_peak=use.peak(kbuf.Space.KPU),
+        main_ram_peak=use.peak(kbuf.Space.MAIN),
+        constants_bytes=use.constant_bytes,
         estimated_ms=round(total_milliseconds(estimate(module)), 3),
         stages={name: round(seconds, 4) for name, seconds in stages.items()},
         reasons=reasons,
     )
-
-
-def _peak(module: "ModuleOp", space: Any) -> int:
-    """The end of the highest buffer of one RAM."""
-    from kpuir.dialects import kbuf
-
-    allocs = [op for op in module.walk() if isinstance(op, kbuf.AllocOp) and kbuf.space_of(op.result) is space]
-    return max(((kbuf.offset_of(op.result) or 0) + kbuf.byte_size(op.result) for op in allocs), default=0)
 
 
 def _sidecar(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Operation
 
 from kpuir.dialects import kbuf
 from kpuir.ir.functions import entry_function
@@ -12,6 +12,9 @@ from kpuir.target.k210 import K210
 
 CAPACITIES = {kbuf.Space.KPU: K210.KPU_RAM_BYTES, kbuf.Space.MAIN: K210.MAIN_RAM_BYTES}
 """Bytes of each RAM that an allocation must fit."""
+
+RAM_NAMES = {kbuf.Space.KPU: "KPU RAM", kbuf.Space.MAIN: "main RAM"}
+"""What messages call each RAM."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def _constant_bytes(module: ModuleOp, ops: list[Operation]) -> int:
 
 
 def _use(op: kbuf.AllocOp, steps: "dict[kbuf.InstructionOp, int]", last: int) -> BufferUse | None:
-    users = _users(op.result)
+    users = kbuf.users_of(op.result)
     if not users:
         return None
     if op.offset is None:
@@ -74,14 +77,6 @@ def _use(op: kbuf.AllocOp, steps: "dict[kbuf.InstructionOp, int]", last: int) ->
     ]
     size = kbuf.byte_size(op.result)
     return BufferUse(_name(op, users), kbuf.space_of(op.result), op.offset.value.data, size, min(numbers), max(numbers))
-
-
-def _users(value: SSAValue) -> list[Operation]:
-    """Who names a buffer, directly or through a view."""
-    direct = [use.operation for use in value.uses]
-    views = [op for op in direct if isinstance(op, kbuf.SubviewOp)]
-    inner = [user for view in views for user in _users(view.result)]
-    return [op for op in direct if not isinstance(op, kbuf.SubviewOp)] + inner
 
 
 def _name(op: kbuf.AllocOp, users: list[Operation]) -> str:

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, i64
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
+from kpuir.analysis.memory import CAPACITIES, RAM_NAMES
 from kpuir.dialects import kbuf
 from kpuir.errors import DoesNotFitError
 from kpuir.ir.functions import entry_function
@@ -29,8 +30,6 @@ from kpuir.memory import Buffer, allocate, check
 from kpuir.target import k210
 
 _ALIGNMENT = {kbuf.Space.KPU: k210.K210.KPU_RAM_ALIGNMENT, kbuf.Space.MAIN: k210.K210.MAIN_RAM_ALIGNMENT}
-_CAPACITY = {kbuf.Space.KPU: k210.K210.KPU_RAM_BYTES, kbuf.Space.MAIN: k210.K210.MAIN_RAM_BYTES}
-_NAMES = {kbuf.Space.KPU: "KPU RAM", kbuf.Space.MAIN: "main RAM"}
 
 
 @dataclass(frozen=True)
@@ -42,17 +41,6 @@ class _Life:
     last: int
 
 
-def _all_users(value: SSAValue) -> list[Operation]:
-    """Who names a buffer, directly or through views."""
-    users: list[Operation] = []
-    for use in value.uses:
-        if isinstance(use.operation, kbuf.SubviewOp):
-            users += _all_users(use.operation.results[0])
-        else:
-            users.append(use.operation)
-    return users
-
-
 def lifetimes(ops: Sequence[Operation]) -> list[_Life]:
     """The life of every alloc among `ops`, the operations of `@main` in order."""
     steps = {op: index for index, op in enumerate(ops)}
@@ -60,7 +48,7 @@ def lifetimes(ops: Sequence[Operation]) -> list[_Life]:
     for op in ops:
         if not isinstance(op, kbuf.AllocOp):
             continue
-        users = _all_users(op.results[0])
+        users = kbuf.users_of(op.result)
         indices = [
             -1 if isinstance(user, kbuf.InputOp) else len(ops) if isinstance(user, kbuf.OutputOp) else steps[user]
             for user in users
@@ -71,7 +59,7 @@ def lifetimes(ops: Sequence[Operation]) -> list[_Life]:
 
 def _place(space: kbuf.Space, lives: list[_Life], ops: Sequence[Operation]) -> int:
     """Give the allocs of one RAM their offsets; return the bytes used."""
-    capacity = _CAPACITY[space]
+    capacity = CAPACITIES[space]
     named = {f"{index}": life for index, life in enumerate(lives)}
     buffers = [
         Buffer(name, kbuf.byte_size(life.op.result), life.first, life.last, _ALIGNMENT[space])
@@ -96,7 +84,7 @@ def _does_not_fit(space: kbuf.Space, lives: list[_Life], ops: Sequence[Operation
     op = ops[step]
     sizes = [kbuf.byte_size(operand) for operand in op.operands if kbuf.space_of(operand) == space]
     return DoesNotFitError(
-        f"{peak} bytes of {_NAMES[space]} are needed, there are {_CAPACITY[space]}; most are alive here: "
+        f"{peak} bytes of {RAM_NAMES[space]} are needed, there are {CAPACITIES[space]}; most are alive here: "
         f"{alive(step)}, of them this layer's own buffers {' + '.join(map(str, sizes))}",
         location=layer_name(op),
         hint="use a smaller input or fewer channels, or pool or stride earlier",

@@ -3,11 +3,8 @@
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-from kpuir.analysis.memory import CAPACITIES, BufferUse, MemoryUse
+from kpuir.analysis.memory import CAPACITIES, RAM_NAMES, BufferUse, MemoryUse
 from kpuir.dialects.kbuf import Space
-
-RAM_NAMES = {Space.KPU: "KPU RAM", Space.MAIN: "main RAM"}
-"""What people call each RAM."""
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _RIGHT = 960, 480, 90, 40, 40, 20
 _LABEL_WIDTH, _LABEL_HEIGHT = 60, 12

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from kpuir.analysis.coverage import Place, Placement
-from kpuir.analysis.memory import CAPACITIES, MemoryUse
-from kpuir.reports.memory_map import RAM_NAMES
+from kpuir.analysis.memory import CAPACITIES, RAM_NAMES, MemoryUse
 
 
 def summary_lines(

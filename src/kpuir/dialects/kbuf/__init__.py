@@ -43,7 +43,7 @@ from kpuir.dialects.kbuf.base import (
     shape_of,
     space_of,
 )
-from kpuir.dialects.kbuf.buffers import AllocOp, ConstantOp, InputOp, OutputOp, SubviewOp, offset_of, root_of
+from kpuir.dialects.kbuf.buffers import AllocOp, ConstantOp, InputOp, OutputOp, SubviewOp, offset_of, root_of, users_of
 from kpuir.dialects.kbuf.cpu import (
     CpuConv2dOp,
     CpuDepthwiseConv2dOp,
@@ -183,4 +183,5 @@ __all__ = [
     "root_of",
     "shape_of",
     "space_of",
+    "users_of",
 ]

@@ -248,6 +248,13 @@ def offset_of(value: SSAValue) -> int | None:
     return None
 
 
+def users_of(value: SSAValue) -> list[Operation]:
+    """The operations that name a buffer, directly or through subviews."""
+    direct = [use.operation for use in value.uses]
+    inner = [user for view in direct if isinstance(view, SubviewOp) for user in users_of(view.result)]
+    return [op for op in direct if not isinstance(op, SubviewOp)] + inner
+
+
 def root_of(value: SSAValue) -> SSAValue:
     """The alloc or constant whose bytes a buffer shows, found through subviews."""
     while isinstance(value.owner, SubviewOp):
