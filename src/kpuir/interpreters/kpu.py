@@ -17,6 +17,7 @@ from kpuir.dialects.ktensor import QuantizedType
 from kpuir.interpreters.kernels import floating, kpu_ideal
 from kpuir.interpreters.kernels.elementwise import apply
 from kpuir.interpreters.kernels.kpu_layer import LayerNumbers, run_dense
+from kpuir.target.k210 import row_layout
 
 Array: TypeAlias = NDArray[Any]
 Observer: TypeAlias = Callable[[SSAValue, Array], None]
@@ -82,6 +83,28 @@ class KpuFunctions(InterpreterFunctions):
     def run_batch_to_space(self, interpreter: Interpreter, op: kpu.BatchToSpaceOp, args: PythonValues) -> PythonValues:
         """The phases as one map, then cropped."""
         return (floating.batch_to_space(args[0], op.block_shape.get_values(), op.crops.get_values()),)
+
+    @impl(kpu.ConcatOp)
+    def run_concat(self, interpreter: Interpreter, op: kpu.ConcatOp, args: PythonValues) -> PythonValues:
+        """The operands' channels; 0 in those that fill up lines."""
+        parts = cast("tuple[Array, ...]", args)
+        result = np.zeros(kpu.size4(op.output.type), parts[0].dtype)
+        for first, part in zip(op.first_channels, parts, strict=True):
+            result[:, first : first + part.shape[1]] = part
+        return (result,)
+
+    @impl(kpu.ChannelSliceOp)
+    def run_channel_slice(self, interpreter: Interpreter, op: kpu.ChannelSliceOp, args: PythonValues) -> PythonValues:
+        """Some channels."""
+        return (args[0][:, op.first : op.first + op.count],)
+
+    @impl(kpu.FoldRowsOp)
+    def run_fold_rows(self, interpreter: Interpreter, op: kpu.FoldRowsOp, args: PythonValues) -> PythonValues:
+        """[N, q g s, block rows, W] to [N, q block g s, rows, W]."""
+        batch, channels, height, width = kpu.size4(op.input.type)
+        factor, group = op.factor.value.data, row_layout(width).channels_per_line
+        blocks = args[0].reshape(batch, channels // group, group, factor, height // factor, width)
+        return (blocks.transpose(0, 1, 3, 2, 4, 5).reshape(kpu.size4(op.output.type)),)
 
     @impl(kpu.UploadOp)
     def run_upload(self, interpreter: Interpreter, op: kpu.UploadOp, args: PythonValues) -> PythonValues:

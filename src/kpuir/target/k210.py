@@ -277,6 +277,18 @@ def ram_rule(input_bytes: int, output_bytes: int) -> Verdict:
     )
 
 
+def line_start_rule(channel: int, width: int) -> Verdict:
+    """A part of a map that is read as a map of its own begins at the first channel of a line.
+
+    4 channels share a line of maps up to 16 pixels wide, 2 up to 32, above that each has its own.
+    """
+    group = row_layout(width).channels_per_line
+    return _verdict(
+        channel % group == 0,
+        f"channel {channel} is not the first of a line, where maps {width} wide have {group} channels each",
+    )
+
+
 def dma_rule(height: int, width: int) -> Verdict:
     """A layer whose result is also streamed out has at most 65536 pixels per channel."""
     pixels = height * width

@@ -53,3 +53,19 @@ func.func @quantized(%x: tensor<1x1x4x4x!ktensor.quantized<ui8, 5.000000e-01, 3>
   %3 = kpu.download %2 : (!kpu.fmap<1x2x4x4, 1.000000e-01, 0>) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e-01, 0>>
   func.return %3 : tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e-01, 0>>
 }
+
+// CHECK-LABEL: @placement
+func.func @placement(%a: !kpu.fmap<1x5x20x20, 0.5, 3>, %b: !kpu.fmap<1x3x20x20, 0.25, 0>, %x: tensor<1x8x25x5xf32>)
+    -> (!kpu.fmap<1x4x21x21, 5.000000e-01, 3>, tensor<1x40x5x5xf32>) {
+  // CHECK: kpu.concat %a, %b : (!kpu.fmap<1x5x20x20, 5.000000e-01, 3>, !kpu.fmap<1x3x20x20, 2.500000e-01, 0>) -> !kpu.fmap<1x9x20x20, 5.000000e-01, 3>
+  %0 = kpu.concat %a, %b : (!kpu.fmap<1x5x20x20, 0.5, 3>, !kpu.fmap<1x3x20x20, 0.25, 0>) -> !kpu.fmap<1x9x20x20, 0.5, 3>
+  // CHECK: kpu.channel_slice %0 {begin = 2 : i64, channels = 4 : i64} : (!kpu.fmap<1x9x20x20, 5.000000e-01, 3>) -> !kpu.fmap<1x4x20x20, 5.000000e-01, 3>
+  %1 = kpu.channel_slice %0 {begin = 2 : i64, channels = 4 : i64} : (!kpu.fmap<1x9x20x20, 0.5, 3>) -> !kpu.fmap<1x4x20x20, 0.5, 3>
+  // CHECK: kpu.pad %1 {pads = array<i64: 1, 0, 2, 1>} : (!kpu.fmap<1x4x20x20, 5.000000e-01, 3>) -> !kpu.fmap<1x4x23x21, 5.000000e-01, 3>
+  %2 = kpu.pad %1 {pads = array<i64: 1, 0, 2, 1>} : (!kpu.fmap<1x4x20x20, 0.5, 3>) -> !kpu.fmap<1x4x23x21, 0.5, 3>
+  // CHECK: kpu.crop %2 {crops = array<i64: 1, 0, 1, 0>} : (!kpu.fmap<1x4x23x21, 5.000000e-01, 3>) -> !kpu.fmap<1x4x21x21, 5.000000e-01, 3>
+  %3 = kpu.crop %2 {crops = array<i64: 1, 0, 1, 0>} : (!kpu.fmap<1x4x23x21, 0.5, 3>) -> !kpu.fmap<1x4x21x21, 0.5, 3>
+  // CHECK: kpu.fold_rows %x {factor = 5 : i64} : (tensor<1x8x25x5xf32>) -> tensor<1x40x5x5xf32>
+  %4 = kpu.fold_rows %x {factor = 5 : i64} : (tensor<1x8x25x5xf32>) -> tensor<1x40x5x5xf32>
+  func.return %3, %4 : !kpu.fmap<1x4x21x21, 0.5, 3>, tensor<1x40x5x5xf32>
+}

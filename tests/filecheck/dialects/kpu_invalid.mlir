@@ -203,3 +203,45 @@ func.func @layer(%x: !kpu.fmap<1x1x4x4, 5.000000e-01, 3>) {
       : (!kpu.fmap<1x1x4x4, 5.000000e-01, 3>) -> !kpu.fmap<1x2x5x4, 1.000000e-01, 0>
   func.return
 }
+// -----
+// CHECK: operands of 1x5x20x20 and 1x3x20x21 differ in more than channels
+func.func @concat_sizes(%a: tensor<1x5x20x20xf32>, %b: tensor<1x3x20x21xf32>) {
+  %0 = kpu.concat %a, %b : (tensor<1x5x20x20xf32>, tensor<1x3x20x21xf32>) -> tensor<1x9x20x20xf32>
+  func.return
+}
+// -----
+// CHECK: result type is tensor<1x8x20x20xf32>, expected tensor<1x9x20x20xf32>
+func.func @concat_lines(%a: tensor<1x5x20x20xf32>, %b: tensor<1x3x20x20xf32>) {
+  %0 = kpu.concat %a, %b : (tensor<1x5x20x20xf32>, tensor<1x3x20x20xf32>) -> tensor<1x8x20x20xf32>
+  func.return
+}
+// -----
+// CHECK: 2 images do not lie next to each other channel by channel
+func.func @concat_images(%a: tensor<2x4x9x9xf32>) {
+  %0 = kpu.concat %a, %a : (tensor<2x4x9x9xf32>, tensor<2x4x9x9xf32>) -> tensor<2x8x9x9xf32>
+  func.return
+}
+// -----
+// CHECK: operand !kpu.fmap<1x4x9x9, 5.000000e-01, 3> and result tensor<1x4x9x9xf32> are not in the same RAM
+func.func @concat_rams(%a: !kpu.fmap<1x4x9x9, 0.5, 3>) {
+  %0 = kpu.concat %a : (!kpu.fmap<1x4x9x9, 0.5, 3>) -> tensor<1x4x9x9xf32>
+  func.return
+}
+// -----
+// CHECK: channel 2 is not the first of a line, where maps 9 wide have 4 channels each
+func.func @slice_line(%a: tensor<1x8x9x9xf32>) {
+  %0 = kpu.channel_slice %a {begin = 2 : i64, channels = 4 : i64} : (tensor<1x8x9x9xf32>) -> tensor<1x4x9x9xf32>
+  func.return
+}
+// -----
+// CHECK: channels 4..9 of 1x8x9x9
+func.func @slice_end(%a: tensor<1x8x9x9xf32>) {
+  %0 = kpu.channel_slice %a {begin = 4 : i64, channels = 5 : i64} : (tensor<1x8x9x9xf32>) -> tensor<1x5x9x9xf32>
+  func.return
+}
+// -----
+// CHECK: 1x6x9x9 does not fold by 3: 9 rows are to be a multiple of it, 6 channels one of the 4 in a line
+func.func @fold_channels(%a: tensor<1x6x9x9xf32>) {
+  %0 = kpu.fold_rows %a {factor = 3 : i64} : (tensor<1x6x9x9xf32>) -> tensor<1x18x3x9xf32>
+  func.return
+}

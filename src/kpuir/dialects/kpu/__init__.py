@@ -27,6 +27,7 @@ from kpuir.dialects.kpu.movement import (
     StridedSliceOp,
     UploadOp,
 )
+from kpuir.dialects.kpu.placement import ChannelSliceOp, ConcatOp, FoldRowsOp
 from kpuir.target.k210 import PoolKind
 
 Kpu = Dialect(
@@ -38,6 +39,9 @@ Kpu = Dialect(
         StridedSliceOp,
         SpaceToBatchOp,
         BatchToSpaceOp,
+        ConcatOp,
+        ChannelSliceOp,
+        FoldRowsOp,
         UploadOp,
         DownloadOp,
         LayerOp,
@@ -52,10 +56,13 @@ __all__ = [
     "RANGE",
     "REASON",
     "BatchToSpaceOp",
+    "ChannelSliceOp",
+    "ConcatOp",
     "Conv2dOp",
     "CropOp",
     "DownloadOp",
     "FeatureMapType",
+    "FoldRowsOp",
     "Kpu",
     "LayerOp",
     "PadOp",

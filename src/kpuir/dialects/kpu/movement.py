@@ -102,14 +102,16 @@ class DownloadCanonicalization(HasCanonicalizationPatternsTrait):
 class PadOp(IRDLOperation):
     """Rows and columns around a map: (top, left, bottom, right) of `pads`, filled with the real number `value`.
 
+    On tensors the CPU does it, on feature maps the KPU.
+
     %y = kpu.pad %x {pads = array<i64: 1, 0, 0, 0>} : (tensor<1x3x8x8xf32>) -> tensor<1x3x9x8xf32>
     """
 
     name = "kpu.pad"
-    input = operand_def(TensorType)
+    input = operand_def()
     pads = prop_def(DenseArrayBase[I64])
     value = prop_def(FloatAttr[Float64Type], default_value=float_attr(0.0))
-    output = result_def(TensorType)
+    output = result_def()
     traits = traits_def(Pure(), PadCanonicalization())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = _FORMAT
@@ -132,13 +134,15 @@ class PadOp(IRDLOperation):
 class CropOp(IRDLOperation):
     """A map without its outer (top, left, bottom, right) rows and columns.
 
+    On tensors the CPU does it, on feature maps the KPU.
+
     %y = kpu.crop %x {crops = array<i64: 1, 1, 1, 1>} : (tensor<1x3x8x8xf32>) -> tensor<1x3x6x6xf32>
     """
 
     name = "kpu.crop"
-    input = operand_def(TensorType)
+    input = operand_def()
     crops = prop_def(DenseArrayBase[I64])
-    output = result_def(TensorType)
+    output = result_def()
     traits = traits_def(Pure(), CropCanonicalization())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = _FORMAT
