@@ -162,8 +162,8 @@ def test_inputs_in_kpu_ram_are_given_dense_and_outputs_come_as_lines() -> None:
     np.testing.assert_array_equal(dense, x)
     assert lines.shape == (2 * 2 * 4 * 64,)
     assert lines[64 * 4 : 64 * 4 + 9].tolist() == x[0, 4, 0].tolist()
-    # the second output reads whole lines, filler bytes included, which nothing writes
-    assert [warning.split(":")[0] for warning in machine.warnings] == ["kbuf.output"]
+    # the second output reads whole lines, filler bytes included; they count as written like the rest of their lines
+    assert not machine.warnings
 
 
 def test_layers_whose_input_and_output_overlap_are_reported() -> None:

@@ -1,7 +1,8 @@
 """`kpu-place`: what KPU layers read and write lives in KPU RAM.
 
-Before: `kpu.conv2d` on quantized tensors. After: on feature maps (`!kpu.fmap`), with `kpu.upload` where a value comes
-from main RAM and `kpu.download` where it is needed there; a value made and used by layers never leaves KPU RAM.
+Before: `kpu.conv2d` on quantized tensors, and what moves or joins them. After: layers, concatenations and views are on
+feature maps (`!kpu.fmap`), with `kpu.upload` where a value comes from main RAM and `kpu.download` where it is needed
+there; a value made and used by layers never leaves KPU RAM.
 
     %f = kpu.conv2d %x, %w, %b
     %g = kpu.conv2d %f, %v, %c
@@ -11,81 +12,190 @@ from main RAM and `kpu.download` where it is needed there; a value made and used
     %g = kpu.conv2d %f, %v, %c
     %y = kpu.download %g
 
+A pad or crop of a map that is in KPU RAM stays there where that takes less time than the CPU does, with the ways there
+and back. What is downloaded without being a layer's own result is copied by a layer first.
+
 Raises DoesNotFitError for a layer whose input and output exceed KPU RAM together (`kpu-hardware.md` 2).
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import SSAValue
+from xdsl.dialects.builtin import ModuleOp, UnitAttr
+from xdsl.ir import BlockArgument, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 
+from kpuir.analysis import estimates
 from kpuir.dialects import kpu, ktensor
 from kpuir.errors import DoesNotFitError
 from kpuir.ir.locations import layer_name
 from kpuir.ir.rewriting import rewrite
 from kpuir.target import k210
 
+Borders = Literal["auto", "kpu", "cpu"]
 
-class PlaceConv2d(RewritePattern):
-    """A layer on tensors becomes one on feature maps between an upload and a download."""
+_KPU_OPS = (kpu.Conv2dOp, kpu.ConcatOp, kpu.ChannelSliceOp, kpu.FoldRowsOp, kpu.PadOp, kpu.CropOp)
+
+
+class Place(RewritePattern):
+    """One operation on tensors becomes one on feature maps between uploads and a download."""
+
+    def __init__(self, borders: Borders) -> None:
+        self.borders: Borders = borders
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter, /) -> None:
+        """Place one operation."""
+        if not isinstance(op, _KPU_OPS) or isinstance(op.results[0].type, kpu.FeatureMapType):
+            return
+        if isinstance(op, kpu.PadOp | kpu.CropOp) and not _stays(op, self.borders):
+            return
+        if isinstance(op, kpu.Conv2dOp):
+            new = _placed_conv(op, _map_of(rewriter, op.input))
+        elif isinstance(op, kpu.ConcatOp):
+            operands = [_map_of(rewriter, value) for value in op.inputs]
+            element = ktensor.element_of(op.output)
+            assert isinstance(element, ktensor.QuantizedType)
+            new = kpu.ConcatOp(operands, result_element=element)
+        else:
+            source = _map_of(rewriter, op.operands[0])
+            assert isinstance(source.type, kpu.FeatureMapType)
+            kind = kpu.FeatureMapType.of(
+                ktensor.shape_of(op.results[0]), source.type.scale_value, source.type.zero_point_value
+            )
+            new = type(op).create(operands=[source], result_types=[kind], properties=op.properties)
+        new.attributes.update(op.attributes)
+        rewriter.replace(op, [new, kpu.DownloadOp(new.results[0])])
+
+
+def _copy(rewriter: PatternRewriter, value: SSAValue) -> SSAValue:
+    """The same map elsewhere, made by a layer."""
+    import numpy as np
+
+    assert isinstance(value.type, kpu.FeatureMapType)
+    channels = ktensor.shape_of(value)[1]
+    weight, bias = np.ones((channels, 1, 1, 1), np.float32), np.zeros(channels, np.float32)
+    constants = [ktensor.ConstantOp(array) for array in (weight, bias)]
+    copy = kpu.Conv2dOp(value, *(c.output for c in constants), depthwise=True, result_element=value.type.quantized)
+    copy.attributes[kpu.MOVES] = UnitAttr()
+    rewriter.insert((*constants, copy))
+    return copy.output
+
+
+class DownloadCopy(RewritePattern):
+    """A layer's result can be copied to main RAM while it is made; anything else goes through a layer first."""
 
     @op_type_rewrite_pattern
-    def match_and_rewrite(self, op: kpu.Conv2dOp, rewriter: PatternRewriter, /) -> None:
-        """Place one layer."""
-        if isinstance(op.input.type, kpu.FeatureMapType):
+    def match_and_rewrite(self, op: kpu.DownloadOp, rewriter: PatternRewriter, /) -> None:
+        """Copy what is no layer's result, at most 1024 channels at a time."""
+        if isinstance(op.input.owner, kpu.Conv2dOp) or not op.output.first_use:
             return
-        source = op.input.owner
-        if isinstance(source, kpu.DownloadOp):
-            value = source.input
-        elif (shared := _existing_upload(op.input)) is not None:
-            value = shared.output
-        else:
-            rewriter.insert(new := kpu.UploadOp(op.input))
-            value = new.output
-        element = ktensor.element_of(op.output)
-        assert isinstance(element, ktensor.QuantizedType)
-        layer = kpu.Conv2dOp(
-            value,
-            op.weight,
-            op.bias,
-            depthwise=op.is_depthwise,
-            activation=op.activation.data,
-            pool=op.pool_kind,
-            result_element=element,
-        )
-        layer.attributes.update(op.attributes)
-        _require_fit(layer, layer_name(op))
-        rewriter.replace(op, [layer, kpu.DownloadOp(layer.output)])
+        channels = ktensor.shape_of(op.input)[1]
+        parts: list[SSAValue] = []
+        for first in range(0, channels, k210.K210.MAX_CHANNELS):
+            count = min(k210.K210.MAX_CHANNELS, channels - first)
+            part = kpu.ChannelSliceOp(op.input, first, count)
+            if count < channels:
+                rewriter.insert(part)
+            download = kpu.DownloadOp(_copy(rewriter, part.output if count < channels else op.input))
+            rewriter.insert(download)
+            parts.append(download.output)
+        if len(parts) > 1:
+            concat = ktensor.ConcatOp(parts, 1)
+            rewriter.insert(concat)
+            parts = [concat.output]
+        rewriter.replace(op, [], parts)
 
 
-def _existing_upload(value: SSAValue) -> kpu.UploadOp | None:
-    """An upload of the same value for an earlier layer."""
+def _map_of(rewriter: PatternRewriter, value: SSAValue) -> SSAValue:
+    """The feature map of a quantized tensor: what was downloaded, or an upload."""
+    if isinstance(value.owner, kpu.DownloadOp):
+        return value.owner.input
     users = (use.operation for use in value.uses)
-    return next((user for user in users if isinstance(user, kpu.UploadOp)), None)
+    shared = next((user for user in users if isinstance(user, kpu.UploadOp)), None)
+    if shared is None:
+        rewriter.insert(shared := kpu.UploadOp(value))
+    return shared.output
 
 
-def _require_fit(layer: kpu.Conv2dOp, name: str) -> None:
-    source, result = layer.input.type, layer.output.type
-    assert isinstance(source, kpu.FeatureMapType)
-    assert isinstance(result, kpu.FeatureMapType)
-    verdict = k210.ram_rule(source.byte_size, result.byte_size)
+def _placed_conv(op: kpu.Conv2dOp, source: SSAValue) -> kpu.Conv2dOp:
+    element = ktensor.element_of(op.output)
+    assert isinstance(element, ktensor.QuantizedType)
+    layer = kpu.Conv2dOp(
+        source,
+        op.weight,
+        op.bias,
+        depthwise=op.is_depthwise,
+        activation=op.activation.data,
+        pool=op.pool_kind,
+        result_element=element,
+    )
+    verdict = k210.ram_rule(*(k210.feature_map_bytes(*kpu.size4(value.type)) for value in (source, op.output)))
     if not verdict.ok:
         raise DoesNotFitError(
             verdict.reason,
-            location=name,
+            location=layer_name(op),
             hint="use a smaller input or fewer channels, or pool or stride in this layer so that less is stored",
         )
+    return layer
+
+
+def _stays(op: kpu.PadOp | kpu.CropOp, borders: Borders) -> bool:
+    """Whether a pad or crop of a quantized tensor is done in KPU RAM."""
+    downloaded = isinstance(op.input.owner, kpu.DownloadOp)
+    if borders == "cpu" or not ktensor.is_quantized(op.output):
+        return False
+    if not (downloaded or isinstance(op.input, BlockArgument)) or not _border_rule(op).ok:
+        return False
+    on_kpu = [isinstance(use.operation, _KPU_OPS) for use in op.output.uses]
+    if borders == "kpu" or not any(on_kpu):
+        return any(on_kpu)
+    source, result = ktensor.shape_of(op.input), ktensor.shape_of(op.output)
+    cpu = estimates.move(result) + estimates.upload(result) + (estimates.download(source) if downloaded else 0)
+    return _kpu_milliseconds(op) + (0 if all(on_kpu) else estimates.download(result)) <= cpu
+
+
+def _border_rule(op: kpu.PadOp | kpu.CropOp) -> k210.Verdict:
+    """Whether layers can pad or crop a map."""
+    source, result = kpu.size4(op.input.type), kpu.size4(op.output.type)
+    pad = isinstance(op, kpu.PadOp)
+    if pad and op.value.value.data != 0:
+        return k210.Verdict(False, f"the border is {op.value.value.data}, layers fill up with 0")
+    return k210.border_rule(source, result)
+
+
+def _kpu_milliseconds(op: kpu.PadOp | kpu.CropOp) -> float:
+    """What the layers take that move columns, fill, and copy rows group by group."""
+    source, result = kpu.size4(op.input.type), kpu.size4(op.output.type)
+    group = k210.row_layout(result[3]).channels_per_line
+    if isinstance(op, kpu.PadOp):
+        top, left, bottom, right = op.pads.get_values()
+        whole, steps, fills = (*source[:3], result[3]), left + 2 * right, int(top or bottom)
+    else:
+        top, left, bottom, right = op.crops.get_values()
+        whole, steps, fills = source, left, 0
+    copies = 0 if k210.is_view(source[1], source[3], top, bottom) and not fills else -(-source[1] // group)
+    rows = (1, group, min(source[2], result[2]), result[3])
+    return (
+        estimates.layer(whole, whole[1], 3, depthwise=True, count=steps)
+        + estimates.layer((1, group, *result[2:]), result[1], count=fills)
+        + estimates.layer(rows, group, depthwise=True, count=copies)
+    )
 
 
 @dataclass(frozen=True)
 class KpuPlacePass(ModulePass):
-    """Move the inputs and outputs of layers into KPU RAM, with uploads and downloads only where needed."""
+    """Move the inputs and outputs of layers into KPU RAM, with uploads and downloads only where needed.
+
+    `borders`: who pads and crops maps that lie in KPU RAM; "auto" takes what is faster.
+    """
 
     name = "kpu-place"
 
+    borders: Borders = "auto"
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module in place."""
-        rewrite(op, PlaceConv2d(), recursive=False)
+        rewrite(op, Place(self.borders), recursive=False)
+        rewrite(op, DownloadCopy(), recursive=False)

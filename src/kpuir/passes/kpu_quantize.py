@@ -31,8 +31,10 @@ from xdsl.rewriter import InsertPoint
 from kpuir.analysis.instructions import is_resize_instruction
 from kpuir.dialects import kpu, ktensor
 from kpuir.errors import InvalidInputError
+from kpuir.ir.arrays import to_dense, to_numpy
 from kpuir.ir.functions import argument_attributes, entry_function
 from kpuir.ir.locations import is_unknown, layer_name
+from kpuir.passes.channel_scales import absorbs_scales, channel_scales, compensated, is_mixed, leaves, reread
 
 _MOVING = (
     ktensor.ReshapeOp,
@@ -48,6 +50,8 @@ _MOVING = (
     kpu.StridedSliceOp,
     kpu.SpaceToBatchOp,
     kpu.BatchToSpaceOp,
+    kpu.ChannelSliceOp,
+    kpu.FoldRowsOp,
 )
 _BYTE_KINDS = ("add", "sub", "mul", "min", "max")
 _CLAMPS = {"relu": (0.0, float("inf")), "relu6": (0.0, 6.0)}
@@ -82,6 +86,8 @@ def wanted_values(function: func.FuncOp) -> set[SSAValue]:
     for op in reversed(list(function.walk())):
         if isinstance(op, kpu.Conv2dOp):
             wanted.add(op.input)
+        elif isinstance(op, kpu.ConcatOp):
+            wanted.update(op.inputs)
         elif op.results and op.results[0] in wanted:
             if _is_moving(op):
                 wanted.add(op.operands[0])
@@ -105,7 +111,8 @@ class _Ranges:
 
     def __init__(self, function: func.FuncOp, wanted: set[SSAValue]) -> None:
         self._function = function
-        # As they are now: the rewriting asks for ranges while it changes uses and operands.
+        # As they are now: the rewriting asks for ranges while it changes arguments, uses and operands.
+        self._index: dict[SSAValue, int] = {argument: argument.index for argument in function.body.block.args}
         self._operands = {op: tuple(op.operands) for op in function.walk()}
         self._users = {value: _users(value) for op in function.walk() for value in (*op.results, *op.operands)}
         self._leader: dict[SSAValue, SSAValue] = {}
@@ -115,6 +122,13 @@ class _Ranges:
                 self._share([*op.operands, op.output])
             elif isinstance(op, ktensor.MaxPool2dOp) and op.output in wanted:
                 self._share([op.input, op.output])
+        joined = [op for op in function.walk() if isinstance(op, kpu.ConcatOp)]
+        while any(self._join(op) for op in joined):  # sharing a range may move a zero point that was equal before
+            pass
+        for op in joined:
+            if self._find(op.output) is op.output:
+                widest = max(leaves(op.output), key=lambda leaf: self.parameters(leaf).scale_value)
+                self._leader[op.output] = self._find(self._root(widest))
 
     def parameters(self, value: SSAValue) -> ktensor.QuantizedType:
         """The type that represents a value. Raises InvalidInputError where its range is unknown."""
@@ -126,6 +140,22 @@ class _Ranges:
             return lattice
         found = QuantizationParameters.from_range(*(self._merged.get(leader) or self._range(leader)))
         return ktensor.QuantizedType.of(found.scale, found.zero_point)
+
+    def _join(self, op: kpu.ConcatOp) -> bool:
+        """Let the parts of a concatenation share a range, unless whoever reads it makes up for their scales.
+
+        Return whether that is news.
+        """
+        parts = leaves(op.output)
+        kinds = {self.parameters(part) for part in parts}
+        absorbed, same_zero = absorbs_scales(op)
+        if absorbed and not (same_zero and len({kind.zero_point for kind in kinds}) > 1):
+            return False
+        values = (*parts, op.output)
+        if len({self._find(self._root(value)) for value in values}) == 1:
+            return False
+        self._share([*values])
+        return True
 
     def _share(self, values: list[SSAValue]) -> None:
         leaders = {self._find(self._root(value)): None for value in values}
@@ -154,7 +184,7 @@ class _Ranges:
         if isinstance(owner, ktensor.ConstantOp):
             array = owner.array
             return float(array.min(initial=0)), float(array.max(initial=0))
-        if isinstance(owner, ktensor.ConcatOp):
+        if isinstance(owner, ktensor.ConcatOp | kpu.ConcatOp):
             parts = [self._range(self._root(operand)) for operand in self._operands[owner]]
             return min(low for low, _ in parts), max(high for _, high in parts)
         if isinstance(owner, ktensor.PadOp):
@@ -171,9 +201,9 @@ class _Ranges:
         return float(low), float(high)
 
     def _argument(self, value: SSAValue, name: str) -> Attribute | None:
-        if not isinstance(value, BlockArgument):
+        if value not in self._index:
             return None
-        return argument_attributes(self._function, value.index).get(name)
+        return argument_attributes(self._function, self._index[value]).get(name)
 
 
 class _Quantizer:
@@ -249,6 +279,8 @@ class _Quantizer:
         """Rewrite one operation; return whether it is replaced and has to go."""
         if isinstance(op, kpu.Conv2dOp):
             return self._conv(op)
+        if isinstance(op, kpu.ConcatOp):
+            return self._join(op)
         if _is_moving(op) and (op.operands[0] in self.bytes or op.results[0] in self.wanted):
             return self._move(op, [self.as_bytes(op.operands[0])])
         if isinstance(op, ktensor.ConcatOp) and op.output in self.wanted:
@@ -267,10 +299,11 @@ class _Quantizer:
         return False
 
     def _conv(self, op: kpu.Conv2dOp) -> bool:
+        weight, bias = self._compensated(op)
         new = kpu.Conv2dOp(
             self.as_bytes(op.input),
-            op.weight,
-            op.bias,
+            weight,
+            bias,
             depthwise=bool(op.depthwise.value.data),
             activation=op.activation.data,
             pool=op.pool.data,
@@ -278,6 +311,27 @@ class _Quantizer:
         )
         new.attributes.update({name: value for name, value in op.attributes.items() if name != kpu.RANGE})
         self.bytes[op.output] = self._insert(new)
+        return True
+
+    def _compensated(self, op: kpu.Conv2dOp) -> tuple[SSAValue, SSAValue]:
+        """Weight and bias, changed where a convolution reads channels of different scales; its input means as well."""
+        weight, bias = ktensor.constant_of(op.weight), ktensor.constant_of(op.bias)
+        if weight is None or bias is None or op.is_depthwise or not is_mixed(op.input):
+            return op.weight, op.bias
+        own, scales = self.ranges.parameters(op.input), channel_scales(op.input, self.ranges.parameters)
+        if (scales[0] == own.scale_value).all() and (scales[1] == own.zero_point_value).all():
+            return op.weight, op.bias
+        mean = op.attributes.get(kpu.INPUT_MEAN)
+        if mean is not None:
+            op.attributes[kpu.INPUT_MEAN] = to_dense(reread(to_numpy(mean), scales, own))
+        constants = [ktensor.ConstantOp(array) for array in compensated(weight, bias, scales, own)]
+        for constant in constants:
+            constant.location = op.location
+        return self._insert(constants[0]), self._insert(constants[1])
+
+    def _join(self, op: kpu.ConcatOp) -> bool:
+        kind = self.ranges.parameters(op.output)
+        self.bytes[op.output] = self._insert(kpu.ConcatOp([self.as_bytes(x) for x in op.inputs], result_element=kind))
         return True
 
     def _move(self, op: Operation, operands: list[SSAValue]) -> bool:

@@ -148,6 +148,16 @@ def feature_map_bytes(batch: int, channels: int, height: int, width: int) -> int
     return batch * feature_map_lines(channels, height, width) * K210.LINE_BYTES
 
 
+def same_lines(width: int, other: int) -> bool:
+    """Whether rows of both widths take the same lines, so that one can be read as the other."""
+    return row_layout(width) == row_layout(other)
+
+
+def is_view(channels: int, width: int, top: int, bottom: int) -> bool:
+    """Whether a map without some of its rows is a part of its lines: no rows are gone, or all channels share lines."""
+    return top == bottom == 0 or channels <= row_layout(width).channels_per_line
+
+
 # --- Weight loading (section 5) -----------------------------------------------------------------------------------
 
 
@@ -287,6 +297,26 @@ def line_start_rule(channel: int, width: int) -> Verdict:
         channel % group == 0,
         f"channel {channel} is not the first of a line, where maps {width} wide have {group} channels each",
     )
+
+
+def border_rule(source: tuple[int, int, int, int], result: tuple[int, int, int, int]) -> Verdict:
+    """Rows and columns at the borders of a map come and go in KPU RAM if both maps keep their rows in as many lines.
+
+    Both are 4x4 or more and fit together, and a map that gains rows is at least as many lines long as one channel of
+    the result. `source` and `result` are the maps' sizes: batch, channels, height, width.
+    """
+    for _, _, height, width in (source, result):
+        size = input_size_rule(height, width)
+        if not size.ok:
+            return size
+    if not same_lines(source[3], result[3]):
+        return Verdict(False, f"rows of {source[3]} and {result[3]} pixels lie differently in KPU RAM")
+    if source[0] != 1:
+        return Verdict(False, f"{source[0]} images, layers pad and crop 1")
+    sizes = [feature_map_bytes(*size) for size in (source, result)]
+    if sizes[0] < feature_map_bytes(1, 1, result[2], result[3]):
+        return Verdict(False, f"the map has {sizes[0]} bytes, fewer than one channel of the result")
+    return ram_rule(*sizes)
 
 
 def dma_rule(height: int, width: int) -> Verdict:

@@ -34,6 +34,7 @@ from kpuir.ir.locations import named
 from kpuir.passes.convert_kpu_to_kbuf import compute as _compute
 from kpuir.passes.convert_kpu_to_kbuf import layers as _layers
 from kpuir.passes.convert_kpu_to_kbuf import movement as _movement
+from kpuir.passes.convert_kpu_to_kbuf import placement as _placement
 from kpuir.passes.convert_kpu_to_kbuf.lowering import (
     CONVERSIONS,
     MAX_RANK,
@@ -44,7 +45,7 @@ from kpuir.passes.convert_kpu_to_kbuf.lowering import (
 )
 
 # Importing a module of conversions registers them.
-_ = (_compute, _layers, _movement)
+_ = (_compute, _layers, _movement, _placement)
 
 __all__ = ["CONVERSIONS", "ConvertKpuToKbufPass", "Lowering", "RefusalError", "converts"]
 
@@ -113,6 +114,7 @@ class ConvertKpuToKbufPass(ModulePass):
         lowering = Lowering(Builder(InsertPoint.at_end(block)))
         for argument in function.body.block.args:
             _input(lowering, function, argument)
+        _placement.join_operands(lowering, function)
         lowering.run([each for each in function.body.block.ops if not isinstance(each, func.ReturnOp)])
         _outputs(lowering, function)
         lowering.emit(func.ReturnOp())

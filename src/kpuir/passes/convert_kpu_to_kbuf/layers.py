@@ -1,9 +1,17 @@
 """Conversion of KPU layers and of the ways between the two RAMs."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from xdsl.ir import SSAValue
+
 from kpuir.dialects import kbuf, kpu, ktensor
 from kpuir.kmodel.layer import LayerRegisters, pack_activation, pack_batch_norm
 from kpuir.passes.convert_kpu_to_kbuf.lowering import Lowering, converts
 from kpuir.target import k210
+
+if TYPE_CHECKING:
+    from kpuir.quantization.registers import LayerData
 
 
 @converts(kpu.UploadOp)
@@ -30,31 +38,67 @@ def layer(lowering: Lowering, op: kpu.LayerOp) -> None:
     for other in downloads[1:]:
         assert main is not None
         lowering.buffers[other.output] = main
+    emit_layer(lowering, _numbers(op), source, output, main, op.pool_kind)
+
+
+def _numbers(op: kpu.LayerOp) -> "LayerData":
+    from kpuir.quantization.registers import LayerData
+
+    return LayerData(
+        kernel_size=op.integer("kernel_size"),
+        depthwise=op.is_depthwise,
+        pad_value=op.integer("pad_value"),
+        arg_x=op.integer("arg_x"),
+        shr_x=op.integer("shr_x"),
+        arg_w=op.integer("arg_w"),
+        shr_w=op.integer("shr_w"),
+        arg_add=op.integer("arg_add"),
+        weights=op.array("weights"),
+        bn_mul=op.array("bn_mul"),
+        bn_shift=op.array("bn_shift"),
+        bn_add=op.array("bn_add"),
+        act_start=op.array("act_start"),
+        act_mul=op.array("act_mul"),
+        act_shift=op.array("act_shift"),
+        act_add=op.array("act_add"),
+    )
+
+
+def emit_layer(
+    lowering: Lowering,
+    numbers: "LayerData",
+    source: SSAValue,
+    output: SSAValue,
+    main: SSAValue | None = None,
+    pool: kpu.PoolKind = kpu.PoolKind.BYPASS,
+) -> None:
+    """One kpu_conv2d between buffers of shape [N, C, H, W]; `main` gets a copy in main RAM."""
     lowering.emit(
         kbuf.KpuConv2dOp(
             source,
             output,
             main,
-            batches=ktensor.shape_of(op.input)[0],
-            registers=layer_registers(op, send_data_out=main is not None),
-            batch_norm=pack_batch_norm(op.array("bn_mul"), op.array("bn_shift"), op.array("bn_add")),
-            activation=pack_activation(op.array("act_start"), op.array("act_mul"), op.array("act_shift")),
-            activation_add=op.array("act_add"),
-            weights=op.array("weights").ravel(),
+            batches=kbuf.shape_of(source)[0],
+            registers=_registers(numbers, kbuf.shape_of(source), kbuf.shape_of(output), pool, main is not None),
+            batch_norm=pack_batch_norm(numbers.bn_mul, numbers.bn_shift, numbers.bn_add),
+            activation=pack_activation(numbers.act_start, numbers.act_mul, numbers.act_shift),
+            activation_add=numbers.act_add,
+            weights=numbers.weights.ravel(),
         )
     )
 
 
-def layer_registers(op: kpu.LayerOp, send_data_out: bool) -> LayerRegisters:
+def _registers(
+    numbers: "LayerData", source_shape: Sequence[int], result_shape: Sequence[int], pool: kpu.PoolKind, sends: bool
+) -> LayerRegisters:
     """The layer block without its addresses (`kpu-hardware.md` 4, kmodel-v4.md 9.4)."""
-    _, inputs, height, width = ktensor.shape_of(op.input)
-    _, outputs, out_height, out_width = ktensor.shape_of(op.output)
+    _, inputs, height, width = source_shape
+    _, outputs, out_height, out_width = result_shape
     source, result = k210.row_layout(width), k210.row_layout(out_width)
-    kernel = op.integer("kernel_size")
-    loads = k210.weight_loads(inputs, outputs, kernel, op.is_depthwise)
+    loads = k210.weight_loads(inputs, outputs, numbers.kernel_size, numbers.depthwise)
     pixels = out_height * out_width
     return LayerRegisters(
-        depth_wise_layer=int(op.is_depthwise),
+        depth_wise_layer=int(numbers.depthwise),
         i_ch_num=inputs - 1,
         o_ch_num=outputs - 1,
         o_ch_num_coef=loads.channels_per_load - 1,
@@ -62,11 +106,11 @@ def layer_registers(op: kpu.LayerOp, send_data_out: bool) -> LayerRegisters:
         i_col_high=height - 1,
         o_row_wid=out_width - 1,
         o_col_high=out_height - 1,
-        kernel_type=int(kernel == 3),
-        pool_type=op.pool_kind.code,
+        kernel_type=int(numbers.kernel_size == 3),
+        pool_type=pool.code,
         load_para=1,
         dma_burst_size=15,
-        pad_value=op.integer("pad_value"),
+        pad_value=numbers.pad_value,
         load_coor=1,
         load_time=loads.loads - 1,
         para_size=loads.bytes_per_load,
@@ -77,12 +121,12 @@ def layer_registers(op: kpu.LayerOp, send_data_out: bool) -> LayerRegisters:
         wb_channel_switch_addr=result.lines_per_row * out_height,
         wb_row_switch_addr=result.lines_per_row,
         wb_group=result.channels_per_line,
-        shr_w=op.integer("shr_w"),
-        shr_x=op.integer("shr_x"),
-        arg_w=op.integer("arg_w"),
-        arg_x=op.integer("arg_x"),
-        arg_add=op.integer("arg_add"),
-        send_data_out=int(send_data_out),
+        shr_w=numbers.shr_w,
+        shr_x=numbers.shr_x,
+        arg_w=numbers.arg_w,
+        arg_x=numbers.arg_x,
+        arg_add=numbers.arg_add,
+        send_data_out=int(sends),
         channel_byte_num=(pixels - 1) % 65536,
         dma_total_byte=pixels * outputs - 1,
     )

@@ -72,6 +72,15 @@ class Lowering:
         self.problems: list[tuple[str, str]] = []
         self._constants: dict[tuple[Attribute, tuple[int, ...]], SSAValue] = {}
         self._op: Operation | None = None
+        self._parts: dict[SSAValue, tuple[SSAValue, int]] = {}
+
+    def join(self, whole: SSAValue, part: SSAValue, offset: int) -> None:
+        """Let the buffer of `part` be a part of that of `whole`, from byte `offset` on."""
+        self._parts[part] = whole, offset
+
+    def is_part(self, value: SSAValue, whole: SSAValue | None = None, offset: int = 0) -> bool:
+        """Whether a value's buffer is a part of another's; of that of `whole` from byte `offset` on, if given."""
+        return value in self._parts and (whole is None or self._parts[value] == (whole, offset))
 
     def run(self, ops: Sequence[Operation]) -> None:
         """Convert all operations. Raises UnsupportedError with everything that could not be."""
@@ -123,7 +132,12 @@ class Lowering:
     def result(self, value: SSAValue) -> SSAValue:
         """A new buffer for a value, remembered as its own."""
         kind = value.type
-        if isinstance(kind, kpu.FeatureMapType):
+        if value in self._parts:
+            whole, offset = self._parts[value]
+            assert isinstance(kind, kpu.FeatureMapType)
+            parent = self.buffers[whole] if whole in self.buffers else self.result(whole)
+            self.buffers[value] = self.part(parent, kind.get_shape(), offset)
+        elif isinstance(kind, kpu.FeatureMapType):
             self.buffers[value] = self.alloc(kind.get_shape(), kbuf.UI8, kbuf.Space.KPU)
         else:
             element = kbuf.UI8 if isinstance(ktensor.element_of(value), ktensor.QuantizedType) else f32
@@ -138,6 +152,11 @@ class Lowering:
             return self.result(value), NO_CLAMP
         self.done.add(user)
         return self.result(user.results[0]), bounds
+
+    def part(self, buffer: SSAValue, shape: Sequence[int], offset: int) -> SSAValue:
+        """The map of `shape` that begins `offset` bytes after a buffer in KPU RAM does."""
+        kind = kbuf.buffer_type(tuple(shape), kbuf.UI8, kbuf.Space.KPU)
+        return buffer if kind == buffer.type else self.emit(kbuf.SubviewOp(buffer, kind, offset)).result
 
     def viewed(self, buffer: SSAValue, shape: Sequence[int]) -> SSAValue:
         """The same bytes under another shape."""

@@ -34,15 +34,13 @@ def pad(lowering: Lowering, op: ktensor.PadOp) -> None:
     _pad(lowering, op.input, op.output, op.low.get_values(), op.high.get_values(), op.value.value.data)
 
 
-@converts(kpu.PadOp)
-def pad_map(lowering: Lowering, op: kpu.PadOp) -> None:
+def pad_bytes(lowering: Lowering, op: kpu.PadOp) -> None:
     """pad."""
     top, left, bottom, right = op.pads.get_values()
     _pad(lowering, op.input, op.output, (0, 0, top, left), (0, 0, bottom, right), op.value.value.data)
 
 
-@converts(kpu.CropOp)
-def crop(lowering: Lowering, op: kpu.CropOp) -> None:
+def crop_bytes(lowering: Lowering, op: kpu.CropOp) -> None:
     """pad by less than nothing, which crops."""
     top, left, bottom, right = (-amount for amount in op.crops.get_values())
     _pad(lowering, op.input, op.output, (0, 0, top, left), (0, 0, bottom, right), 0.0)
