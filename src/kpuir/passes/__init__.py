@@ -14,6 +14,7 @@ PASSES: dict[str, tuple[str, str]] = {
     "kpu-equalize": ("kpuir.passes.kpu_equalize", "KpuEqualizePass"),
     "kpu-fuse-activations": ("kpuir.passes.kpu_fuse_activations", "KpuFuseActivationsPass"),
     "kpu-fuse-pools": ("kpuir.passes.kpu_fuse_pools", "KpuFusePoolsPass"),
+    "kpu-legalize-space-to-depth": ("kpuir.passes.kpu_legalize_space_to_depth", "KpuLegalizeSpaceToDepthPass"),
     "kpu-legalize-strides": ("kpuir.passes.kpu_legalize_strides", "KpuLegalizeStridesPass"),
     "kpu-place": ("kpuir.passes.kpu_place", "KpuPlacePass"),
     "kpu-quantize": ("kpuir.passes.kpu_quantize", "KpuQuantizePass"),
@@ -26,6 +27,11 @@ PASSES: dict[str, tuple[str, str]] = {
     "ktensor-fold-constants": ("kpuir.passes.ktensor_fold_constants", "KTensorFoldConstantsPass"),
     "ktensor-fuse-activations": ("kpuir.passes.ktensor_fuse_activations", "KTensorFuseActivationsPass"),
     "ktensor-fuse-pads": ("kpuir.passes.ktensor_fuse_pads", "KTensorFusePadsPass"),
+    "ktensor-lower-transposed-convs": (
+        "kpuir.passes.ktensor_lower_transposed_convs",
+        "KTensorLowerTransposedConvsPass",
+    ),
+    "ktensor-sink-depth-to-space": ("kpuir.passes.ktensor_sink_depth_to_space", "KTensorSinkDepthToSpacePass"),
     "ktensor-sink-transposes": ("kpuir.passes.ktensor_sink_transposes", "KTensorSinkTransposesPass"),
 }
 """Name of a pass -> (module, class)."""

@@ -1,0 +1,206 @@
+"""`ktensor-sink-depth-to-space`: layers work on pixels sorted by phase, so that maps need not be interleaved.
+
+Before: `ktensor.depth_to_space`, of the model or of its transposed convolutions, and nearest upsampling by a whole
+factor, anywhere. After: they have moved towards the results, or are gone. The CPU does them, and between two layers of
+the KPU that is a way through main RAM: 172 ns a byte, 45 ms for a map of 16x128x128, where a layer takes one.
+
+* Functions of single elements, and of channels, move in front of them.
+* A convolution of depth_to_space(x) is depth_to_space of a convolution of x, with s * s times the channels on both
+  sides: a kernel for each pair of phases. It costs the KPU s * s times as much. At stride s nothing is left to
+  interleave; behind a repetition of pixels the kernels of all input phases add up, and it costs no more than before.
+* It may stand behind concats and sums as well: what in them is not sorted becomes so by `ktensor.space_to_depth`, which
+  the KPU can do.
+* Other sums, products ... of two maps are done before interleaving.
+
+    %u = ktensor.depth_to_space %x {block_size = 2 : i64}
+    %y = ktensor.conv2d %u, %w {pads = array<i64: 1, 1, 1, 1>}              // 8 -> 4 channels
+      =>
+    %p = ktensor.conv2d %x, %v {pads = array<i64: 1, 1, 1, 1>}              // 32 -> 16 channels, half the size
+    %y = ktensor.depth_to_space %p {block_size = 2 : i64}
+
+A convolution is sunk through if estimates say so, looking ahead to where the interleaving would end. `sink` forces it
+where it is legal ("always") or leaves convolutions and sums alone ("never"). No kernel gets more than `weight_bytes`.
+
+Sources: lowering-facts.md 5 (the idea), `kpu-hardware.md` 10 (costs).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Operation, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
+
+from kpuir.analysis import estimates
+from kpuir.dialects import ktensor
+from kpuir.ir.rewriting import rewrite
+from kpuir.passes.kpu_legalize_space_to_depth import sorting_milliseconds
+from kpuir.passes.ktensor_lower_transposed_convs import cut, interleaved
+from kpuir.passes.moving import insert
+from kpuir.passes.sinking import Outlook, Sunk, saved_milliseconds, unsunk_milliseconds
+from kpuir.passes.sorting import Phases, channels_of, repetition_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Sink = Literal["auto", "always", "never"]
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """A map that is interleaved or repeated pixels of `source`, perhaps with some rows and columns cut off."""
+
+    source: SSAValue
+    spreads: ktensor.DepthToSpaceOp | ktensor.ResizeOp
+    slices: ktensor.SliceOp | None
+
+    @staticmethod
+    def of(value: SSAValue) -> "_Spread | None":
+        """What `value` is made of; None where others need it too."""
+        owner = value.owner
+        slices = owner if isinstance(owner, ktensor.SliceOp) else None
+        if slices is not None:
+            owner = slices.input.owner
+        if slices is not None and not isinstance(owner, ktensor.DepthToSpaceOp):
+            return None
+        is_resize = isinstance(owner, ktensor.ResizeOp) and repetition_of(owner) is not None
+        if not is_resize and not isinstance(owner, ktensor.DepthToSpaceOp):
+            return None
+        return _Spread(owner.input, owner, slices) if value.has_one_use() and owner.output.has_one_use() else None
+
+    def again(self, rewriter: PatternRewriter, source: SSAValue) -> SSAValue:
+        """The same of another source."""
+        value = source
+        for op in (self.spreads, self.slices):
+            if op is not None:
+                value = insert(rewriter, op.clone({op.input: value}))
+        return value
+
+    def numbers(self, constant: SSAValue) -> "NDArray[np.float32] | None":
+        """A constant, one number or one for each channel of the map, for the channels [1, C, 1, 1] of the source."""
+        import numpy as np
+
+        array, channels = ktensor.constant_of(constant), ktensor.shape_of(self.spreads.output)[1]
+        if array is None or (array.size > 1 and (array.ndim < 3 or array.shape[-3] != channels)):
+            return None
+        if array.size not in (1, channels) or (self.slices and ktensor.shape_of(self.slices.output)[1] != channels):
+            return None
+        numbers = np.zeros(ktensor.shape_of(self.source)[1], np.float32)
+        if isinstance(self.spreads, ktensor.DepthToSpaceOp):
+            numbers[channels_of(self.spreads)] = array.reshape(-1)
+        else:
+            numbers[:] = array.reshape(-1)
+        return numbers.reshape(1, -1, 1, 1)
+
+
+class SinkThroughFunction(RewritePattern):
+    """A function of single elements, or of channels, goes in front of the interleaving."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter, /) -> None:
+        """Move one activation, prelu, or arithmetic with constants."""
+        if isinstance(op, ktensor.ActivationOp):
+            if (spread := _Spread.of(op.input)) is not None:
+                value = insert(rewriter, ktensor.ActivationOp(spread.source, op.function))
+                rewriter.replace(op, [], [spread.again(rewriter, value)])
+        elif isinstance(op, ktensor.PReluOp | ktensor.BinaryOp):
+            for side, other in ((0, 1), (1, 0)) if isinstance(op, ktensor.BinaryOp) else ((0, 1),):
+                spread = _Spread.of(op.operands[side])
+                numbers = None if spread is None else spread.numbers(op.operands[other])
+                if spread is None or numbers is None or op.operands[side].type != op.output.type:
+                    continue
+                constant = insert(rewriter, ktensor.ConstantOp(numbers))
+                left, right = (spread.source, constant) if side == 0 else (constant, spread.source)
+                is_prelu = isinstance(op, ktensor.PReluOp)
+                moved = ktensor.PReluOp(left, right) if is_prelu else ktensor.BinaryOp(op.kind.data, left, right)
+                rewriter.replace(op, [], [spread.again(rewriter, insert(rewriter, moved))])
+                return
+
+
+@dataclass(frozen=True)
+class SinkThroughMaps(RewritePattern):
+    """A sum, product ... of two maps is done before interleaving: both are interleaved, or one can be sorted."""
+
+    sink: Sink
+    weight_bytes: int
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: ktensor.BinaryOp, rewriter: PatternRewriter, /) -> None:
+        """Move one operation on two maps of equal size."""
+        if self.sink == "never" or op.lhs.type != op.rhs.type:
+            return
+        owners = [_interleaving(value) for value in op.operands]
+        blocks = {owner.block_size.value.data for owner in owners if owner is not None}
+        if len(blocks) != 1 or not all(ktensor.constant_of(value) is None for value in op.operands):
+            return
+        (block,) = blocks
+        if None in owners and self.sink == "auto" and not self._pays(op, block):
+            return
+        sources = [
+            owner.input
+            if owner is not None
+            else insert(rewriter, ktensor.SpaceToDepthOp(value, block, ktensor.DepthMode.CRD))
+            for owner, value in zip(owners, op.operands, strict=True)
+        ]
+        value = insert(rewriter, ktensor.BinaryOp(op.kind.data, *sources))
+        rewriter.replace(op, [], [interleaved(rewriter, value, (block, block))])
+
+    def _pays(self, op: ktensor.BinaryOp, block: int) -> bool:
+        shape = ktensor.shape_of(op.output)
+        sorting = sorting_milliseconds(shape, (block,))
+        behind = Outlook(self.weight_bytes).milliseconds(op.output, block)
+        return sorting is not None and sorting + behind < estimates.detour(shape, shape)
+
+
+def _interleaving(value: SSAValue) -> ktensor.DepthToSpaceOp | None:
+    """The depth_to_space of mode crd that makes a value for one reader alone."""
+    owner = value.owner
+    is_one = isinstance(owner, ktensor.DepthToSpaceOp) and owner.mode.data == ktensor.DepthMode.CRD
+    return owner if is_one and value.has_one_use() else None
+
+
+@dataclass(frozen=True)
+class SinkThroughConvolution(RewritePattern):
+    """A convolution of an interleaved map becomes one of the sorted map, interleaved."""
+
+    sink: Sink
+    weight_bytes: int
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: ktensor.Conv2dOp, rewriter: PatternRewriter, /) -> None:
+        """Rewrite one convolution if that is legal, and pays or is wanted."""
+        if self.sink == "never":
+            return
+        for deep in (True, False):
+            phases = Phases.of(op.input, deep=deep)
+            sunk = None if phases is None else Sunk.plan(op, phases, self.weight_bytes)
+            if sunk is None or (self.sink == "auto" and not self._pays(sunk)):
+                continue
+            value = interleaved(rewriter, sunk.insert(rewriter), (sunk.block, sunk.block))
+            rewriter.replace(op, [], [cut(rewriter, value, ktensor.shape_of(op.output)[2:])])
+            return
+
+    def _pays(self, sunk: Sunk) -> bool:
+        behind = Outlook(self.weight_bytes).milliseconds(sunk.conv.output, sunk.block)
+        own = sunk.milliseconds
+        return own is not None and own + behind < unsunk_milliseconds(sunk.conv) + saved_milliseconds(sunk.phases)
+
+
+@dataclass(frozen=True)
+class KTensorSinkDepthToSpacePass(ModulePass):
+    """Move interleaving of pixels towards the results, where that is faster."""
+
+    name = "ktensor-sink-depth-to-space"
+    sink: Sink = "auto"
+    weight_bytes: int = 1 << 20
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Rewrite the module in place."""
+        rewrite(
+            op,
+            SinkThroughFunction(),
+            SinkThroughMaps(self.sink, self.weight_bytes),
+            SinkThroughConvolution(self.sink, self.weight_bytes),
+        )
