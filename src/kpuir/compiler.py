@@ -33,9 +33,12 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "cse",
     ),
     "kpu-legalize": (
+        "ktensor-lower-transposed-convs",
+        "ktensor-sink-depth-to-space",
         "convert-ktensor-to-kpu",
         "canonicalize",
         "kpu-fuse-activations",
+        "kpu-legalize-space-to-depth",
         "kpu-legalize-strides",
         "kpu-fuse-pools",
         "canonicalize",

@@ -10,12 +10,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Block, SSAValue
 
-from kpuir.dialects import ktensor
+from kpuir import pipelines
+from kpuir.compiler import PIPELINES, compile
+from kpuir.dialects import kpu, ktensor
 from kpuir.importers.onnx import import_onnx
+from kpuir.passes.kpu_legalize_space_to_depth import KpuLegalizeSpaceToDepthPass
 from kpuir.passes.ktensor_lower_transposed_convs import KTensorLowerTransposedConvsPass
 from kpuir.passes.ktensor_sink_depth_to_space import KTensorSinkDepthToSpacePass
 from tests.importers.nets import feeds, interpret, net, node, op_names, runtime
+from tests.networks import Net
+from tests.passes.graphs import Put, module_of, weight
 
 CHECK = settings(max_examples=40, deadline=None)
 
@@ -162,3 +168,107 @@ def random_decoder(data: st.DataObject) -> onnx.ModelProto:
 def test_sinking_keeps_what_is_computed(data: st.DataObject) -> None:
     model = random_decoder(data)
     lowered(model, KTensorLowerTransposedConvsPass(), KTensorSinkDepthToSpacePass("always"))
+
+
+@pytest.mark.parametrize("mode", ["DCR", "CRD"])
+def test_functions_of_channels_move_with_their_channels(mode: str) -> None:
+    shapes = {"Relu": (), "PRelu": (3, 1, 1), "Mul": (1, 3, 1, 1), "Sub": (1,)}
+    nodes = [node("DepthToSpace", ["x"], ["v0"], blocksize=2, mode=mode)]
+    for number, (kind, shape) in enumerate(shapes.items()):
+        inputs = [f"v{number}", f"c{number}"] if shape else [f"v{number}"]
+        nodes.append(node(kind, inputs, [f"v{number + 1}"]))
+    constants = {f"c{number}": normal(*shape, seed=number) for number, shape in enumerate(shapes.values()) if shape}
+    model = net(nodes, {"x": (1, 12, 4, 5)}, constants, [f"v{len(shapes)}"])
+    module = lowered(model, KTensorSinkDepthToSpacePass("never"))
+    assert op_names(module)[-1] == "depth_to_space"
+
+
+# --- kpu-legalize-space-to-depth
+
+
+@CHECK
+@given(st.data())
+def test_the_kpu_sorts_pixels_by_phase(data: st.DataObject) -> None:
+    channels, mode = data.draw(st.integers(1, 40)), data.draw(st.sampled_from(list(ktensor.DepthMode)))
+    size = [2 * data.draw(st.sampled_from([4, 5, 8, 9, 16, 17, 20])) for _ in range(2)]
+    sample = np.random.default_rng(channels).normal(size=(1, channels, *size)).astype(np.float32)
+
+    def body(block: Block, put: Put) -> list[SSAValue]:
+        made = put(
+            kpu.Conv2dOp(block.args[0], weight(put, np.random.default_rng(0), channels, channels, 1, 1), zero(put))
+        )
+        return [put(ktensor.SpaceToDepthOp(made, 2, mode))]
+
+    def zero(put: Put) -> SSAValue:
+        return put(ktensor.ConstantOp(np.zeros(channels, np.float32)))
+
+    module = module_of([sample.shape], body)
+    wanted = interpret(module, [sample])
+    KpuLegalizeSpaceToDepthPass().apply(Context(), module)
+    same(module, [sample], wanted)
+    assert op_names(module) == []
+    movers = [op for op in module.walk() if kpu.MOVES in op.attributes]
+    assert movers
+    assert all(isinstance(op, kpu.Conv2dOp) and op.pool_kind.stride == 2 for op in movers)
+
+
+# --- all of them
+
+
+def unet(up: str, size: int = 128, base: int = 8, levels: int = 3) -> onnx.ModelProto:
+    """Two convolutions a level; down by pools, up by transposed convolutions or by repetition and a convolution."""
+    model = Net(image=(1, 3, size, size))
+
+    def level(x: str, inputs: int, outputs: int) -> str:
+        x = model.op("Relu", model.conv(x, inputs, outputs))
+        return model.op("Relu", model.conv(x, outputs, outputs))
+
+    def spread(x: str, inputs: int, outputs: int) -> str:
+        if up != "nearest":
+            kernel, pads, extra = (int(number) for number in up)
+            attributes = {"strides": [2, 2], "pads": [pads] * 4, "output_padding": [extra] * 2}
+            return model.op("ConvTranspose", x, model.weight(inputs, outputs, kernel, kernel), **attributes)
+        modes = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        x = model.op("Resize", x, "", model.constant([1, 1, 2, 2]), mode="nearest", **modes)
+        return model.op("Relu", model.conv(x, inputs, outputs))
+
+    x, channels = "image", 3
+    skips: list[str] = []
+    for depth in range(levels):
+        x, channels = level(x, channels, base << depth), base << depth
+        skips.append(x)
+        x = model.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    x = level(x, channels, 2 * channels)
+    for skip in reversed(skips):
+        x = model.op("Concat", spread(x, 2 * channels, channels), skip, axis=1)
+        x = level(x, 2 * channels, channels)
+        channels //= 2
+    return model.model(model.op("Sigmoid", model.conv(x, 2 * channels, 1, 1)))
+
+
+@pytest.mark.parametrize("up", ["200", "311", "410", "521", "nearest"])
+def test_u_nets_keep_all_convolutions_on_the_kpu(up: str) -> None:
+    model = unet(up)
+    inputs = feeds(model)
+    module = import_onnx(model.SerializeToString())
+    for name in ("ktensor-simplify", "kpu-legalize"):
+        for one in pipelines.parse_passes(name, lambda: PIPELINES):
+            one.apply(pipelines.make_context(), module)
+    same(module, list(inputs.values()), runtime(model, inputs))
+    left = op_names(module)
+    assert not {"conv2d", "conv2d_transpose", "space_to_depth", "resize"} & set(left)
+    spreads = [op for op in module.walk() if isinstance(op, ktensor.DepthToSpaceOp)]
+    assert ktensor.shape_of(spreads[-1].output) == (1, 1, 128, 128)  # the last one makes the result
+    assert all(ktensor.shape_of(op.output)[2] <= 64 for op in spreads[:-1])  # no layer waits for the largest maps
+
+
+@pytest.mark.parametrize("up", ["200", "nearest"])
+def test_bytes_are_interleaved_at_the_end(up: str) -> None:
+    """Quantized, to the kmodel: within what the last layer's 8 bits can tell."""
+    model = unet(up, size=32, base=4, levels=2)
+    samples = [feeds(model, seed) for seed in range(4)]
+    compiled = compile(import_onnx(model.SerializeToString()), dataset=samples)
+    (ours,), (theirs,) = compiled.run(samples[0]).values(), runtime(model, samples[0])
+    assert float(np.abs(ours - theirs).mean()) < 1.5 / 255
+    assert compiled.report.cpu_ops["transpose"] >= 1
+    assert "conv2d" not in compiled.report.cpu_ops

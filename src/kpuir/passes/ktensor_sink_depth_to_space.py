@@ -40,7 +40,7 @@ from kpuir.passes.kpu_legalize_space_to_depth import sorting_milliseconds
 from kpuir.passes.ktensor_lower_transposed_convs import cut, interleaved
 from kpuir.passes.moving import insert
 from kpuir.passes.sinking import Outlook, Sunk, saved_milliseconds, unsunk_milliseconds
-from kpuir.passes.sorting import Phases, channels_of, repetition_of
+from kpuir.passes.sorting import Phases, channels_of, spread_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,14 +62,11 @@ class _Spread:
         """What `value` is made of; None where others need it too."""
         owner = value.owner
         slices = owner if isinstance(owner, ktensor.SliceOp) else None
-        if slices is not None:
-            owner = slices.input.owner
-        if slices is not None and not isinstance(owner, ktensor.DepthToSpaceOp):
+        spreads = spread_of(value if slices is None else slices.input)
+        if spreads is None or (slices is not None and isinstance(spreads, ktensor.ResizeOp)):
             return None
-        is_resize = isinstance(owner, ktensor.ResizeOp) and repetition_of(owner) is not None
-        if not is_resize and not isinstance(owner, ktensor.DepthToSpaceOp):
-            return None
-        return _Spread(owner.input, owner, slices) if value.has_one_use() and owner.output.has_one_use() else None
+        is_alone = value.has_one_use() and spreads.output.has_one_use()
+        return _Spread(spreads.input, spreads, slices) if is_alone else None
 
     def again(self, rewriter: PatternRewriter, source: SSAValue) -> SSAValue:
         """The same of another source."""
@@ -157,8 +154,9 @@ class SinkThroughMaps(RewritePattern):
 def _interleaving(value: SSAValue) -> ktensor.DepthToSpaceOp | None:
     """The depth_to_space of mode crd that makes a value for one reader alone."""
     owner = value.owner
-    is_one = isinstance(owner, ktensor.DepthToSpaceOp) and owner.mode.data == ktensor.DepthMode.CRD
-    return owner if is_one and value.has_one_use() else None
+    if not isinstance(owner, ktensor.DepthToSpaceOp) or owner.mode.data != ktensor.DepthMode.CRD:
+        return None
+    return owner if value.has_one_use() else None
 
 
 @dataclass(frozen=True)
@@ -173,19 +171,19 @@ class SinkThroughConvolution(RewritePattern):
         """Rewrite one convolution if that is legal, and pays or is wanted."""
         if self.sink == "never":
             return
-        for deep in (True, False):
-            phases = Phases.of(op.input, deep=deep)
-            sunk = None if phases is None else Sunk.plan(op, phases, self.weight_bytes)
-            if sunk is None or (self.sink == "auto" and not self._pays(sunk)):
-                continue
-            value = interleaved(rewriter, sunk.insert(rewriter), (sunk.block, sunk.block))
-            rewriter.replace(op, [], [cut(rewriter, value, ktensor.shape_of(op.output)[2:])])
+        found = [Phases.of(op.input, deep=deep) for deep in (True, False)]
+        plans = [None if phases is None else Sunk.plan(op, phases, self.weight_bytes) for phases in found]
+        sunk = max((plan for plan in plans if plan is not None), key=self._gain, default=None)
+        if sunk is None or (self.sink == "auto" and self._gain(sunk) <= 0):
             return
+        value = interleaved(rewriter, sunk.insert(rewriter), (sunk.block, sunk.block))
+        rewriter.replace(op, [], [cut(rewriter, value, ktensor.shape_of(op.output)[2:])])
 
-    def _pays(self, sunk: Sunk) -> bool:
+    def _gain(self, sunk: Sunk) -> float:
+        """How much faster it is to sink, with all that follows from it."""
         behind = Outlook(self.weight_bytes).milliseconds(sunk.conv.output, sunk.block)
-        own = sunk.milliseconds
-        return own is not None and own + behind < unsunk_milliseconds(sunk.conv) + saved_milliseconds(sunk.phases)
+        before = unsunk_milliseconds(sunk.conv) + saved_milliseconds(sunk.phases)
+        return before - (sunk.milliseconds or 0.0) - behind
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from kpuir.passes.convert_ktensor_to_kpu import dense_weight
 from kpuir.passes.kpu_legalize_space_to_depth import sorting_milliseconds
 from kpuir.passes.moving import insert
 from kpuir.passes.phases import PhaseAxis, pads_of, phase_bias, phase_weight
-from kpuir.passes.sorting import Part, Phases, is_sum, repetition_of
+from kpuir.passes.sorting import Part, Phases, is_sum, repetition_of, spread_of
 from kpuir.target import k210
 
 if TYPE_CHECKING:
@@ -173,8 +173,13 @@ def saved_milliseconds(phases: Phases) -> float:
     """What is no longer to be done for one reader of a sorted map if it takes the parts instead.
 
     The detour of each leaf, shared among the convolutions that read it; nothing where another layer needs it anyway.
+    A part that is interleaved itself, and went no detour before, goes one now.
     """
     total = 0.0
+    for part in phases.parts:
+        if spread_of(part.value) is not None and not any(_is_layer(reader) for reader in readers_of(part.value)):
+            shape = ktensor.shape_of(part.value)
+            total -= estimates.detour(shape, shape) - estimates.move(shape)
     for leaf in phases.leaves:
         readers = [reader for reader in readers_of(leaf) if _is_layer(reader)]
         shape = ktensor.shape_of(leaf)
@@ -211,17 +216,17 @@ class Outlook:
             if cost is not None and cost < detour:
                 total += cost
             else:
-                interleaved = max(interleaved, detour if _is_layer(reader) else move)
+                interleaved = max(interleaved, detour if cost is not None or _is_layer(reader) else move)
         return total + interleaved
 
     def _behind(self, reader: Operation, value: SSAValue, block: int) -> float | None:
         """What a reader takes that stays sorted; None where it does not."""
         match reader:
             case ktensor.DepthToSpaceOp():
-                return self.milliseconds(reader.output, block * reader.block_size.value.data)
+                return self._again(reader.output, block, reader.block_size.value.data)
             case ktensor.ResizeOp():
                 factor = repetition_of(reader)
-                return None if factor is None else self.milliseconds(reader.output, block * factor)
+                return None if factor is None else self._again(reader.output, block, factor)
             case ktensor.ActivationOp() | ktensor.PReluOp() | ktensor.BinaryOp():
                 beside = isinstance(reader.operands[0].owner, ktensor.ConcatOp)
                 return None if beside else self.milliseconds(reader.results[0], block)
@@ -234,3 +239,7 @@ class Outlook:
                 return extra + self.milliseconds(reader.output, sunk.block)
             case _:
                 return None
+
+    def _again(self, value: SSAValue, coarse: int, fine: int) -> float:
+        """What it takes more to have a map sorted by both blocks than only by the one it is spread by in any case."""
+        return max(self.milliseconds(value, coarse * fine) - self.milliseconds(value, fine), 0.0)

@@ -55,6 +55,14 @@ def repetition_of(op: ktensor.ResizeOp) -> int | None:
     return factor
 
 
+def spread_of(value: SSAValue) -> ktensor.DepthToSpaceOp | ktensor.ResizeOp | None:
+    """The operation that interleaves or repeats pixels to make `value`, if one does."""
+    owner = value.owner
+    if isinstance(owner, ktensor.ResizeOp):
+        return owner if repetition_of(owner) is not None else None
+    return owner if isinstance(owner, ktensor.DepthToSpaceOp) else None
+
+
 @dataclass(frozen=True)
 class Part:
     """A map at low resolution, `count` channels of which `channels` tells; `sorts` are the blocks to sort it by first.
