@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
@@ -45,6 +45,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "kpu-cancel-crops",
         "canonicalize",
         "cse",
+        "kpu-explain",
     ),
     "kpu-quantize-all": (
         "kpu-equalize",
@@ -68,6 +69,13 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "kbuf-allocate",
     ),
     "kpu-default": ("ktensor-simplify", "kpu-legalize", "kpu-quantize-all", "kbuf-lower"),
+    "kpu-coverage": (
+        "ktensor-simplify",
+        "kpu-legalize",
+        "kpu-assume-ranges",
+        "kpu-quantize-all{from=kpu-quantize}",
+        "kbuf-lower{until=convert-kpu-to-kbuf}",
+    ),
 }
 """The pipelines by name; an entry is the text of a pass with its options, or the name of another pipeline."""
 
@@ -89,9 +97,9 @@ class Report:
     main_ram_peak: int
     constants_bytes: int
     estimated_ms: float
+    estimated_ms_by_place: dict[str, float]
+    """`kpu`, `cpu` and `transfer`, which add up to `estimated_ms`."""
     stages: dict[str, float]
-    reasons: tuple[tuple[str, str], ...] = field(default=())
-    """(layer, why) of what could have run on the KPU and does not."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +111,16 @@ class CompiledModel:
     module: "ModuleOp"
     report: Report
 
-    def save(self, path: "str | Path") -> None:
-        """Write `path` and, beside it, the .json that describes it. Raises UsageError where that is not possible."""
+    def save(self, path: "str | Path", also: "Mapping[Path, bytes] | None" = None) -> None:
+        """Write `path` and, beside it, the .json that describes it; with `also`, all of these files or none.
+
+        Raises UsageError where that is not possible.
+        """
         import json
 
         where = Path(path)
-        write_atomically(
-            {where: self.kmodel_bytes, where.with_suffix(".json"): json.dumps(self.sidecar, indent=1).encode()}
-        )
+        description = json.dumps(self.sidecar, indent=1).encode()
+        write_atomically({where: self.kmodel_bytes, where.with_suffix(".json"): description, **(also or {})})
 
     def run(self, inputs: "Mapping[str, NDArray[Any]]") -> "dict[str, NDArray[Any]]":
         """Run one sample, given and returned as the model's own arrays, in the byte-exact interpreter."""
@@ -125,24 +135,27 @@ class CompiledModel:
 
 def write_atomically(files: "Mapping[Path, bytes]") -> None:
     """Write files under temporary names, then rename all of them. Raises UsageError where that is not possible."""
+    import errno
     import os
     import tempfile
 
     made: list[tuple[str, Path]] = []
+    where = next(iter(files), Path())
     try:
-        for path, data in files.items():
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            made.append((name, path))
+        for where, data in files.items():
+            if where.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            handle, name = tempfile.mkstemp(dir=where.parent, prefix=f".{where.name}.")
+            made.append((name, where))
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
             os.chmod(name, 0o644)
-        for name, path in made:
-            os.replace(name, path)
+        for name, where in made:
+            os.replace(name, where)
     except OSError as error:
         for name, _ in made:
             with suppress(OSError):
                 os.unlink(name)
-        where = next(iter(files))
         raise UsageError(f"cannot write: {error.strerror}", location=str(where)) from None
 
 
@@ -160,6 +173,7 @@ def compile(  # the name users expect: kpuir.compile
     input_layout: Literal["model", "NCHW", "NHWC"] | None = None,
     output_layout: Literal["model", "NCHW", "NHWC"] | None = None,
     passes: str | None = None,
+    require_kpu: bool = False,
     dump_ir: "str | Path | None" = None,
     progress: "Callable[[str, int, int], None] | None" = None,
 ) -> CompiledModel:
@@ -169,8 +183,9 @@ def compile(  # the name users expect: kpuir.compile
     shape; `calibration` one of CALIBRATIONS; `mean` and `std` normalize images of a dataset and become part of the
     input's scale. `input_type` is uint8 for inputs that reach the KPU and float32 for others unless given.
     `input_layout` is NCHW, what the camera delivers, unless given; `output_layout` the model's. `passes` replaces the
-    pipeline `kpu-default`. `dump_ir` gets the text of every stage. `progress(stage, done, total)` is told how far a
-    stage is. Raises KpuirError: InvalidInputError, UnsupportedError, UsageError or DoesNotFitError.
+    pipeline `kpu-default`. `require_kpu` makes any convolution or matrix product left on the CPU an error that names
+    all of them (UnsupportedError). `dump_ir` gets the text of every stage. `progress(stage, done, total)` is told how
+    far a stage is. Raises KpuirError: InvalidInputError, UnsupportedError, UsageError or DoesNotFitError.
     """
     import time
 
@@ -196,17 +211,18 @@ def compile(  # the name users expect: kpuir.compile
         "kpu-calibrate": {**of_dataset, "method": calibration},
         "kpu-quantize": {"input_type": input_type},
         "ktensor-absorb-layouts": {"outputs": output_layout == "NCHW"},
+        "kpu-explain": {"require": require_kpu},
     }
     chosen = [
         configured(one, options.get(one.name, {})) for one in parse_passes(passes or "kpu-default", lambda: PIPELINES)
     ]
+    if require_kpu and not any(one.name == "kpu-explain" for one in chosen):
+        raise UsageError("the pipeline cannot tell what is left on the CPU", hint="let it run kpu-explain")
     chosen = [_with_samples(one, dataset, progress) if isinstance(one, DatasetPass) else one for one in chosen]
-    reasons: dict[str, str] = {}
     total = len(chosen)
 
     def after(stage: Stage, current: "ModuleOp") -> None:
         stages[stage.name] = stages.get(stage.name, 0.0) + stage.seconds
-        reasons.update(_reasons(current))
         if dump_ir is not None:
             dump(Path(dump_ir), stage.index, stage.name, current)
         if progress is not None:
@@ -220,7 +236,7 @@ def compile(  # the name users expect: kpuir.compile
     start = time.perf_counter()
     data = _written(module, kmodel)
     stages["write"] = time.perf_counter() - start
-    report = _report(module, data, kmodel, stages, tuple(reasons.items()))
+    report = _report(module, data, kmodel, stages)
     return CompiledModel(data, _sidecar(module, source, own, kmodel, report, mean, std), module, report)
 
 
@@ -280,17 +296,6 @@ def _with_samples(
     return cast("type[ModulePass]", WithSamples)(**settings)
 
 
-def _reasons(module: "ModuleOp") -> dict[str, str]:
-    """Why operations of a module stay on the CPU, as far as passes said so, by layer."""
-    from xdsl.dialects.builtin import StringAttr
-
-    from kpuir.dialects.kpu import REASON
-    from kpuir.ir.locations import layer_name
-
-    found = {op: op.attributes[REASON] for op in module.walk() if REASON in op.attributes}
-    return {layer_name(op): reason.data for op, reason in found.items() if isinstance(reason, StringAttr)}
-
-
 def _written(module: "ModuleOp", version: str) -> bytes:
     """The bytes of the kmodel. Raises DoesNotFitError where it and its working memory exceed main RAM."""
     from xdsl.dialects.builtin import IntegerAttr
@@ -330,34 +335,26 @@ def _largest_layer(module: "ModuleOp") -> str:
     return layer_name(max(module.walk(), key=size))
 
 
-def _report(
-    module: "ModuleOp", data: bytes, version: str, stages: dict[str, float], reasons: "tuple[tuple[str, str], ...]"
-) -> Report:
-    from kpuir.analysis.cost import estimate, total_milliseconds
+def _report(module: "ModuleOp", data: bytes, version: str, stages: dict[str, float]) -> Report:
+    from kpuir.analysis.coverage import coverage, milliseconds_by_place, placement
     from kpuir.analysis.memory import memory
     from kpuir.dialects import kbuf
 
-    use = memory(module)
-    instructions = [op for op in module.walk() if isinstance(op, kbuf.InstructionOp)]
-    layers = [op for op in instructions if isinstance(op, kbuf.KpuConv2dOp)]
-    cpu: dict[str, int] = {}
-    for op in instructions:
-        if not isinstance(op, kbuf.KpuConv2dOp | kbuf.KpuUploadOp):
-            name = op.name.removeprefix("kbuf.")
-            cpu[name] = cpu.get(name, 0) + 1
+    use, counts = memory(module), coverage(module)
+    split = milliseconds_by_place(placement(module))
     return Report(
         kmodel_bytes=len(data),
         version=version,
-        kpu_layers=len(layers),
-        cpu_ops=cpu,
-        uploads=sum(isinstance(op, kbuf.KpuUploadOp) for op in instructions),
-        downloads=sum(op.main_output is not None for op in layers),
+        kpu_layers=counts.kpu_layers,
+        cpu_ops=counts.cpu_ops,
+        uploads=counts.uploads,
+        downloads=counts.downloads,
         kpu_ram_peak=use.peak(kbuf.Space.KPU),
         main_ram_peak=use.peak(kbuf.Space.MAIN),
         constants_bytes=use.constant_bytes,
-        estimated_ms=round(total_milliseconds(estimate(module)), 3),
+        estimated_ms=round(sum(split.values()), 3),
+        estimated_ms_by_place={place.value.lower(): round(spent, 3) for place, spent in split.items()},
         stages={name: round(seconds, 4) for name, seconds in stages.items()},
-        reasons=reasons,
     )
 
 

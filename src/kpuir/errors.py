@@ -31,15 +31,17 @@ class InvalidInputError(KpuirError):
 
 
 class UnsupportedError(InvalidInputError):
-    """Layers of the model cannot be expressed; all of them are reported together.
+    """Layers of the model cannot be expressed, or not where they must be; all of them are reported together.
 
-    `problems` holds one (layer, reason) pair each.
+    `problems` holds one (layer, reason) pair each; `what` is true of all these layers.
     """
 
-    def __init__(self, problems: Sequence[tuple[str, str]], *, hint: str | None = None) -> None:
+    def __init__(
+        self, problems: Sequence[tuple[str, str]], *, what: str = "are not supported", hint: str | None = None
+    ) -> None:
         self.problems = tuple(problems)
         lines = [f"{layer}: {reason}" for layer, reason in self.problems]
-        count = f"{len(lines)} layers are not supported:\n  " if len(lines) > 1 else ""
+        count = f"{len(lines)} layers {what}:\n  " if len(lines) > 1 else ""
         super().__init__(count + "\n  ".join(lines), hint=hint)
 
 

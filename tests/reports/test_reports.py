@@ -68,13 +68,13 @@ def test_svg_of_a_nearly_empty_ram_says_that_its_capacity_is_not_to_scale() -> N
 
 
 def test_summary() -> None:
-    conv = [Placement(f"conv{i}", "kbuf.kpu_conv2d", Place.KPU) for i in range(7)]
+    conv = [Placement(f"conv{i}", "kbuf.kpu_conv2d", Place.KPU, milliseconds=0.5) for i in range(7)]
     cpu = [
-        Placement("prob", "ktensor.softmax", Place.CPU),
+        Placement("prob", "ktensor.softmax", Place.CPU, milliseconds=0.25),
         *[Placement(f"add{i}", "ktensor.binary", Place.CPU, "the KPU adds nothing") for i in range(5)],
     ]
-    upload = [Placement("x", "kpu.upload", Place.TRANSFER)]
-    assert summary_lines([*conv, *cpu, *upload], USE, 1234, 5.678) == [
+    upload = [Placement("x", "kpu.upload", Place.TRANSFER, milliseconds=2.0)]
+    assert summary_lines([*conv, *cpu, *upload], USE, 1234) == [
         "7 layers on the KPU, 6 operations on the CPU",
         "  softmax (prob)",
         "  binary x5 (add0, add1, add2, add3 and 1 more): the KPU adds nothing",
@@ -82,8 +82,8 @@ def test_summary() -> None:
         "main RAM: 104 of 6291456 bytes (0.0 %)",
         "constants: 72 bytes",
         "kmodel: 1234 bytes",
-        "estimated time: 5.7 ms at 400 MHz",
+        "estimated time: 5.8 ms at 400 MHz (3.5 on the KPU, 0.2 on the CPU, 2.0 in transfers)",
     ]
     short = summary_lines(conv[:1], USE, 1)
     assert short[0] == "1 layer on the KPU, 0 operations on the CPU"
-    assert short[-1] == "kmodel: 1 bytes"
+    assert short[-2] == "kmodel: 1 bytes"

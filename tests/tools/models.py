@@ -37,3 +37,9 @@ def conv(path: Path, *, channels: int = 4, size: int = 8, out: int = 4, weight: 
     kernel = np.random.default_rng(5).normal(0, weight, (out, channels, 3, 3)).astype(np.float32)
     nodes = [node("Conv", ["x", "w"], "c", pads=[1, 1, 1, 1]), node("Relu", ["c"], "y")]
     return save(path, nodes, (1, channels, size, size), {"w": kernel})
+
+
+def computed(path: Path) -> Path:
+    """Two products of maps that the model computes itself, which no layer of the KPU does."""
+    nodes = [node("MatMul", ["x", "x"], "a"), node("Relu", ["a"], "b"), node("MatMul", ["b", "a"], "y")]
+    return save(path, nodes, (1, 4, 8, 8))

@@ -44,11 +44,17 @@ def test_digits(invoke: Invoke, digits: Path) -> None:
     assert {"import", "kpu-calibrate", "write"} <= set(figures["stages"])
     assert set(figures) == {
         *("kmodel", "kmodel_bytes", "version", "kpu_layers", "cpu_ops", "uploads", "downloads"),
-        *("kpu_ram_peak", "main_ram_peak", "constants_bytes", "estimated_ms", "stages"),
+        *("kpu_ram_peak", "main_ram_peak", "constants_bytes", "estimated_ms", "estimated_ms_by_place", "stages"),
     }
+    assert set(figures["estimated_ms_by_place"]) == {"kpu", "cpu", "transfer"}
+    assert sum(figures["estimated_ms_by_place"].values()) == pytest.approx(figures["estimated_ms"], abs=0.002)
     check_sidecar(json.loads(Path("digits.json").read_text()), digits)
     names = {path.name for path in Path("reports").iterdir()}
-    assert names == {"summary.txt", "memory.txt", "memory-kpu.svg", "memory-main.svg"}
+    assert names == {
+        *("index.html", "summary.txt", "coverage.txt", "coverage.html", "coverage.json"),
+        *("memory.txt", "memory-kpu.svg", "memory-main.svg"),
+    }
+    check_coverage(Path("reports"), figures)
     dumps = sorted(path.name for path in Path("dumps").iterdir())
     assert dumps[0].startswith("00-")
     assert dumps[-1].endswith("-kbuf-allocate.mlir")
@@ -59,6 +65,24 @@ def test_digits(invoke: Invoke, digits: Path) -> None:
     assert "5 layers on the KPU" in again.err
     assert "softmax (scores)" in again.err
     assert "wrote again.kmodel" in again.err
+
+
+def check_coverage(reports: Path, figures: dict[str, Any]) -> None:
+    coverage = json.loads((reports / "coverage.json").read_text())
+    totals, layers = coverage["totals"], coverage["layers"]
+    assert (totals["kpu_layers"], totals["uploads"], totals["downloads"]) == (
+        figures["kpu_layers"],
+        figures["uploads"],
+        figures["downloads"],
+    )
+    assert totals["estimated_ms"] == pytest.approx(figures["estimated_ms"], abs=0.001)
+    assert sum(layer["estimated_ms"] for layer in layers) == pytest.approx(totals["estimated_ms"], abs=1e-4)
+    assert all(layer["reason"] for layer in layers if layer["where"] != "KPU")
+    softmax = next(layer for layer in layers if layer["op"] == "softmax")
+    assert (softmax["layer"], softmax["where"]) == ("scores", "CPU")
+    page = (reports / "index.html").read_text()
+    assert "softmax" in page
+    assert all(path.name in page for path in reports.iterdir() if path.name != "index.html")
 
 
 def check_sidecar(sidecar: dict[str, Any], digits: Path) -> None:
@@ -231,6 +255,43 @@ def test_wrong_options(invoke: Invoke, data: Path, option: list[str], message: s
     status, text = failure(invoke, model, "--dataset", data, *option)
     assert status == 2
     assert message in text
+
+
+def test_reports_are_the_same_each_time(invoke: Invoke, data: Path) -> None:
+    model = models.conv(Path("x.onnx"))
+    for folder in ("first", "second/deep"):
+        assert invoke("kpu-compile", model, "--dataset", data, "--report", folder).status == 0
+    first = {path.name: path.read_bytes() for path in Path("first").iterdir()}
+    assert first == {path.name: path.read_bytes() for path in Path("second/deep").iterdir()}
+
+
+def test_reports_that_cannot_be_written_leave_no_kmodel(invoke: Invoke, data: Path) -> None:
+    model = models.conv(Path("x.onnx"))
+    status, text = failure(invoke, model, "--dataset", data, "--report", data / "reports")
+    assert (status, "cannot write" in text, "--report" in text) == (2, True, True)
+    Path("reports/coverage.txt").mkdir(parents=True)  # a file cannot take the place of a folder
+    status, text = failure(invoke, model, "--dataset", data, "--report", "reports")
+    assert (status, "coverage.txt: cannot write" in text) == (2, True)
+    assert not Path("out.kmodel").exists()
+
+
+def test_the_kpu_can_be_required(invoke: Invoke, data: Path) -> None:
+    status, text = failure(invoke, models.computed(Path("x.onnx")), "--require-kpu", "--dataset", data)
+    assert status == 1
+    assert text.startswith("error: 2 layers cannot run on the KPU:\n  a_node: ktensor.matmul: the right operand is no")
+    assert "\n  y_node: ktensor.matmul: " in text
+    assert "store the weights in the model" in text
+    model = models.conv(Path("y.onnx"))
+    assert invoke("kpu-compile", model, "--dataset", data, "--require-kpu").status == 0
+    passes = "ktensor-simplify,kpu-legalize{until=cse},kpu-quantize-all,kbuf-lower"
+    status, text = failure(invoke, model, "--dataset", data, "--require-kpu", "--passes", passes)
+    assert (status, "let it run kpu-explain" in text) == (2, True)
+
+
+def test_options_of_passes_go_through_pipelines(invoke: Invoke, data: Path) -> None:
+    model = models.computed(Path("x.onnx"))
+    status, text = failure(invoke, model, "--passes", "kpu-default{require=true}")
+    assert (status, "2 layers cannot run on the KPU" in text) == (1, True)
 
 
 def test_a_pipeline_that_ends_too_early(invoke: Invoke, data: Path) -> None:

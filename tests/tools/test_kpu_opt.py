@@ -234,3 +234,43 @@ def test_tools_start_without_heavy_libraries() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_coverage_of_models_and_kmodels(invoke: Invoke, digits: Path) -> None:
+    model = digits / "digits.onnx"
+    ran = invoke("kpu-opt", model, "-p", "kpu-coverage")
+    assert (ran.status, ran.err) == (0, "")
+    head, *rows = ran.out.splitlines()
+    assert head.split() == ["layer", "op", "where", "ms", "detour", "why"]
+    assert sum(row.split()[1:3] == ["kpu_conv2d", "KPU"] for row in rows) == 5
+    (softmax,) = [row for row in rows if row.split()[1:2] == ["softmax"]]
+    assert softmax.split()[2] == "CPU"
+    assert "the KPU has no division by a sum" in softmax
+    compiled = invoke("kpu-compile", model, "--dataset", digits / "calibration", "--samples", "3")
+    assert compiled.status == 0
+    again = invoke("kpu-opt", "digits.kmodel", "-p", "kpu-coverage").out.splitlines()
+    assert again[-2] == ran.out.splitlines()[-2]  # the totals
+    assert sum(" kpu_conv2d  KPU " in row for row in again) == 5
+
+
+def test_coverage_in_other_forms(invoke: Invoke, digits: Path) -> None:
+    model = digits / "digits.onnx"
+    ran = invoke("kpu-opt", model, "-p", "kpu-coverage", "-t", "kpu-coverage{format=json}")
+    table = json.loads(ran.out)
+    assert table["totals"]["kpu_layers"] == 5
+    assert {"layer", "op", "where", "reason", "hint", "estimated_ms", "detour_ms"} == set(table["layers"][0])
+    page = invoke("kpu-opt", model, "-p", "kpu-coverage", "-t", "kpu-coverage{format=html}").out
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.count("<tr") == len(table["layers"]) + 1
+    assert invoke("kpu-opt", model, "-p", "kpu-coverage", "-o", "table.txt").status == 0
+    assert Path("table.txt").read_text().startswith("layer ")
+    ran = invoke("kpu-opt", model, "-t", "kpu-coverage{format=picture}")
+    assert (ran.status, "picture" in ran.err) == (2, True)
+
+
+def test_coverage_on_a_terminal(invoke: Invoke, digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    ran = invoke("kpu-opt", digits / "digits.onnx", "-p", "kpu-coverage", "-t", "kpu-coverage{format=terminal}")
+    lines = ran.out.splitlines()
+    assert max(map(len, lines[:-1])) <= 100
+    assert "softmax" in ran.out

@@ -1,22 +1,35 @@
 """How long an inference takes on the chip: the KPU by its published formula, the CPU by published costs per element.
 
 The KPU's times fit published logs within a few percent (`kpu-hardware.md` 10.2); the CPU's are of the right order
-(10.5). The clock is 400 MHz, the runtime that of kmodel v4.
+(10.5). The clock is 400 MHz, the runtime that of kmodel v4. What layers and transfers take is said in
+`kpuir.analysis.estimates`, once for choices of passes and for instructions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from math import prod
 from typing import Any
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 
-from kpuir.analysis.coverage import Place
+from kpuir.analysis import estimates
 from kpuir.dialects import kbuf
 from kpuir.ir.functions import entry_function
 from kpuir.ir.locations import layer_name
-from kpuir.target.k210 import K210, CpuCosts, layer_milliseconds
+from kpuir.target.k210 import CpuCosts
+
+DOWNLOAD = "kbuf.download"
+"""What the copy of a layer's result to main RAM is called: a part of `kbuf.kpu_conv2d`, and a transfer of its own."""
+
+
+class Place(StrEnum):
+    """Where work is done; a transfer is a copy between the two RAMs."""
+
+    KPU = "KPU"
+    CPU = "CPU"
+    TRANSFER = "transfer"
 
 
 @dataclass(frozen=True)
@@ -30,31 +43,36 @@ class InstructionCost:
 
 
 def estimate(module: ModuleOp) -> list[InstructionCost]:
-    """What each instruction of a module at kbuf level costs, in order; buffers cost nothing."""
+    """What each instruction of a module at kbuf level costs, in order; buffers cost nothing.
+
+    A layer whose result is also copied to main RAM makes two entries: itself, and the transfer.
+    """
     ops = entry_function(module).body.block.ops
-    return [_cost(op) for op in ops if isinstance(op, kbuf.InstructionOp)]
+    return [cost for op in ops if isinstance(op, kbuf.InstructionOp) for cost in costs_of(op)]
 
 
-def total_milliseconds(costs: list[InstructionCost]) -> float:
-    """The estimated time of one inference."""
-    return sum(cost.milliseconds for cost in costs)
+def total_milliseconds(costs: Iterable[InstructionCost], place: Place | None = None) -> float:
+    """The estimated time of one inference, or of what is done in one place."""
+    return sum(cost.milliseconds for cost in costs if place in (None, cost.place))
 
 
-def _cost(op: kbuf.InstructionOp) -> InstructionCost:
-    if isinstance(op, kbuf.KpuConv2dOp):
-        return InstructionCost(layer_name(op), op.name, Place.KPU, _layer(op))
-    place = Place.TRANSFER if isinstance(op, kbuf.KpuUploadOp) else Place.CPU
-    return InstructionCost(layer_name(op), op.name, place, 1e-6 * _NANOSECONDS[type(op)](op))
+def costs_of(op: kbuf.InstructionOp) -> tuple[InstructionCost, ...]:
+    """The cost of an instruction; for a layer also that of the copy of its result to main RAM."""
+    if not isinstance(op, kbuf.KpuConv2dOp):
+        place = Place.TRANSFER if isinstance(op, kbuf.KpuUploadOp) else Place.CPU
+        return (InstructionCost(layer_name(op), op.name, place, 1e-6 * _NANOSECONDS[type(op)](op)),)
+    layer = InstructionCost(layer_name(op), op.name, Place.KPU, _layer(op))
+    copied = kbuf.byte_size(op.main_output) if op.main_output is not None else 0
+    if not copied:
+        return (layer,)
+    return layer, InstructionCost(layer.layer, DOWNLOAD, Place.TRANSFER, estimates.download((copied,)))
 
 
 def _layer(op: kbuf.KpuConv2dOp) -> float:
-    """Milliseconds of a layer for all images, with the copy of its result to main RAM."""
     fields = op.values()
     registers = fields["registers"]
-    (ic, height, width), (oc, _, _) = registers.input_shape, registers.output_shape
-    once = layer_milliseconds(ic, oc, height, width, registers.kernel_size, registers.depthwise)
-    copied = 0 if op.main_output is None else kbuf.byte_size(op.main_output)
-    return fields["batches"] * (once + K210.LAYER_SOFTWARE_MS) + 1e-6 * copied * CpuCosts.DOWNLOAD
+    shape = (fields["batches"], *registers.input_shape)
+    return estimates.layer(shape, registers.output_shape[0], registers.kernel_size, registers.depthwise)
 
 
 def _elements(value: SSAValue) -> int:
@@ -62,9 +80,11 @@ def _elements(value: SSAValue) -> int:
 
 
 def _upload(op: Any) -> float:
-    """By DMA where the rows of a dense map and of KPU RAM are the same bytes."""
-    bytes_, width = kbuf.byte_size(op.input), op.values()["in_shape"][3]
-    return bytes_ * (CpuCosts.UPLOAD if width % K210.LINE_BYTES else CpuCosts.UPLOAD_DMA)
+    return 1e6 * estimates.upload(op.values()["in_shape"])
+
+
+def _moved(op: Any) -> float:
+    return 1e6 * estimates.move((kbuf.byte_size(op.output),))
 
 
 def _per_result(nanoseconds: float) -> Callable[[Any], float]:
@@ -116,15 +136,15 @@ _NANOSECONDS: dict[type[kbuf.InstructionOp], Callable[[Any], float]] = {
     kbuf.Conv2dOp: _convolution,
     kbuf.DequantizeOp: _per_result(CpuCosts.DEQUANTIZE),
     kbuf.MatmulOp: _matmul,
-    kbuf.PadOp: _per_byte(CpuCosts.PAD),
+    kbuf.PadOp: _moved,
     kbuf.QuantizeOp: _per_result(CpuCosts.QUANTIZE),
     kbuf.ReduceOp: _per_input(CpuCosts.WINDOW),
     kbuf.ReduceWindow2dOp: _window,
     kbuf.MemoryCopyOp: _per_byte(CpuCosts.COPY),
     kbuf.ResizeImageOp: _per_result(CpuCosts.ELEMENT),
     kbuf.SoftmaxOp: _per_result(CpuCosts.TRANSCENDENTAL),
-    kbuf.TransposeOp: _per_byte(CpuCosts.PAD),
-    kbuf.StridedSliceOp: _per_byte(CpuCosts.PAD),
+    kbuf.TransposeOp: _moved,
+    kbuf.StridedSliceOp: _moved,
     kbuf.UnaryOp: _unary,
     kbuf.QuantizedConv2dOp: _convolution,
     kbuf.QuantizedMatmulOp: _matmul,

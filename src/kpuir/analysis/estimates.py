@@ -1,7 +1,7 @@
 """Milliseconds of what legalization chooses between, before there are instructions: layers, and ways through main RAM.
 
-The formulas are those of `kpuir.analysis.cost`, which prices the instructions that come out in the end
-(`kpu-hardware.md` 10); shapes are [N, C, H, W].
+`kpuir.analysis.cost` prices the instructions that come out in the end by the same functions (`kpu-hardware.md` 10);
+shapes are [N, C, H, W].
 """
 
 from collections.abc import Sequence

@@ -4,8 +4,10 @@ An operation that a pattern inserts without a location takes the one of the oper
 later message can name the user's layer.
 """
 
+from collections.abc import Sequence
+
 from xdsl.dialects.builtin import LocationAttr, ModuleOp
-from xdsl.ir import Operation
+from xdsl.ir import Attribute, Operation
 from xdsl.pattern_rewriter import (
     GreedyRewritePatternApplier,
     PatternRewriter,
@@ -21,14 +23,17 @@ from kpuir.ir.locations import is_unknown
 class _Tracker(RewritePattern):
     """Runs a pattern, remembers where the matched operation came from and counts what it inserts."""
 
-    def __init__(self, pattern: RewritePattern, limit: int) -> None:
+    def __init__(self, pattern: RewritePattern, limit: int, keep: Sequence[str]) -> None:
         self.pattern = pattern
         self.limit = limit
+        self.keep = keep
         self.inserted = 0
         self.location: LocationAttr | None = None
+        self.kept: dict[str, Attribute] = {}
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter, /) -> None:
         self.location = op.location
+        self.kept = {name: op.attributes[name] for name in self.keep if name in op.attributes}
         self.pattern.match_and_rewrite(op, rewriter)
 
     def on_insertion(self, op: Operation) -> None:
@@ -40,15 +45,18 @@ class _Tracker(RewritePattern):
         for inner in op.walk():
             if is_unknown(inner.location):
                 inner.location = self.location
+            if inner.operands:
+                inner.attributes.update(self.kept)
 
 
-def rewrite(module: ModuleOp, *patterns: RewritePattern, recursive: bool = True) -> bool:
+def rewrite(module: ModuleOp, *patterns: RewritePattern, recursive: bool = True, keep: Sequence[str] = ()) -> bool:
     """Apply `patterns` (the first that matches wins) everywhere in `module`; return whether it changed.
 
     `recursive=False` visits each operation once: the choice for conversions. Unused pure operations are removed.
+    Operations that are inserted take over the attributes called `keep` of the one being rewritten; constants do not.
     Raises PassFailedException when the patterns insert more than 1000 + 100 operations per operation of the module.
     """
     limit = 1000 + 100 * sum(1 for _ in module.walk())
-    tracker = _Tracker(GreedyRewritePatternApplier(list(patterns)), limit)
+    tracker = _Tracker(GreedyRewritePatternApplier(list(patterns)), limit, keep)
     listener = PatternRewriterListener(operation_insertion_handler=[tracker.on_insertion])
     return PatternRewriteWalker(tracker, apply_recursively=recursive, listener=listener).rewrite_module(module)

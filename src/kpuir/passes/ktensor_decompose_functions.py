@@ -25,7 +25,7 @@ from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
 from kpuir.analysis.instructions import UNARIES
-from kpuir.dialects import ktensor
+from kpuir.dialects import kpu, ktensor
 from kpuir.ir.rewriting import rewrite
 
 
@@ -197,4 +197,4 @@ class KTensorDecomposeFunctionsPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module in place."""
-        rewrite(op, DecomposeFunction(), DecomposePRelu())
+        rewrite(op, DecomposeFunction(), DecomposePRelu(), keep=(kpu.REASON,))

@@ -21,7 +21,7 @@ from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 
 from kpuir.analysis.instructions import axis_weights, is_resize_instruction
-from kpuir.dialects import ktensor
+from kpuir.dialects import kpu, ktensor
 from kpuir.ir.rewriting import rewrite
 
 if TYPE_CHECKING:
@@ -66,4 +66,4 @@ class KTensorDecomposeResizePass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module in place."""
-        rewrite(op, DecomposeResize())
+        rewrite(op, DecomposeResize(), keep=(kpu.REASON,))

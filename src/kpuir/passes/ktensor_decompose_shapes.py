@@ -302,4 +302,5 @@ class KTensorDecomposeShapesPass(ModulePass):
             DecomposeSoftmax(),
             DecomposeMatmul(),
             DecomposePaddedMean(),
+            keep=(kpu.REASON,),
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kpuir.analysis.coverage import Place, Placement
+from kpuir.analysis.coverage import Place, Placement, milliseconds_by_place, short_name
 from kpuir.analysis.memory import CAPACITIES, RAM_NAMES, MemoryUse
 
 
@@ -10,9 +10,8 @@ def summary_lines(
     placements: Sequence[Placement],
     use: MemoryUse,
     kmodel_bytes: int,
-    milliseconds: float | None = None,
 ) -> list[str]:
-    """Plain text, a line each; `milliseconds` is the estimated time of one inference.
+    """Plain text, a line each; the last is the estimated time of one inference and where it is spent.
 
     CPU operations with one reason share a line that names their layers.
     """
@@ -25,9 +24,17 @@ def summary_lines(
         lines.append(f"{RAM_NAMES[space]}: {peak} of {capacity} bytes ({100 * peak / capacity:.1f} %)")
     lines.append(f"constants: {use.constant_bytes} bytes")
     lines.append(f"kmodel: {kmodel_bytes} bytes")
-    if milliseconds is not None:
-        lines.append(f"estimated time: {milliseconds:.1f} ms at 400 MHz")
-    return lines
+    return [*lines, time_line(placements)]
+
+
+def time_line(placements: Sequence[Placement]) -> str:
+    """The estimated time of one inference, split by place."""
+    split = milliseconds_by_place(placements)
+    parts = ", ".join(f"{split[place]:.1f} {where}" for place, where in _WHERE.items())
+    return f"estimated time: {sum(split.values()):.1f} ms at 400 MHz ({parts})"
+
+
+_WHERE = {Place.KPU: "on the KPU", Place.CPU: "on the CPU", Place.TRANSFER: "in transfers"}
 
 
 def cpu_lines(placements: Sequence[Placement]) -> list[str]:
@@ -35,7 +42,7 @@ def cpu_lines(placements: Sequence[Placement]) -> list[str]:
     groups: dict[tuple[str, str], list[str]] = {}
     for placement in placements:
         if placement.place is Place.CPU:
-            name = placement.operation.partition(".")[2]
+            name = short_name(placement.operation)
             groups.setdefault((name, placement.reason), []).append(placement.layer)
     return [_cpu_line(name, reason, layers) for (name, reason), layers in groups.items()]
 

@@ -20,7 +20,6 @@ from kpuir.tools.common import (
     positive_int,
     print_json,
     require_file,
-    write_file,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +50,8 @@ def make_arguments() -> Parser:
     add("--output-layout", choices=LAYOUTS, help="the kmodel's outputs (the model's own)")
     add("--passes", metavar="PIPELINE", help="run this instead of kpu-default (see kpu-opt --list-pipelines)")
     add("--dump-ir", metavar="DIR", help="write the IR, constants elided, of every stage to a file of DIR")
-    add("--report", metavar="DIR", help="write reports: memory map, summary")
+    add("--require-kpu", action="store_true", help="fail if a convolution or matrix product is left on the CPU")
+    add("--report", metavar="DIR", help="write reports: an index.html, coverage, memory maps, summary")
     add("--json", action="store_true", help="print one JSON object on stdout")
     return parser
 
@@ -108,6 +108,7 @@ def compile_model(arguments: argparse.Namespace) -> "CompiledModel":
             input_layout=arguments.input_layout,
             output_layout=arguments.output_layout,
             passes=arguments.passes,
+            require_kpu=arguments.require_kpu,
             dump_ir=arguments.dump_ir,
             progress=progress,
         )
@@ -115,9 +116,7 @@ def compile_model(arguments: argparse.Namespace) -> "CompiledModel":
 
 def figures(report: "Report", path: Path) -> dict[str, Any]:
     """The JSON object of `--json`."""
-    values = dataclasses.asdict(report)
-    del values["reasons"]
-    return {"kmodel": str(path), **values}
+    return {"kmodel": str(path), **dataclasses.asdict(report)}
 
 
 def summary(compiled: "CompiledModel") -> list[str]:
@@ -126,12 +125,7 @@ def summary(compiled: "CompiledModel") -> list[str]:
     from kpuir.analysis.memory import memory
     from kpuir.reports.summary import summary_lines
 
-    report = compiled.report
-    reasons = dict(report.reasons)
-    places = [
-        dataclasses.replace(one, reason=one.reason or reasons.get(one.layer, "")) for one in placement(compiled.module)
-    ]
-    return summary_lines(places, memory(compiled.module), report.kmodel_bytes, report.estimated_ms)
+    return summary_lines(placement(compiled.module), memory(compiled.module), compiled.report.kmodel_bytes)
 
 
 def stage_lines(stages: dict[str, float]) -> list[str]:
@@ -143,34 +137,52 @@ def stage_lines(stages: dict[str, float]) -> list[str]:
     return [*lines, f"{rest:8.3f} s  {len(stages) - len(shown)} shorter stages", f"{total:8.3f} s  total"]
 
 
-def report_files(compiled: "CompiledModel") -> dict[str, str]:
-    """The text of each report by file name."""
+def report_files(compiled: "CompiledModel", title: str) -> dict[str, str]:
+    """The text of each report by file name; the same compilation gives the same text."""
+    import json
+
+    from kpuir.analysis.coverage import placement
     from kpuir.analysis.memory import memory
     from kpuir.dialects.kbuf import Space
+    from kpuir.reports.coverage import html_table, json_table, text_table
+    from kpuir.reports.index import index_page
     from kpuir.reports.memory_map import svg_map, text_map
 
-    use = memory(compiled.module)
-    return {
-        "summary.txt": "\n".join([*stage_lines(compiled.report.stages), *summary(compiled)]) + "\n",
+    use, placements, lines = memory(compiled.module), placement(compiled.module), summary(compiled)
+    files = {
+        "summary.txt": "\n".join(lines) + "\n",
+        "coverage.txt": text_table(placements),
+        "coverage.html": html_table(placements),
+        "coverage.json": json.dumps(json_table(placements), indent=2, ensure_ascii=False) + "\n",
         "memory.txt": text_map(use) + "\n",
         "memory-kpu.svg": svg_map(use, Space.KPU),
         "memory-main.svg": svg_map(use, Space.MAIN),
     }
+    return {"index.html": index_page(title, lines, placements, files), **files}
 
 
-def write_reports(compiled: "CompiledModel", directory: str) -> None:
-    """Every report, ours and those of plug-ins, into a directory."""
-    from kpuir.plugins import table
-    from kpuir.reports import ReportWriter
-
+def make_folder(directory: str) -> Path:
+    """The folder of the reports, made if it is not there. Raises UsageError where it cannot be."""
     folder = Path(directory)
-    writers: dict[str, ReportWriter] = table("reports")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot write: {error.strerror}", location=directory, hint="give another --report") from None
-    for name, text in report_files(compiled).items():
-        write_file(str(folder / name), text)
+    return folder
+
+
+def save(compiled: "CompiledModel", path: Path, directory: str | None) -> None:
+    """Write the kmodel, the .json beside it and all reports, or none of them; then the reports of plug-ins."""
+    from kpuir.plugins import table
+    from kpuir.reports import ReportWriter
+
+    if directory is None:
+        compiled.save(path)
+        return
+    folder = make_folder(directory)
+    reports = {folder / name: text.encode() for name, text in report_files(compiled, path.stem).items()}
+    compiled.save(path, reports)
+    writers: dict[str, ReportWriter] = table("reports")
     for write in writers.values():
         write(compiled, folder)
 
@@ -180,9 +192,7 @@ def _run(argv: list[str]) -> None:
     require_file(arguments.model)
     path = output_path(arguments)
     compiled = compile_model(arguments)
-    compiled.save(path)
-    if arguments.report:
-        write_reports(compiled, arguments.report)
+    save(compiled, path, arguments.report)
     if arguments.json:
         print_json(figures(compiled.report, path))
     else:

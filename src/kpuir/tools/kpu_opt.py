@@ -4,14 +4,17 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from io import StringIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Attribute
 from xdsl.passes import ModulePass, PassPipeline
+from xdsl.utils.arg_spec import parse_pipeline, parse_spec
 from xdsl.utils.exceptions import ArgSpecParseError
+from xdsl.utils.target import Target
 from xdsl.xdsl_opt_main import xDSLOptMain
 
 from kpuir.errors import InvalidInputError, UsageError
@@ -20,6 +23,8 @@ from kpuir.tools.common import check_output, guard, require_file, usage_error, w
 
 PROGRAM = "kpu-opt"
 _PRINT_AFTER = "--print-ir-after"
+_PLAIN = "mlir"
+_COVERAGE = "kpu-coverage"
 
 
 def named_pipelines() -> Mapping[str, tuple[str, ...]]:
@@ -82,6 +87,13 @@ class KpuOptMain(xDSLOptMain):
         """Every pass of the multiverse, and ours where kpuir is not installed as a package."""
         self.available_passes.update(available_passes())
 
+    def register_all_targets(self) -> None:
+        """Every target of the multiverse, and ours where kpuir is not installed as a package."""
+        from kpuir.universe import KPUIR_UNIVERSE
+
+        super().register_all_targets()
+        self.available_targets.update(KPUIR_UNIVERSE.all_targets)
+
     def register_all_frontends(self) -> None:
         """Besides .mlir: models and kmodels."""
         super().register_all_frontends()
@@ -127,10 +139,30 @@ class KpuOptMain(xDSLOptMain):
         """Parse the pipeline, in which names of pipelines stand for all their passes."""
         passes = parse_passes(self.args.passes, named_pipelines, self.available_passes)
         self.pipeline = PassPipeline(passes)
+        if self.args.target == _PLAIN:
+            self.args.target = self._implied_target()
+        self._check_target()
         names = {one.name for one in self.pipeline.passes}
         absent = [name for name in self.args.print_ir_after if name and name not in names]
         if absent:
             raise UsageError(f"{_PRINT_AFTER}={absent[0]}: the pipeline has no such pass")
+
+    def _implied_target(self) -> str:
+        """The output that a named pipeline is for: one of its own name, if there is; else IR text."""
+        names = [spec.name for spec in parse_pipeline(self.args.passes)]
+        name = next((name for name in names if name in self.available_targets), _PLAIN)
+        for_terminal = name == _COVERAGE and self.args.output_file in (None, "-") and sys.stdout.isatty()
+        return f"{name}{{format=terminal}}" if for_terminal else name
+
+    def _check_target(self) -> None:
+        """Raise UsageError for options that the target does not have, before anything is computed."""
+        spec = parse_spec(self.args.target)
+        make = self.available_targets[spec.name]
+        try:
+            if not signature(make).parameters:
+                cast("Callable[[], type[Target]]", make)().from_spec(spec)
+        except ValueError as error:
+            raise UsageError(f"target '{spec.name}': {error}") from None
 
     def get_input_stream(self) -> tuple[IO[bytes], str]:
         """The input and its kind; '-' is stdin."""
@@ -206,7 +238,7 @@ class KpuOptMain(xDSLOptMain):
 
     def output_resulting_program(self, prog: ModuleOp) -> str:
         """The module as text, never elided, or what another target makes of it."""
-        plain = self.args.target == "mlir" and not self.args.print_no_properties and not self.args.syntax_highlight
+        plain = self.args.target == _PLAIN and not self.args.print_no_properties and not self.args.syntax_highlight
         return self._text(prog, elide=False) if plain else super().output_resulting_program(prog)
 
 

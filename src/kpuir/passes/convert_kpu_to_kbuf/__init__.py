@@ -1,7 +1,8 @@
 """`convert-kpu-to-kbuf`: operations on values become instructions on buffers.
 
 Before: quantized `kpu` IR, and `ktensor` operations that instructions can do (see the `ktensor-decompose-*` passes).
-After: `kbuf` IR in execution order, every buffer allocated but without an address.
+After: `kbuf` IR in execution order, every buffer allocated but without an address; a module that is at this level
+already stays as it is. An instruction for the CPU keeps the `kpu.reason` of its operation.
 
     %u = kpu.upload %x
     %f = kpu.layer %u {...}
@@ -109,6 +110,8 @@ class ConvertKpuToKbufPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Replace `@main`. Raises UnsupportedError naming every operation no instruction does."""
+        if "kbuf.version" in op.attributes:
+            return
         function = entry_function(op)
         block = Block()
         lowering = Lowering(Builder(InsertPoint.at_end(block)))

@@ -22,6 +22,8 @@ CONVERSIONS: dict[type[Operation], Convert] = {}
 """How each operation becomes instructions. A plug-in adds its own operations here, with `converts`."""
 
 MAX_RANK = 4
+_NOT_EXPLAINED = (kbuf.KpuConv2dOp, kbuf.KpuUploadOp, kbuf.QuantizeOp, kbuf.DequantizeOp, kbuf.MemoryCopyOp)
+"""Layers, and ways there and back: whether these are there is another instruction's reason."""
 NO_CLAMP: Clamp = (-kbuf.FLOAT_MAX, kbuf.FLOAT_MAX)
 
 
@@ -104,6 +106,8 @@ class Lowering:
         """Insert an operation that belongs to the layer being converted (or to `sources`, if given)."""
         if is_unknown(op.location) and self._op is not None:
             op.location = fused(*(source.location for source in sources)) if sources else self._op.location
+        if self._op is not None and isinstance(op, kbuf.InstructionOp) and not isinstance(op, _NOT_EXPLAINED):
+            op.attributes.update({key: value for key, value in self._op.attributes.items() if key == kpu.REASON})
         self.builder.insert(op)
         return op
 
