@@ -97,6 +97,9 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"(the weights are computed|the right operand)", "store the weights in the model"),
     (r"(a batch of )?\d+ images", "export the model for a batch of 1"),
     (r"(a window of|the window is|the pads are|padding counts)", "pool 2x2 or 4x4, with strides of that size"),
+    (r"rows of \d+ and \d+ pixels", "keep widths within 16, 32, or a multiple of 64, or pad by half the kernel's size"),
+    (r"the map has \d+ bytes, fewer", "pad less"),
+    (r"layers take", "use a padding of half the kernel's size"),
     (r"no convolution on the KPU in front", "pool directly behind a convolution"),
     (r"the values before pooling", "use the values behind the pool"),
 )

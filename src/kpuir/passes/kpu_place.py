@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, UnitAttr
+from xdsl.dialects.builtin import ModuleOp, StringAttr, UnitAttr
 from xdsl.ir import BlockArgument, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
@@ -49,7 +49,8 @@ class Place(RewritePattern):
         """Place one operation."""
         if not isinstance(op, _KPU_OPS) or isinstance(op.results[0].type, kpu.FeatureMapType):
             return
-        if isinstance(op, kpu.PadOp | kpu.CropOp) and not _stays(op, self.borders):
+        if isinstance(op, kpu.PadOp | kpu.CropOp) and not (verdict := _stays(op, self.borders)).ok:
+            op.attributes[kpu.REASON] = StringAttr(verdict.reason)
             return
         if isinstance(op, kpu.Conv2dOp):
             new = _placed_conv(op, _map_of(rewriter, op.input))
@@ -141,19 +142,26 @@ def _placed_conv(op: kpu.Conv2dOp, source: SSAValue) -> kpu.Conv2dOp:
     return layer
 
 
-def _stays(op: kpu.PadOp | kpu.CropOp, borders: Borders) -> bool:
-    """Whether a pad or crop of a quantized tensor is done in KPU RAM."""
+def _stays(op: kpu.PadOp | kpu.CropOp, borders: Borders) -> k210.Verdict:
+    """Whether a pad or crop of a quantized tensor is done in KPU RAM, or why not."""
     downloaded = isinstance(op.input.owner, kpu.DownloadOp)
-    if borders == "cpu" or not ktensor.is_quantized(op.output):
-        return False
-    if not (downloaded or isinstance(op.input, BlockArgument)) or not _border_rule(op).ok:
-        return False
+    if borders == "cpu":
+        return k210.Verdict(False, "the CPU was asked to pad and crop")
+    if not ktensor.is_quantized(op.output):
+        return k210.Verdict(False, "it is a map of floats")
+    if not (downloaded or isinstance(op.input, BlockArgument)):
+        reshaped = isinstance(op.input.owner, ktensor.ReshapeOp)
+        return k210.Verdict(False, f"its input {'is reshaped, which is done' if reshaped else 'is made'} in main RAM")
     on_kpu = [isinstance(use.operation, _KPU_OPS) for use in op.output.uses]
-    if borders == "kpu" or not any(on_kpu):
-        return any(on_kpu)
+    if not any(on_kpu):
+        return k210.Verdict(False, "its result is needed in main RAM only")
+    verdict = _border_rule(op)
+    if not verdict.ok or borders == "kpu":
+        return verdict
     source, result = ktensor.shape_of(op.input), ktensor.shape_of(op.output)
     cpu = estimates.move(result) + estimates.upload(result) + (estimates.download(source) if downloaded else 0)
-    return _kpu_milliseconds(op) + (0 if all(on_kpu) else estimates.download(result)) <= cpu
+    layers = _kpu_milliseconds(op) + (0 if all(on_kpu) else estimates.download(result))
+    return k210.Verdict(layers <= cpu, f"layers take {layers:.3f} ms, the CPU with the ways there and back {cpu:.3f}")
 
 
 def _border_rule(op: kpu.PadOp | kpu.CropOp) -> k210.Verdict:
