@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, SSAValue
 
@@ -13,6 +15,8 @@ from kpuir.dialects import kbuf, kpu, ktensor
 from kpuir.interpreters.kbuf import Machine
 from kpuir.interpreters.run import run
 from kpuir.ir.functions import entry_function
+from kpuir.passes.kpu_shift_borders import KpuShiftBordersPass
+from kpuir.pipelines import make_context
 from tests.passes.graphs import Put, module_of
 
 Rng = np.random.Generator
@@ -143,3 +147,28 @@ def test_rows_become_channels() -> None:
         return [conv(put, rng, put(kpu.FoldRowsOp(wide, 5)), 7, 3)]
 
     check(module_of([(1, 4, 25, 5)], body), rng, transfers=1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_borders_are_shifted_away(data: st.DataObject) -> None:
+    """pad(crop(x)) of any amounts, by moves alone."""
+    height, width = data.draw(st.integers(4, 9)), data.draw(st.integers(4, 9))
+    amounts = st.integers(0, 2)
+    crops = [data.draw(amounts) for _ in range(4)]
+    pads = [data.draw(amounts) for _ in range(4)]
+    rng = np.random.default_rng(1)
+
+    def body(block: Block, put: Put) -> list[SSAValue]:
+        kept = [max(size - low - high, 1) for size, low, high in ((height, *crops[::2]), (width, *crops[1::2]))]
+        assume(kept == [height - crops[0] - crops[2], width - crops[1] - crops[3]])
+        x = conv(put, rng, block.args[0], 3)
+        return [put(kpu.PadOp(put(kpu.CropOp(x, crops)), pads))]
+
+    module = module_of([(1, 2, height, width)], body)
+    sample = [rng.normal(size=(1, 2, height, width)).astype(np.float32)]
+    wanted = run(module, sample)[0]
+    KpuShiftBordersPass("shift").apply(make_context(), module)
+    module.verify()
+    np.testing.assert_array_equal(run(module, sample)[0], wanted)
+    assert not any(isinstance(op, kpu.PadOp) and isinstance(op.input.owner, kpu.CropOp) for op in module.walk())

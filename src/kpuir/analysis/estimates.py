@@ -7,7 +7,7 @@ shapes are [N, C, H, W].
 from collections.abc import Sequence
 from math import prod
 
-from kpuir.target.k210 import K210, CpuCosts, layer_milliseconds
+from kpuir.target.k210 import K210, CpuCosts, border_rule, is_view, layer_milliseconds, row_layout
 
 
 def layer(
@@ -37,3 +37,47 @@ def move(shape: Sequence[int]) -> float:
 def detour(source: Sequence[int], result: Sequence[int]) -> float:
     """A map of shape `source` downloaded, moved by the CPU, and uploaded again as `result`."""
     return download(source) + move(result) + upload(result)
+
+
+def border_on_kpu(source: Sequence[int], result: Sequence[int], sides: Sequence[int]) -> float:
+    """A pad or crop of (top, left, bottom, right) `sides` in KPU RAM.
+
+    Layers move columns; a pad of rows fills the result with zeros; other rows are copied for each group of channels.
+    """
+    top, left, bottom, right = sides
+    group = row_layout(result[3]).channels_per_line
+    pads = result[2] > source[2] or result[3] > source[3]
+    fills = int(pads and (top or bottom) > 0)
+    copies = -(-source[1] // group) if fills or not is_view(source[1], source[3], top, bottom) else 0
+    whole = (*source[:3], max(source[3], result[3]))
+    rows = (1, group, min(source[2], result[2]), result[3])
+    return (
+        layer(whole, whole[1], 3, depthwise=True, count=left + 2 * right if pads else left)
+        + layer((1, group, *result[2:]), result[1], count=fills)
+        + layer(rows, group, depthwise=True, count=copies)
+    )
+
+
+def border(source: Sequence[int], result: Sequence[int], sides: Sequence[int]) -> float:
+    """A pad or crop of a map in KPU RAM that is wanted there: by layers if they can, or by the CPU."""
+    there = detour(source, result)
+    return min(there, border_on_kpu(source, result, sides)) if border_rule(source, result).ok else there
+
+
+def identity(shape: Sequence[int], stride: int = 1) -> tuple[int, float]:
+    """(channels in a layer, milliseconds of all layers) for ordinary layers that pass every channel of a map on.
+
+    Such layers pool or pick what depthwise ones cannot. As every output channel costs a pass over all input channels,
+    several layers with some channels each are faster than one with all. The number of channels fills the lines of the
+    input and of the result, which is `stride` times smaller.
+    """
+    batch, channels, height, width = shape
+    grain = row_layout(max(width // stride, 1)).channels_per_line
+    candidates = [count for count in range(grain, channels, grain) if batch == 1 and count >= channels // 64]
+    costs = {
+        count: layer((batch, count, height, width), count, count=channels // count)
+        + (layer((batch, channels % count, height, width), channels % count) if channels % count else 0)
+        for count in (*candidates, channels)
+    }
+    best = min(costs, key=lambda count: (costs[count], count))
+    return best, costs[best]

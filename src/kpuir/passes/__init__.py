@@ -21,6 +21,8 @@ PASSES: dict[str, tuple[str, str]] = {
     "kpu-place": ("kpuir.passes.kpu_place", "KpuPlacePass"),
     "kpu-quantize": ("kpuir.passes.kpu_quantize", "KpuQuantizePass"),
     "kpu-select-registers": ("kpuir.passes.kpu_select_registers", "KpuSelectRegistersPass"),
+    "kpu-shift-borders": ("kpuir.passes.kpu_shift_borders", "KpuShiftBordersPass"),
+    "kpu-split-diagonals": ("kpuir.passes.kpu_split_diagonals", "KpuSplitDiagonalsPass"),
     "ktensor-absorb-layouts": ("kpuir.passes.ktensor_absorb_layouts", "KTensorAbsorbLayoutsPass"),
     "ktensor-decompose-functions": ("kpuir.passes.ktensor_decompose_functions", "KTensorDecomposeFunctionsPass"),
     "ktensor-decompose-resize": ("kpuir.passes.ktensor_decompose_resize", "KTensorDecomposeResizePass"),

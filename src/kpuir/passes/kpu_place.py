@@ -32,6 +32,7 @@ from kpuir.dialects import kpu, ktensor
 from kpuir.errors import DoesNotFitError
 from kpuir.ir.locations import layer_name
 from kpuir.ir.rewriting import rewrite
+from kpuir.passes.moving import border_of
 from kpuir.target import k210
 
 Borders = Literal["auto", "kpu", "cpu"]
@@ -160,50 +161,29 @@ def _stays(op: kpu.PadOp | kpu.CropOp, borders: Borders) -> k210.Verdict:
         return verdict
     source, result = ktensor.shape_of(op.input), ktensor.shape_of(op.output)
     cpu = estimates.move(result) + estimates.upload(result) + (estimates.download(source) if downloaded else 0)
-    layers = _kpu_milliseconds(op) + (0 if all(on_kpu) else estimates.download(result))
+    layers = estimates.border_on_kpu(source, result, border_of(op)) + (0 if all(on_kpu) else estimates.download(result))
     return k210.Verdict(layers <= cpu, f"layers take {layers:.3f} ms, the CPU with the ways there and back {cpu:.3f}")
 
 
 def _border_rule(op: kpu.PadOp | kpu.CropOp) -> k210.Verdict:
     """Whether layers can pad or crop a map."""
-    source, result = kpu.size4(op.input.type), kpu.size4(op.output.type)
-    pad = isinstance(op, kpu.PadOp)
-    if pad and op.value.value.data != 0:
+    if isinstance(op, kpu.PadOp) and op.value.value.data != 0:
         return k210.Verdict(False, f"the border is {op.value.value.data}, layers fill up with 0")
-    return k210.border_rule(source, result)
-
-
-def _kpu_milliseconds(op: kpu.PadOp | kpu.CropOp) -> float:
-    """What the layers take that move columns, fill, and copy rows group by group."""
-    source, result = kpu.size4(op.input.type), kpu.size4(op.output.type)
-    group = k210.row_layout(result[3]).channels_per_line
-    if isinstance(op, kpu.PadOp):
-        top, left, bottom, right = op.pads.get_values()
-        whole, steps, fills = (*source[:3], result[3]), left + 2 * right, int(top or bottom)
-    else:
-        top, left, bottom, right = op.crops.get_values()
-        whole, steps, fills = source, left, 0
-    copies = 0 if k210.is_view(source[1], source[3], top, bottom) and not fills else -(-source[1] // group)
-    rows = (1, group, min(source[2], result[2]), result[3])
-    return (
-        estimates.layer(whole, whole[1], 3, depthwise=True, count=steps)
-        + estimates.layer((1, group, *result[2:]), result[1], count=fills)
-        + estimates.layer(rows, group, depthwise=True, count=copies)
-    )
+    return k210.border_rule(kpu.size4(op.input.type), kpu.size4(op.output.type))
 
 
 @dataclass(frozen=True)
 class KpuPlacePass(ModulePass):
     """Move the inputs and outputs of layers into KPU RAM, with uploads and downloads only where needed.
 
-    `borders`: who pads and crops maps that lie in KPU RAM; "auto" takes what is faster.
+    `moves`: who pads and crops maps that lie in KPU RAM; "auto" takes what is faster.
     """
 
     name = "kpu-place"
 
-    borders: Borders = "auto"
+    moves: Borders = "auto"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module in place."""
-        rewrite(op, Place(self.borders), recursive=False)
+        rewrite(op, Place(self.moves), recursive=False)
         rewrite(op, DownloadCopy(), recursive=False)

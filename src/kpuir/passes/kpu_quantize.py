@@ -256,7 +256,9 @@ class _Quantizer:
 
     def _insert(self, op: Operation) -> SSAValue:
         if is_unknown(op.location):
-            made = op.operands[0].owner  # a return has no location: the value's own layer is the one meant
+            made = (
+                op.operands[0].owner if op.operands else None
+            )  # a return has no location: the value's own layer is the one meant
             op.location = (
                 made.location if is_unknown(self.op.location) and isinstance(made, Operation) else self.op.location
             )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import UnitAttr
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Block, Operation, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter
 
 from kpuir.dialects import kpu, ktensor
@@ -71,6 +71,33 @@ def shift(rewriter: PatternRewriter, value: SSAValue, down: int, right: int) -> 
         value = mover(rewriter, value, weight, depthwise=True)
         down, right = down - steps[0], right - steps[1]
     return value
+
+
+def pooled(rewriter: PatternRewriter, value: SSAValue, pool: kpu.PoolKind, tap: tuple[int, int] = (0, 0)) -> SSAValue:
+    """`value`, moved up and left by the `tap` (-1, 0 or 1 each), then pooled.
+
+    Maxima and picks are movers; means are not, because their layers make up for truncation. `kpu-split-diagonals` cuts
+    such layers, whose weights are a diagonal, into faster ones: `estimates.identity` says how fast.
+    """
+    import numpy as np
+
+    weight = np.eye(ktensor.shape_of(value)[1], dtype=np.float32)[:, :, None, None]
+    if tap != (0, 0):
+        weight = np.pad(weight, ((0, 0), (0, 0), (1 + tap[0], 1 - tap[0]), (1 + tap[1], 1 - tap[1])))
+    return layer(rewriter, value, weight, pool=pool) if pool.is_mean else mover(rewriter, value, weight, pool=pool)
+
+
+def border_of(op: kpu.PadOp | kpu.CropOp) -> tuple[int, ...]:
+    """The (top, left, bottom, right) rows and columns that an operation adds or takes away."""
+    return tuple((op.pads if isinstance(op, kpu.PadOp) else op.crops).get_values())
+
+
+def is_on_kpu(value: SSAValue) -> bool:
+    """Whether a value lies in KPU RAM when it is made: a layer's result, a view of one, or an input of the model."""
+    owner = value.owner
+    if isinstance(owner, kpu.ChannelSliceOp | kpu.FoldRowsOp | kpu.PadOp | kpu.CropOp):
+        return is_on_kpu(owner.input)
+    return isinstance(owner, kpu.Conv2dOp | kpu.ConcatOp | Block)
 
 
 def select_channels(

@@ -5,7 +5,7 @@ rule as a user reads it, and verifiers, legalization, coverage reports and the g
 Sections in comments are those of `kpu-hardware.md`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -299,7 +299,7 @@ def line_start_rule(channel: int, width: int) -> Verdict:
     )
 
 
-def border_rule(source: tuple[int, int, int, int], result: tuple[int, int, int, int]) -> Verdict:
+def border_rule(source: Sequence[int], result: Sequence[int]) -> Verdict:
     """Rows and columns at the borders of a map come and go in KPU RAM if both maps keep their rows in as many lines.
 
     Both are 4x4 or more and fit together, and a map that gains rows is at least as many lines long as one channel of
@@ -313,7 +313,7 @@ def border_rule(source: tuple[int, int, int, int], result: tuple[int, int, int, 
         return Verdict(False, f"rows of {source[3]} and {result[3]} pixels lie differently in KPU RAM")
     if source[0] != 1:
         return Verdict(False, f"{source[0]} images, layers pad and crop 1")
-    sizes = [feature_map_bytes(*size) for size in (source, result)]
+    sizes = [feature_map_bytes(1, *size[1:]) for size in (source, result)]
     if sizes[0] < feature_map_bytes(1, 1, result[2], result[3]):
         return Verdict(False, f"the map has {sizes[0]} bytes, fewer than one channel of the result")
     return ram_rule(*sizes)

@@ -54,15 +54,47 @@ func.func @depthwise(%x: tensor<1x2x8x8xf32>, %w: tensor<2x1x3x3xf32>, %b: tenso
 
 // -----
 
-// A result below 4x4 stays a slice.
+// Fewer than 4 rows cannot be written: more are picked and cropped.
 // CHECK-LABEL: func.func @too_small(%x: tensor<1x2x6x6xf32>, %w: tensor<2x2x3x3xf32>, %b: tensor<2xf32>) -> tensor<1x2x3x3xf32> {
-// CHECK-NEXT: %0 = kpu.conv2d %x, %w, %b : (tensor<1x2x6x6xf32>, tensor<2x2x3x3xf32>, tensor<2xf32>) -> tensor<1x2x6x6xf32>
-// CHECK-NEXT: %1 = kpu.strided_slice %0 {begin = array<i64: 0, 0>, strides = array<i64: 2, 2>} : (tensor<1x2x6x6xf32>) -> tensor<1x2x3x3xf32>
-// CHECK-NEXT: func.return %1 : tensor<1x2x3x3xf32>
+// CHECK-NEXT: %0 = kpu.pad %x {pads = array<i64: 0, 0, 2, 2>} : (tensor<1x2x6x6xf32>) -> tensor<1x2x8x8xf32>
+// CHECK-NEXT: %1 = kpu.conv2d %0, %w, %b {pool = #kpu.pool<left_top_2_s2>} : (tensor<1x2x8x8xf32>, tensor<2x2x3x3xf32>, tensor<2xf32>) -> tensor<1x2x4x4xf32>
+// CHECK-NEXT: %2 = kpu.crop %1 {crops = array<i64: 0, 0, 1, 1>} : (tensor<1x2x4x4xf32>) -> tensor<1x2x3x3xf32>
+// CHECK-NEXT: func.return %2 : tensor<1x2x3x3xf32>
 func.func @too_small(%x: tensor<1x2x6x6xf32>, %w: tensor<2x2x3x3xf32>, %b: tensor<2xf32>) -> tensor<1x2x3x3xf32> {
   %0 = kpu.conv2d %x, %w, %b : (tensor<1x2x6x6xf32>, tensor<2x2x3x3xf32>, tensor<2xf32>) -> tensor<1x2x6x6xf32>
   %1 = kpu.strided_slice %0 {begin = array<i64: 0, 0>, strides = array<i64: 2, 2>} : (tensor<1x2x6x6xf32>) -> tensor<1x2x3x3xf32>
   func.return %1 : tensor<1x2x3x3xf32>
+}
+
+// -----
+
+// Every 4th pixel, and every 2nd column of a single row.
+// CHECK-LABEL: func.func @four
+// CHECK: kpu.conv2d %x, %w, %b {pool = #kpu.pool<left_top_4_s4>} : (tensor<1x2x16x16xf32>, tensor<2x2x3x3xf32>, tensor<2xf32>) -> tensor<1x2x4x4xf32>
+// CHECK: kpu.pad %y {pads = array<i64: 0, 0, 4, 0>} : (tensor<1x2x4x8xf32>) -> tensor<1x2x8x8xf32>
+// CHECK: kpu.conv2d %{{.*}}, %w, %b {pool = #kpu.pool<left_top_2_s2>}
+// CHECK: kpu.crop %{{.*}} {crops = array<i64: 0, 0, 3, 0>} : (tensor<1x2x4x4xf32>) -> tensor<1x2x1x4xf32>
+func.func @four(%x: tensor<1x2x16x16xf32>, %y: tensor<1x2x4x8xf32>, %w: tensor<2x2x3x3xf32>, %b: tensor<2xf32>) -> (tensor<1x2x4x4xf32>, tensor<1x2x1x4xf32>) {
+  %0 = kpu.conv2d %x, %w, %b : (tensor<1x2x16x16xf32>, tensor<2x2x3x3xf32>, tensor<2xf32>) -> tensor<1x2x16x16xf32>
+  %1 = kpu.strided_slice %0 {begin = array<i64: 0, 0>, strides = array<i64: 4, 4>} : (tensor<1x2x16x16xf32>) -> tensor<1x2x4x4xf32>
+  %2 = kpu.conv2d %y, %w, %b : (tensor<1x2x4x8xf32>, tensor<2x2x3x3xf32>, tensor<2xf32>) -> tensor<1x2x4x8xf32>
+  %3 = kpu.crop %2 {crops = array<i64: 0, 0, 3, 0>} : (tensor<1x2x4x8xf32>) -> tensor<1x2x1x8xf32>
+  %4 = kpu.strided_slice %3 {begin = array<i64: 0, 0>, strides = array<i64: 1, 2>} : (tensor<1x2x1x8xf32>) -> tensor<1x2x1x4xf32>
+  func.return %1, %4 : tensor<1x2x4x4xf32>, tensor<1x2x1x4xf32>
+}
+
+// -----
+
+// What the engine has no code for says so, and what the CPU makes is the CPU's to slice.
+// CHECK-LABEL: func.func @refused
+// CHECK: kpu.strided_slice %{{.*}} {kpu.reason = "the strides are 3x3, the KPU can pick every pixel, every 2nd or every 4th", begin
+// CHECK: kpu.strided_slice %{{.*}} {kpu.reason = "what is sliced is made by the CPU", begin
+func.func @refused(%x: tensor<1x2x12x12xf32>, %w: tensor<2x2x3x3xf32>, %b: tensor<2xf32>) -> (tensor<1x2x4x4xf32>, tensor<1x2x6x6xf32>) {
+  %0 = kpu.conv2d %x, %w, %b : (tensor<1x2x12x12xf32>, tensor<2x2x3x3xf32>, tensor<2xf32>) -> tensor<1x2x12x12xf32>
+  %1 = kpu.strided_slice %0 {begin = array<i64: 0, 0>, strides = array<i64: 3, 3>} : (tensor<1x2x12x12xf32>) -> tensor<1x2x4x4xf32>
+  %2 = ktensor.activation<exp> %x : (tensor<1x2x12x12xf32>) -> tensor<1x2x12x12xf32>
+  %3 = kpu.strided_slice %2 {begin = array<i64: 0, 0>, strides = array<i64: 2, 2>} : (tensor<1x2x12x12xf32>) -> tensor<1x2x6x6xf32>
+  func.return %1, %3 : tensor<1x2x4x4xf32>, tensor<1x2x6x6xf32>
 }
 
 // -----

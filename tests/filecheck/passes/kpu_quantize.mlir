@@ -68,3 +68,23 @@ func.func @main(%x: tensor<1x2x4x4xf32> {kpu.range = array<f64: 0.0, 255.0>}) ->
   %4 = kpu.conv2d %3, %v, %b {kpu.range = array<f64: 0.0, 255.0>} : (tensor<1x4x4x4xf32>, tensor<2x4x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4xf32>
   func.return %4 : tensor<1x2x4x4xf32>
 }
+
+// -----
+
+// Parts of a concatenation keep their scales; the weights of the convolution that reads them make up for that.
+// CHECK-LABEL: func.func @main
+// CHECK: kpu.concat {{.*}} : (tensor<1x4x4x4x!ktensor.quantized<ui8, 0.00392156862745098, 0>>, tensor<1x4x4x4x!ktensor.quantized<ui8, 0.00784313725490196, 0>>) -> tensor<1x8x4x4x!ktensor.quantized<ui8, 0.00784313725490196, 0>>
+// CHECK: %[[w:.*]] = ktensor.constant dense<[{{.*}}5.000000e-01{{.*}}1.000000e+00{{.*}}]> : tensor<1x8x1x1xf32>
+// CHECK: kpu.conv2d %{{.*}}, %[[w]]
+func.func @main(%x: tensor<1x4x4x4xf32>) -> tensor<1x1x4x4xf32> {
+  %w = ktensor.constant dense<1.0> : tensor<4x4x1x1xf32>
+  %b = ktensor.constant dense<0.0> : tensor<4xf32>
+  %v = ktensor.constant dense<1.0> : tensor<1x8x1x1xf32>
+  %c = ktensor.constant dense<0.0> : tensor<1xf32>
+  %e = ktensor.activation<exp> %x {kpu.range = array<f64: 0.0, 1.0>} : (tensor<1x4x4x4xf32>) -> tensor<1x4x4x4xf32>
+  %0 = kpu.conv2d %e, %w, %b {kpu.range = array<f64: 0.0, 1.0>} : (tensor<1x4x4x4xf32>, tensor<4x4x1x1xf32>, tensor<4xf32>) -> tensor<1x4x4x4xf32>
+  %1 = kpu.conv2d %e, %w, %b {kpu.range = array<f64: 0.0, 2.0>} : (tensor<1x4x4x4xf32>, tensor<4x4x1x1xf32>, tensor<4xf32>) -> tensor<1x4x4x4xf32>
+  %2 = kpu.concat %0, %1 : (tensor<1x4x4x4xf32>, tensor<1x4x4x4xf32>) -> tensor<1x8x4x4xf32>
+  %3 = kpu.conv2d %2, %v, %c {kpu.range = array<f64: 0.0, 1.0>} : (tensor<1x8x4x4xf32>, tensor<1x8x1x1xf32>, tensor<1xf32>) -> tensor<1x1x4x4xf32>
+  func.return %3 : tensor<1x1x4x4xf32>
+}
