@@ -24,6 +24,7 @@ from xdsl.irdl import (
 )
 from xdsl.passes import ModulePass, get_pass_option_infos
 
+from kpuir.analysis.constructs import CONSTRUCTS
 from kpuir.compiler import PIPELINES
 from kpuir.importers.summary import supported_ops
 from kpuir.kmodel.v4 import INSTRUCTIONS, KpuConv2d
@@ -165,11 +166,27 @@ def supported_ops_page() -> str:
         "## The KPU",
         hardware,
         "\n".join(lines),
+        "## What runs on the KPU",
+        "How it gets there, the passes that do it, and their limits. Where there are two ways, the faster one by estimate "
+        "is taken; options of the passes force one.",
+        constructs_table(),
         "## Instructions of kmodel v4",
         f"A KPU layer is one `{KpuConv2d.mnemonic}`. Everything else runs on the CPU, as one or several of these:",
         f"{instructions}.",
         *(ops_section(source, table) for source, table in supported_ops().items()),
     )
+
+
+def constructs_table() -> str:
+    lines = [
+        f"| {one.name} | {one.form} | {', '.join(map(pass_link, one.passes))} | {' '.join(one.limit_texts)} |"
+        for one in CONSTRUCTS
+    ]
+    return "\n".join(["| construct | on the KPU | passes | limits |", "|---|---|---|---|", *lines])
+
+
+def pass_link(name: str) -> str:
+    return f"[`{name}`](passes.md#{name})"
 
 
 def ops_section(source: str, table: dict[str, str]) -> str:

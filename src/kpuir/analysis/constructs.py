@@ -1,0 +1,137 @@
+"""What the KPU runs of a model, construct by construct: in which form, by which passes, within which limits.
+
+The generated page of supported ops shows this table, and a test holds it to the passes and their tests. A limit is a
+rule of `kpuir.target.k210`; its docstring is what users read.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kpuir.target.k210 import (
+    Verdict,
+    border_rule,
+    channel_rule,
+    depthwise_pool_rule,
+    depthwise_rule,
+    groups_rule,
+    input_size_rule,
+    kernel_rule,
+    line_start_rule,
+    output_size_rule,
+    ram_rule,
+    stride_rule,
+    weight_loads_rule,
+)
+
+Rule = Callable[..., Verdict]
+
+
+@dataclass(frozen=True)
+class Construct:
+    """Something models are made of: what it is on the KPU, the passes that make it so, the rules that limit it.
+
+    `passes` are named in the order in which they run.
+    """
+
+    name: str
+    form: str
+    passes: tuple[str, ...]
+    limits: tuple[Rule, ...] = ()
+
+    @property
+    def limit_texts(self) -> tuple[str, ...]:
+        """The first sentence of each rule."""
+        return tuple(_first_line(rule) for rule in self.limits)
+
+
+def _first_line(rule: Any) -> str:
+    return str(rule.__doc__).strip().splitlines()[0]
+
+
+CONSTRUCTS: tuple[Construct, ...] = (
+    Construct(
+        "conv 1x1 or 3x3, padded by half the kernel, stride 1; depthwise too",
+        "one layer",
+        ("convert-ktensor-to-kpu",),
+        (kernel_rule, channel_rule, depthwise_rule, input_size_rule, ram_rule),
+    ),
+    Construct(
+        "any other padding: none, asymmetric, larger",
+        "pad in front, crop behind, folded with their neighbours; in KPU RAM by layers that move pixels",
+        ("ktensor-fuse-pads", "convert-ktensor-to-kpu", "kpu-cancel-crops", "kpu-place"),
+        (border_rule,),
+    ),
+    Construct(
+        "stride 2, as PyTorch or TensorFlow pad it, of even and odd sizes, with any activation behind",
+        "the pool codes that pick pixels, on the layer itself, the next one, or an identity layer",
+        ("convert-ktensor-to-kpu", "kpu-legalize-strides"),
+        (stride_rule, output_size_rule),
+    ),
+    Construct(
+        "other strides",
+        "a layer of stride 1, and a strided slice of its result",
+        ("convert-ktensor-to-kpu", "kpu-legalize-strides"),
+        (stride_rule,),
+    ),
+    Construct(
+        "matrix product with constant weights: MatMul, Gemm, FULLY_CONNECTED, of one or several rows",
+        "a 1x1 layer on a map whose pixels are the rows, at least 4x4 of them",
+        ("convert-ktensor-to-kpu",),
+        (channel_rule, weight_loads_rule),
+    ),
+    Construct(
+        "transposed conv, of any kernel, strides and output padding",
+        "one convolution that makes all phases of the result as channels, interleaved as late as possible",
+        ("ktensor-lower-transposed-convs", "ktensor-sink-depth-to-space"),
+        (kernel_rule, channel_rule),
+    ),
+    Construct(
+        "nearest upsampling in front of a conv, depth_to_space",
+        "folded into the kernel's phases",
+        ("ktensor-sink-depth-to-space",),
+        (kernel_rule, channel_rule),
+    ),
+    Construct(
+        "space_to_depth",
+        "one-hot 3x3 layers that pick every second pixel",
+        ("kpu-legalize-space-to-depth",),
+        (line_start_rule,),
+    ),
+    Construct(
+        "max or mean pool 2x2 and 4x4, of strides of its size or 1",
+        "a pool code of the layer in front",
+        ("kpu-fuse-pools",),
+        (depthwise_pool_rule, output_size_rule),
+    ),
+    Construct(
+        "functions of one variable behind a conv: ReLU, LeakyReLU, sigmoid, tanh, hard-swish, mish, GELU, clamp, scalar "
+        "arithmetic, chains of them",
+        "the layer's activation table",
+        ("ktensor-fuse-activations", "kpu-fuse-activations"),
+    ),
+    Construct(
+        "batch norm, factors and addends per channel behind or in front of a conv",
+        "folded into its weights",
+        ("ktensor-fold-batch-norm",),
+    ),
+    Construct(
+        "kernels 2x2, 1x3, 3x1 and others within 3x3",
+        "a 3x3 layer with zero taps",
+        ("convert-ktensor-to-kpu",),
+        (kernel_rule,),
+    ),
+    Construct(
+        "grouped conv, depth multiplier above 1",
+        "one layer with block-diagonal weights",
+        ("convert-ktensor-to-kpu",),
+        (groups_rule, weight_loads_rule),
+    ),
+    Construct(
+        "maps below 4x4",
+        "padded at the end, the results outside dropped",
+        ("convert-ktensor-to-kpu", "kpu-cancel-crops"),
+        (input_size_rule,),
+    ),
+)
+"""All constructs, in the order of the page."""
