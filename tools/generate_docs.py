@@ -167,8 +167,8 @@ def supported_ops_page() -> str:
         hardware,
         "\n".join(lines),
         "## What runs on the KPU",
-        "How it gets there, the passes that do it, and their limits. Where there are two ways, the faster one by estimate "
-        "is taken; options of the passes force one.",
+        "How it gets there, the passes that do it, and their limits. Where there are two ways, the faster one by "
+        "estimate is taken; options of the passes force one.",
         constructs_table(),
         "## Instructions of kmodel v4",
         f"A KPU layer is one `{KpuConv2d.mnemonic}`. Everything else runs on the CPU, as one or several of these:",

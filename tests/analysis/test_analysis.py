@@ -121,7 +121,7 @@ def test_costs_of_a_layer() -> None:
     text = LAYER.format(main=copy, operand="main %z", kind="main memref<2x16x120x160xui8, #kbuf.space<main>>")
     again, copy_out = cost.estimate(parse(text))
     assert again == plain
-    assert (copy_out.operation, copy_out.place) == ("kbuf.download", Place.TRANSFER)
+    assert (copy_out.operation, copy_out.place) == ("kbuf.kpu_download", Place.TRANSFER)
     assert copy_out.milliseconds == pytest.approx(2 * 307_200 * 86e-6)
     assert coverage(parse(text)).downloads == 1
     assert coverage(parse(LAYER.format(main="", operand="", kind=""))).downloads == 0

@@ -43,7 +43,7 @@ def test_a_transfer_counts_once_and_names_who_needs_it(until: str) -> None:
     passes = f"kpu-assume-ranges,kpu-quantize-all{{from=kpu-quantize}},kbuf-lower{{until={until}}}"
     rows = {(one.layer, one.operation): one for one in placement(lowered(CHAIN, passes))}
     exp, cos, mul = rows["s", "kbuf.unary<exp>"], rows["t", "kbuf.unary<cos>"], rows["u", "kbuf.binary<mul>"]
-    down, floats = rows["a", "kbuf.download"], rows["s", "kbuf.dequantize"]
+    down, floats = rows["a", "kbuf.kpu_download"], rows["s", "kbuf.dequantize"]
     up, bytes_ = rows["c", "kbuf.kpu_upload"], rows["c", "kbuf.quantize"]
     assert exp.detour == pytest.approx(exp.milliseconds + down.milliseconds + floats.milliseconds)
     assert cos.detour == cos.milliseconds  # the first reader pays
@@ -56,7 +56,7 @@ def test_a_transfer_counts_once_and_names_who_needs_it(until: str) -> None:
         == "binary<mul> (u) is on the CPU: the KPU adds and multiplies by constant weights only"
     )
     assert (down.place, up.place, floats.place) == (Place.TRANSFER, Place.TRANSFER, Place.CPU)
-    assert rows["c", "kbuf.download"].reason == "output 'output0' is read from main RAM"
+    assert rows["c", "kbuf.kpu_download"].reason == "output 'output0' is read from main RAM"
 
 
 @pytest.mark.parametrize("name", [*networks.QUANTIZED, *networks.FLOATS])

@@ -105,8 +105,8 @@ CONSTRUCTS: tuple[Construct, ...] = (
         (depthwise_pool_rule, output_size_rule),
     ),
     Construct(
-        "functions of one variable behind a conv: ReLU, LeakyReLU, sigmoid, tanh, hard-swish, mish, GELU, clamp, scalar "
-        "arithmetic, chains of them",
+        "functions of one variable behind a conv: ReLU, LeakyReLU, sigmoid, tanh, hard-swish, mish, GELU, clamp, "
+        "arithmetic with a number, chains of them",
         "the layer's activation table",
         ("ktensor-fuse-activations", "kpu-fuse-activations"),
     ),

@@ -20,7 +20,7 @@ from kpuir.ir.functions import entry_function
 from kpuir.ir.locations import layer_name
 from kpuir.target.k210 import CpuCosts
 
-DOWNLOAD = "kbuf.download"
+DOWNLOAD = "kbuf.kpu_download"
 """What the copy of a layer's result to main RAM is called: a part of `kbuf.kpu_conv2d`, and a transfer of its own."""
 
 

@@ -23,7 +23,7 @@ _FUNCTION = (
     "the KPU computes functions of one variable in its layers only, behind the sum",
     "put the function directly behind a convolution",
 )
-_MOVED = ("no layer of the KPU moves elements like this", "move them at the end of the model, or by a convolution")
+_MOVED = ("no layer of the KPU moves elements like this", "do it behind the model, or by a convolution")
 _ARITHMETIC = ("the KPU adds and multiplies by constant weights only", "add maps in front of a convolution")
 _POOL = ("the KPU pools behind a convolution only", "use windows of 2x2 or 4x4, with strides of their own size")
 _SUM = ("the KPU sums over 3x3 pixels and channels, not over whole axes", "")
