@@ -59,18 +59,18 @@ CONSTRUCTS: tuple[Construct, ...] = (
     Construct(
         "any other padding: none, asymmetric, larger",
         "pad in front, crop behind, folded with their neighbours; in KPU RAM by layers that move pixels",
-        ("ktensor-fuse-pads", "convert-ktensor-to-kpu", "kpu-cancel-crops", "kpu-place"),
+        ("ktensor-fuse-pads", "convert-ktensor-to-kpu", "kpu-cancel-crops", "kpu-shift-borders", "kpu-place"),
         (border_rule,),
     ),
     Construct(
         "stride 2, as PyTorch or TensorFlow pad it, of even and odd sizes, with any activation behind",
-        "the pool codes that pick pixels, on the layer itself, the next one, or an identity layer",
-        ("convert-ktensor-to-kpu", "kpu-legalize-strides"),
+        "the pool codes that pick pixels, on the layer itself, the next one, or identity layers",
+        ("convert-ktensor-to-kpu", "kpu-legalize-strides", "kpu-split-diagonals"),
         (stride_rule, output_size_rule),
     ),
     Construct(
         "other strides",
-        "a layer of stride 1, and a strided slice of its result",
+        "a layer of stride 1; 4 is a pool code that picks, of others the CPU slices the result",
         ("convert-ktensor-to-kpu", "kpu-legalize-strides"),
         (stride_rule,),
     ),
@@ -130,7 +130,7 @@ CONSTRUCTS: tuple[Construct, ...] = (
     Construct(
         "maps below 4x4",
         "padded at the end, the results outside dropped",
-        ("convert-ktensor-to-kpu", "kpu-cancel-crops"),
+        ("convert-ktensor-to-kpu", "kpu-cancel-crops", "kpu-shift-borders"),
         (input_size_rule,),
     ),
 )
