@@ -183,6 +183,31 @@ def test_functions_of_channels_move_with_their_channels(mode: str) -> None:
     assert op_names(module)[-1] == "depth_to_space"
 
 
+@pytest.mark.parametrize("modes", [("DCR",), ("DCR", "DCR"), ("CRD", "DCR"), ("CRD", "CRD")])
+def test_interleavings_of_a_convolution_become_one(modes: tuple[str, ...]) -> None:
+    blocks = (2, 3)[: len(modes)]
+    channels = 2 * int(np.prod(blocks)) ** 2
+    nodes = [node("Conv", ["x", "w", "b"], ["v"]), node("Relu", ["v"], ["v0"])]
+    for number, (mode, block) in enumerate(zip(modes, blocks, strict=True)):
+        nodes.append(node("DepthToSpace", [f"v{number}"], [f"v{number + 1}"], blocksize=block, mode=mode))
+    constants = {"w": normal(channels, 2, 1, 1), "b": normal(channels)}
+    model = net(nodes, {"x": (1, 2, 4, 5)}, constants, [f"v{len(modes)}"])
+    module = lowered(model, KTensorSinkDepthToSpacePass("never"))
+    (left,) = (op for op in module.walk() if isinstance(op, ktensor.DepthToSpaceOp))
+    assert (left.block_size.value.data, left.mode.data) == (np.prod(blocks), ktensor.DepthMode.CRD)
+
+
+@pytest.mark.parametrize(("mode", "groups"), [("CRD", 3), ("DCR", 1)])
+def test_depthwise_convolutions_stay_groups_where_phases_lie_together(mode: str, groups: int) -> None:
+    nodes = [
+        node("DepthToSpace", ["x"], ["v"], blocksize=2, mode=mode),
+        node("Conv", ["v", "w"], pads=[1] * 4, group=3),
+    ]
+    model = net(nodes, {"x": (1, 12, 4, 5)}, {"w": normal(3, 1, 3, 3)})
+    module = lowered(model, KTensorSinkDepthToSpacePass("always"))
+    assert [op.group_count for op in module.walk() if isinstance(op, ktensor.Conv2dOp)] == [groups]
+
+
 # --- kpu-legalize-space-to-depth
 
 

@@ -4,7 +4,7 @@ All times are milliseconds of `kpuir.analysis.estimates`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, prod
 from typing import TYPE_CHECKING
 
@@ -105,20 +105,37 @@ class Sunk:
         return total
 
     def insert(self, rewriter: PatternRewriter) -> SSAValue:
-        """The convolution of the parts; its result is sorted."""
+        """The convolution of the parts, in groups where the channels allow it; its result is sorted."""
         import numpy as np
 
         weight, bias = (None if v is None else ktensor.constant_of(v) for v in (self.conv.weight, self.conv.bias))
         assert weight is not None
-        kernels = phase_weight(dense_weight(weight, self.conv.group_count), *self.axes)
-        kernel = np.concatenate([_part_weight(kernels, part) for part in self.phases.parts], 1)
+        parts, groups = self.phases.parts, self.conv.group_count
+        if (group := _group_of(parts, groups)) is not None:
+            kernel = _part_weight(phase_weight(weight, *self.axes), group)
+        else:
+            kernels, groups = phase_weight(dense_weight(weight, groups), *self.axes), 1
+            kernel = np.concatenate([_part_weight(kernels, part) for part in parts], 1)
         addend = np.zeros(weight.shape[0], np.float32) if bias is None else bias
         constants = [ktensor.ConstantOp(kernel), ktensor.ConstantOp(phase_bias(addend, self.block**2))]
-        values = [part.made(rewriter) for part in self.phases.parts]
+        values = [part.made(rewriter) for part in parts]
         value = values[0] if len(values) == 1 else insert(rewriter, ktensor.ConcatOp(values, 1))
         strides = [axis.stride for axis in self.axes]
-        conv = ktensor.Conv2dOp(value, *constants, strides=strides, pads=pads_of(self.axes))
+        conv = ktensor.Conv2dOp(value, *constants, strides=strides, pads=pads_of(self.axes), groups=groups)
         return insert(rewriter, *constants, conv)
+
+
+def _group_of(parts: tuple[Part, ...], groups: int) -> Part | None:
+    """The channels of one group, if all of them lie together and in the same order in the only part."""
+    import numpy as np
+
+    (part,) = parts if len(parts) == 1 else (None,)
+    if part is None or part.count % groups:
+        return None
+    count = part.count // groups
+    within = part.channels.reshape(len(part.channels), groups, -1) - np.arange(groups)[:, None] * count
+    together = within.min() >= 0 and within.max() < count and bool((within == within[:, :1]).all())
+    return replace(part, channels=within[:, 0], count=count) if together else None
 
 
 def _part_weight(kernels: "NDArray[np.float32]", part: Part) -> "NDArray[np.float32]":
