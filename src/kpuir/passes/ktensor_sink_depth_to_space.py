@@ -22,6 +22,7 @@ the KPU that is a way through main RAM: 172 ns a byte, 45 ms for a map of 16x128
 
 A convolution is sunk through if estimates say so, looking ahead to where the interleaving would end. `sink` forces it
 where it is legal ("always") or leaves convolutions and sums alone ("never"). No kernel gets more than `weight_bytes`.
+What stays in front of a layer has the reason as `kpu.reason`.
 
 Sources: lowering-facts.md 5 (the idea), `kpu-hardware.md` 10 (costs).
 """
@@ -30,18 +31,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 
 from kpuir.analysis import estimates
-from kpuir.dialects import ktensor
+from kpuir.dialects import kpu, ktensor
 from kpuir.ir.rewriting import rewrite
 from kpuir.passes.kpu_legalize_space_to_depth import sorting_milliseconds
 from kpuir.passes.ktensor_lower_transposed_convs import cut, interleaved
 from kpuir.passes.moving import insert
-from kpuir.passes.sinking import Outlook, Sunk, saved_milliseconds, unsunk_milliseconds
+from kpuir.passes.sinking import Outlook, Sunk, is_layer, readers_of, saved_milliseconds, unsunk_milliseconds
 from kpuir.passes.sorting import Phases, channels_of, spread_of
 
 if TYPE_CHECKING:
@@ -213,21 +214,52 @@ class SinkThroughConvolution(RewritePattern):
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: ktensor.Conv2dOp, rewriter: PatternRewriter, /) -> None:
         """Rewrite one convolution if that is legal, and pays or is wanted."""
-        if self.sink == "never":
+        if self.sink == "never" or kpu.REASON in op.attributes:
             return
-        found = [Phases.of(op.input, deep=deep) for deep in (True, False)]
-        plans = [None if phases is None else Sunk.plan(op, phases, self.weight_bytes) for phases in found]
-        sunk = max((plan for plan in plans if plan is not None), key=self._gain, default=None)
-        if sunk is None or (self.sink == "auto" and self._gain(sunk) <= 0):
+        sunk = max(self.plans(op), key=self.gain, default=None)
+        if sunk is None or (self.sink == "auto" and self.gain(sunk) <= 0):
             return
         value = interleaved(rewriter, sunk.insert(rewriter), (sunk.block, sunk.block))
         rewriter.replace(op, [], [cut(rewriter, value, ktensor.shape_of(op.output)[2:])])
 
-    def _gain(self, sunk: Sunk) -> float:
+    def plans(self, op: ktensor.Conv2dOp) -> list[Sunk]:
+        """The ways to sink: by all interleavings one behind the other, and by the last alone."""
+        found = [Phases.of(op.input, deep=deep) for deep in (True, False)]
+        plans = [Sunk.plan(op, phases, self.weight_bytes) for phases in found if phases is not None]
+        return [plan for plan in plans if isinstance(plan, Sunk)]
+
+    def gain(self, sunk: Sunk) -> float:
         """How much faster it is to sink, with all that follows from it."""
         behind = Outlook(self.weight_bytes).milliseconds(sunk.conv.output, sunk.block)
         before = unsunk_milliseconds(sunk.conv) + saved_milliseconds(sunk.phases)
         return before - (sunk.milliseconds or 0.0) - behind
+
+
+@dataclass(frozen=True)
+class ExplainInterleaving(RewritePattern):
+    """What still stands between layers gets the reason why."""
+
+    sink: SinkThroughConvolution
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter, /) -> None:
+        """Note why the first layer behind an interleaving or repetition needs its pixels in order."""
+        if not isinstance(op, ktensor.DepthToSpaceOp | ktensor.ResizeOp) or kpu.REASON in op.attributes:
+            return
+        reader = next(filter(is_layer, readers_of(op.output)), None)
+        if reader is not None and spread_of(op.output) is op:
+            op.attributes[kpu.REASON] = StringAttr(self._reason(reader))
+            rewriter.notify_op_modified(op)
+
+    def _reason(self, reader: Operation) -> str:
+        phases = Phases.of(reader.operands[0], deep=False) if isinstance(reader, ktensor.Conv2dOp) else None
+        if phases is None or not isinstance(reader, ktensor.Conv2dOp):
+            return f"{reader.name} needs its pixels in order"
+        plan = Sunk.plan(reader, phases, self.sink.weight_bytes)
+        if isinstance(plan, str):
+            return plan
+        if self.sink.sink == "never":
+            return "sinking is switched off (sink=never)"
+        return f"with pixels sorted by phase the layers behind take {-self.sink.gain(plan):.2f} ms longer"
 
 
 @dataclass(frozen=True)
@@ -240,11 +272,8 @@ class KTensorSinkDepthToSpacePass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module in place."""
+        convolution = SinkThroughConvolution(self.sink, self.weight_bytes)
         rewrite(op, OrderChannels(deep=False))
-        rewrite(
-            op,
-            SinkThroughFunction(),
-            SinkThroughMaps(self.sink, self.weight_bytes),
-            SinkThroughConvolution(self.sink, self.weight_bytes),
-        )
+        rewrite(op, SinkThroughFunction(), SinkThroughMaps(self.sink, self.weight_bytes), convolution)
         rewrite(op, OrderChannels(deep=True))
+        rewrite(op, ExplainInterleaving(convolution))

@@ -36,12 +36,14 @@ class Sunk:
     axes: tuple[PhaseAxis, PhaseAxis]
 
     @staticmethod
-    def plan(conv: ktensor.Conv2dOp, phases: Phases, weight_bytes: int) -> "Sunk | None":
-        """How `conv` is done on `phases`; None where it has no constants, the KPU cannot, or weights get too large."""
+    def plan(conv: ktensor.Conv2dOp, phases: Phases, weight_bytes: int) -> "Sunk | str":
+        """How `conv` is done on `phases`; else why not, by constants missing, the KPU's rules, or too large weights."""
         constants = [ktensor.constant_of(value) for value in conv.operands[1:]]
         batch, _, height, width = ktensor.shape_of(conv.input)
-        if kpu.REASON in conv.attributes or batch != 1 or any(array is None for array in constants):
-            return None
+        if any(array is None for array in constants):
+            return "the weights are computed by the model; the KPU needs constants"
+        if batch != 1:
+            return f"a batch of {batch} images; only 1 is supported on the KPU"
         rows, columns = (
             PhaseAxis.of_convolution(phases.block, size // phases.block, *axis)
             for size, *axis in zip(
@@ -55,9 +57,10 @@ class Sunk:
             )
         )
         if rows is None or columns is None or rows.results != columns.results:
-            return None
+            strides = "x".join(map(str, conv.strides.get_values()))
+            return f"pixels sorted by blocks of {phases.block} are not sorted any more behind strides of {strides}"
         sunk = Sunk(conv, phases, (rows, columns))
-        return sunk if sunk._is_legal(weight_bytes) else None
+        return sunk._broken_rule(weight_bytes) or sunk
 
     @property
     def block(self) -> int:
@@ -85,12 +88,21 @@ class Sunk:
         )
         return height, width
 
-    def _is_legal(self, weight_bytes: int) -> bool:
-        inputs, outputs = self.channels
-        if self.kernel > _KERNEL or any(axis.dilation > 1 and axis.kernel > 1 for axis in self.axes):
-            return False
-        legal = k210.layer_rules(inputs, *self.size, outputs, self.kernel).ok
-        return legal and inputs * outputs * self.kernel**2 <= weight_bytes and self.milliseconds is not None
+    def _broken_rule(self, weight_bytes: int) -> str:
+        """What forbids it, empty where nothing does."""
+        (inputs, outputs), kernel = self.channels, self.kernel
+        dilations = [axis.dilation for axis in self.axes if axis.kernel > 1]
+        size = inputs * outputs * kernel**2
+        verdict = k210.kernel_rule(kernel, kernel)
+        if verdict.ok and max(dilations, default=1) > 1:
+            verdict = k210.dilation_rule(*(axis.dilation for axis in self.axes))
+        if verdict.ok:
+            verdict = k210.layer_rules(inputs, *self.size, outputs, kernel)
+        if not verdict.ok:
+            return f"with pixels sorted by phase {verdict.reason}"
+        if size > weight_bytes:
+            return f"with pixels sorted by phase the weights take {size} bytes, allowed are {weight_bytes}"
+        return "" if self.milliseconds is not None else "the KPU cannot sort a map beside it by phase"
 
     @property
     def milliseconds(self) -> float | None:
@@ -179,10 +191,10 @@ _LAYERS = (
     ktensor.PReluOp,
     ktensor.MatmulOp,
 )
-"""What the KPU does, or may do."""
 
 
-def _is_layer(op: Operation) -> bool:
+def is_layer(op: Operation) -> bool:
+    """Whether the KPU does `op`, or may do it."""
     return isinstance(op, _LAYERS) and kpu.REASON not in op.attributes
 
 
@@ -194,11 +206,11 @@ def saved_milliseconds(phases: Phases) -> float:
     """
     total = 0.0
     for part in phases.parts:
-        if spread_of(part.value) is not None and not any(_is_layer(reader) for reader in readers_of(part.value)):
+        if spread_of(part.value) is not None and not any(is_layer(reader) for reader in readers_of(part.value)):
             shape = ktensor.shape_of(part.value)
             total -= estimates.detour(shape, shape) - estimates.move(shape)
     for leaf in phases.leaves:
-        readers = [reader for reader in readers_of(leaf) if _is_layer(reader)]
+        readers = [reader for reader in readers_of(leaf) if is_layer(reader)]
         shape = ktensor.shape_of(leaf)
         if not readers:
             total += estimates.move(shape)
@@ -233,7 +245,7 @@ class Outlook:
             if cost is not None and cost < detour:
                 total += cost
             else:
-                interleaved = max(interleaved, detour if cost is not None or _is_layer(reader) else move)
+                interleaved = max(interleaved, detour if cost is not None or is_layer(reader) else move)
         return total + interleaved
 
     def _behind(self, reader: Operation, value: SSAValue, block: int) -> float | None:
@@ -250,7 +262,7 @@ class Outlook:
             case ktensor.Conv2dOp():
                 phases = Phases.of(reader.input, {value: block})
                 sunk = None if phases is None else Sunk.plan(reader, phases, self.weight_bytes)
-                if sunk is None or sunk.milliseconds is None:
+                if not isinstance(sunk, Sunk) or sunk.milliseconds is None:
                     return None
                 extra = max(sunk.milliseconds - unsunk_milliseconds(reader), 0.0)
                 return extra + self.milliseconds(reader.output, sunk.block)
