@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from xdsl.ir import Operation
     from xdsl.passes import ModulePass
 
+    from kpuir.analysis.coverage import Placement
     from kpuir.passes.dataset_pass import DatasetPass
     from kpuir.runtime import LoadedModel, Port
 
@@ -127,6 +128,13 @@ class CompiledModel:
     def run(self, inputs: "Mapping[str, NDArray[Any]]") -> "dict[str, NDArray[Any]]":
         """Run one sample, given and returned as the model's own arrays, in the byte-exact interpreter."""
         return self.loaded().run(inputs)
+
+    @property
+    def coverage(self) -> "list[Placement]":
+        """Where each instruction runs, why not on the KPU, and what that costs."""
+        from kpuir.analysis.coverage import placement
+
+        return placement(self.module)
 
     def loaded(self, *, check: bool = False) -> "LoadedModel":
         """The model ready to run many samples."""

@@ -97,6 +97,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"(the weights are computed|the right operand)", "store the weights in the model"),
     (r"(a batch of )?\d+ images", "export the model for a batch of 1"),
     (r"(a window of|the window is|the pads are|padding counts)", "pool 2x2 or 4x4, with strides of that size"),
+    (r"blocks of", "use blocks of 2x2"),
     (r"rows of \d+ and \d+ pixels", "keep widths within 16, 32, or a multiple of 64, or pad by half the kernel's size"),
     (r"the map has \d+ bytes, fewer", "pad less"),
     (r"layers take", "use a padding of half the kernel's size"),
@@ -123,8 +124,14 @@ def hint_of(op: Operation) -> str:
     """What to do so that `op` runs on the KPU; empty where nothing is known."""
     reason = reason_of(op)
     hint = next((hint for pattern, hint in _RULES if re.match(pattern, reason)), None)
-    return _HINTS.get(reason, "") if hint is None else hint
+    if hint is not None:
+        return hint
+    unknown = "" if isinstance(op, _SPECIFIC) else _KINDS.get(type(op), ("", ""))[1]
+    return _HINTS.get(reason, unknown)
 
+
+_SPECIFIC = (*WEIGHTED, kpu.PadOp, kpu.CropOp, kbuf.PadOp)
+"""Whose hint fits the reason of their kind only."""
 
 _CONVOLUTIONS = (
     kbuf.Conv2dOp,

@@ -121,11 +121,10 @@ def figures(report: "Report", path: Path) -> dict[str, Any]:
 
 def summary(compiled: "CompiledModel") -> list[str]:
     """What a compilation gave, in lines for people: what runs where and why, memory, size, time."""
-    from kpuir.analysis.coverage import placement
     from kpuir.analysis.memory import memory
     from kpuir.reports.summary import summary_lines
 
-    return summary_lines(placement(compiled.module), memory(compiled.module), compiled.report.kmodel_bytes)
+    return summary_lines(compiled.coverage, memory(compiled.module), compiled.report.kmodel_bytes)
 
 
 def stage_lines(stages: dict[str, float]) -> list[str]:
@@ -141,14 +140,13 @@ def report_files(compiled: "CompiledModel", title: str) -> dict[str, str]:
     """The text of each report by file name; the same compilation gives the same text."""
     import json
 
-    from kpuir.analysis.coverage import placement
     from kpuir.analysis.memory import memory
     from kpuir.dialects.kbuf import Space
     from kpuir.reports.coverage import html_table, json_table, text_table
     from kpuir.reports.index import index_page
     from kpuir.reports.memory_map import svg_map, text_map
 
-    use, placements, lines = memory(compiled.module), placement(compiled.module), summary(compiled)
+    use, placements, lines = memory(compiled.module), compiled.coverage, summary(compiled)
     files = {
         "summary.txt": "\n".join(lines) + "\n",
         "coverage.txt": text_table(placements),
