@@ -189,7 +189,7 @@ def test_placement_of_the_float_level() -> None:
         "use a padding of half the kernel's size",
         "",
         "use a padding of half the kernel's size",
-        "",
+        "put the function directly behind a convolution",
     ]
     counts = coverage(parse(FLOATS))
     assert (counts.kpu_layers, counts.cpu_ops) == (1, {"crop": 1, "pad": 1, "unary": 1})
