@@ -150,7 +150,7 @@ def reordered(rewriter: PatternRewriter, value: SSAValue, order: "NDArray[np.int
         return None
     if isinstance(owner, ktensor.ActivationOp):
         inner = reordered(rewriter, owner.input, order)
-        return None if inner is None else insert(rewriter, ktensor.ActivationOp(inner, owner.function))
+        return None if inner is None else insert(rewriter, owner.clone({owner.input: inner}))
     if not isinstance(owner, ktensor.Conv2dOp) or owner.group_count > 1:
         return None
     constants = [ktensor.constant_of(operand) for operand in owner.operands[1:]]

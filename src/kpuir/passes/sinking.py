@@ -98,6 +98,8 @@ class Sunk:
             verdict = k210.dilation_rule(*(axis.dilation for axis in self.axes))
         if verdict.ok:
             verdict = k210.layer_rules(inputs, *self.size, outputs, kernel)
+        if verdict.ok:
+            verdict = k210.ram_rule(*(k210.feature_map_bytes(1, count, *self.size) for count in (inputs, outputs)))
         if not verdict.ok:
             return f"with pixels sorted by phase {verdict.reason}"
         if size > weight_bytes:
