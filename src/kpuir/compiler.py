@@ -41,6 +41,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "kpu-fuse-activations",
         "kpu-legalize-space-to-depth",
         "kpu-legalize-strides",
+        "kpu-legalize-global-pools",
         "kpu-fuse-pools",
         "canonicalize",
         "kpu-cancel-crops",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import Float32Type, ModuleOp, TensorType
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.functions import entry_function
@@ -50,22 +50,83 @@ def is_observed(value: SSAValue) -> bool:
     return not isinstance(value.owner, _SHARING)
 
 
-def kept_region(value: SSAValue) -> tuple[slice, slice]:
-    """Rows and columns of a map that reach anything: what 1x1 convolutions and crops lead to leaves the rest out.
+Region = tuple[slice, slice]
+"""Rows and columns of a map."""
 
-    Maps below 4x4 are padded for the KPU, and what stands in the padding behind the first layer is no value of the
-    model.
+
+def kept_region(value: SSAValue, known: dict[SSAValue, Region] | None = None) -> Region:
+    """Rows and columns of a map that reach anything: crops and picks leave the rest out, across layers as well.
+
+    What stands elsewhere is no value of the model: around maps below 4x4, which are padded for the KPU, around the one
+    pixel that holds a global mean, between the pixels a stride picks. `known` keeps what was found for other values.
     """
-    everything = (slice(None), slice(None))
-    users = [use.operation for use in value.uses]
-    if users and all(isinstance(user, kpu.CropOp) for user in users):
-        crops = [user.crops.get_values() for user in users if isinstance(user, kpu.CropOp)]
-        top, left, bottom, right = (min(sides) for sides in zip(*crops, strict=True))
-        return slice(top, -bottom or None), slice(left, -right or None)
-    if len(users) == 1 and isinstance(users[0], kpu.Conv2dOp) and users[0].input == value:
-        plain = users[0].kernel_size == 1 and users[0].pool_kind is kpu.PoolKind.BYPASS
-        return kept_region(users[0].output) if plain else everything
-    return everything
+    known = {} if known is None else known
+    if value not in known:
+        size = ktensor.shape_of(value)[2:]
+        parts = [_needed(use.operation, value, known) for use in value.uses] or [_whole(size)]
+        rows, columns = (
+            slice(
+                max(min(part[axis].start for part in parts), 0), min(max(part[axis].stop for part in parts), size[axis])
+            )
+            for axis in (0, 1)
+        )
+        known[value] = rows, columns
+    return known[value]
+
+
+def _whole(size: Sequence[int]) -> Region:
+    return slice(0, size[0]), slice(0, size[1])
+
+
+def _needed(user: Operation, value: SSAValue, known: dict[SSAValue, Region]) -> Region:
+    """What a user reads of a map, its borders perhaps exceeded, to make what is kept of its own result."""
+    whole = _whole(ktensor.shape_of(value)[2:])
+    if isinstance(user, kpu.ChannelSliceOp | kpu.ConcatOp):
+        return kept_region(user.output, known)
+    if isinstance(user, kpu.CropOp | kpu.PadOp):
+        top, left = (user.crops if isinstance(user, kpu.CropOp) else user.pads).get_values()[:2]
+        sign = 1 if isinstance(user, kpu.CropOp) else -1
+        rows, columns = kept_region(user.output, known)
+        return _moved(rows, sign * top), _moved(columns, sign * left)
+    if isinstance(user, kpu.StridedSliceOp):
+        kept, begin, strides = kept_region(user.output, known), user.begin.get_values(), user.strides.get_values()
+        rows, columns = (_strided(kept[axis], strides[axis], begin[axis], 1) for axis in (0, 1))
+        return rows, columns
+    if isinstance(user, kpu.Conv2dOp) and user.input == value:
+        return _read_by(user, known)
+    return whole
+
+
+def _read_by(conv: kpu.Conv2dOp, known: dict[SSAValue, Region]) -> Region:
+    """What a layer reads: the windows of what it keeps, and around them as far as its weights are not 0."""
+    pool, taps = conv.pool_kind, _taps(conv)
+    rows, columns = (
+        slice(region.start + offsets[0], region.stop + offsets[1])
+        for region, offsets in (
+            (_strided(kept, pool.stride, pick, pool.window), taps[axis])
+            for axis, (kept, pick) in enumerate(zip(kept_region(conv.output, known), pool.pick, strict=True))
+        )
+    )
+    return rows, columns
+
+
+def _taps(conv: kpu.Conv2dOp) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The first and last row, and column, relative to the centre, that the weights of a layer reach."""
+    weight, reach = ktensor.constant_of(conv.weight), conv.kernel_size // 2
+    if weight is None or not reach or not weight.any():
+        return (-reach, reach), (-reach, reach)
+    used = (weight != 0).any(axis=(0, 1))
+    rows, columns = used.any(axis=1).nonzero()[0] - reach, used.any(axis=0).nonzero()[0] - reach
+    return (int(rows[0]), int(rows[-1])), (int(columns[0]), int(columns[-1]))
+
+
+def _moved(region: slice, by: int) -> slice:
+    return slice(region.start + by, region.stop + by)
+
+
+def _strided(region: slice, stride: int, begin: int, window: int) -> slice:
+    """The elements that windows at every so many elements cover."""
+    return slice(begin + region.start * stride, begin + (region.stop - 1) * stride + window)
 
 
 def reaches_convolution(value: SSAValue) -> bool:
@@ -107,7 +168,8 @@ def calibrate(
     arguments = entry_function(module).body.block.args
     observers: dict[SSAValue, Observer] = {}
     sums: dict[SSAValue, NDArray[np.float64]] = {}
-    regions: dict[SSAValue, tuple[slice, slice]] = {}
+    regions: dict[SSAValue, Region] = {}
+    known: dict[SSAValue, Region] = {}
     averaged: dict[SSAValue, bool] = {}
     levels: dict[SSAValue, NDArray[np.float32]] = {}
     count = 0
@@ -117,7 +179,7 @@ def calibrate(
             return
         if array.ndim == 4:
             if value not in regions:
-                regions[value], averaged[value] = kept_region(value), reaches_convolution(value)
+                regions[value], averaged[value] = kept_region(value, known), reaches_convolution(value)
             array = array[:, :, *regions[value]]
         if value not in observers:
             observers[value] = make_observer("minmax" if value in arguments else method)

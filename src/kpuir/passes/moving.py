@@ -26,8 +26,8 @@ def insert(rewriter: PatternRewriter, *ops: Operation) -> SSAValue:
 def layer(
     rewriter: PatternRewriter,
     value: SSAValue,
-    weight: "NDArray[np.float32]",
-    bias: "NDArray[np.float32] | None" = None,
+    weight: "NDArray[np.floating]",
+    bias: "NDArray[np.floating] | None" = None,
     *,
     depthwise: bool = False,
     activation: Sequence[ktensor.ActivationAttr] = (),

@@ -1,0 +1,95 @@
+"""Means over whole maps on the KPU, alone and in front of a matrix product, against ONNX Runtime."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
+
+import kpuir
+from kpuir.compiler import PIPELINES
+from kpuir.dialects import kpu, ktensor
+from kpuir.importers.onnx import import_onnx
+from kpuir.interpreters.run import run
+from kpuir.passes.kpu_legalize_global_pools import sum_kernels
+from kpuir.pipelines import make_context, parse_passes, run_passes
+
+TO_KPU = "ktensor-simplify,kpu-legalize{means=kpu}"
+
+
+def network(height: int, width: int, channels: int, neurons: int, kernel: int = 3) -> onnx.ModelProto:
+    """A convolution with ReLU, the mean of its map, and `neurons` linear combinations of it (0: the mean itself)."""
+    rng = np.random.default_rng(height * 100 + width)
+    arrays = {
+        "w": rng.normal(0, 0.3, (channels, 3, kernel, kernel)),
+        "b": rng.normal(0, 0.1, channels),
+        "v": rng.normal(0, 0.3, (channels, max(neurons, 1))),
+        "c": rng.normal(0, 0.1, max(neurons, 1)),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["f"], pads=[kernel // 2] * 4),
+        helper.make_node("Relu", ["f"], ["r"]),
+        helper.make_node("GlobalAveragePool", ["r"], ["m"]),
+        helper.make_node("Flatten", ["m"], ["y" if not neurons else "flat"]),
+    ]
+    if neurons:
+        nodes.append(helper.make_node("Gemm", ["flat", "v", "c"], ["y"]))
+    shape = [1, 3, height, width]
+    graph = helper.make_graph(
+        nodes,
+        "means",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, neurons or channels])],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in arrays.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def reference(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
+    return onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_kernels_average(count: int) -> None:
+    product = np.ones(1)
+    for kernel in sum_kernels(count):
+        product = np.convolve(product, kernel)
+    used = product[np.abs(product) > 1e-12]
+    np.testing.assert_allclose(used, np.full(count, 1 / count), rtol=1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(height=st.integers(1, 16), width=st.integers(1, 16), channels=st.integers(1, 9), neurons=st.integers(0, 3))
+def test_means_in_real_numbers(height: int, width: int, channels: int, neurons: int) -> None:
+    model = network(height, width, channels, neurons)
+    x = np.random.default_rng(0).normal(size=(1, 3, height, width)).astype(np.float32)
+    module = import_onnx(model.SerializeToString())
+    run_passes(make_context(), module, parse_passes(TO_KPU, lambda: PIPELINES))
+    wanted = reference(model, x)
+    np.testing.assert_allclose(run(module, [x])[0], wanted, atol=1e-5 * np.abs(wanted).max(), rtol=0)
+
+
+@pytest.mark.parametrize("neurons", [0, 12])
+@pytest.mark.parametrize("size", [(3, 3), (4, 4), (5, 5), (7, 7), (8, 8), (25, 5), (6, 8)], ids=str)
+def test_means_in_bytes(size: tuple[int, int], neurons: int) -> None:
+    """Within one and a half steps of the result on average, without any mean on the CPU."""
+    model = network(*size, 32, neurons)
+    rng = np.random.default_rng(1)
+    samples = [{"x": rng.uniform(0, 1, (1, 3, *size)).astype(np.float32)} for _ in range(8)]
+    compiled = kpuir.compile(
+        import_onnx(model.SerializeToString()), dataset=samples, passes=f"{TO_KPU},kpu-quantize-all,kbuf-lower"
+    )
+    assert set(compiled.report.cpu_ops) <= {"dequantize", "pad", "quantize"}
+    wanted = np.stack([reference(model, sample["x"]) for sample in samples])
+    found = np.stack([compiled.run(sample)["y"] for sample in samples])
+    step = (max(wanted.max(), 0) - min(wanted.min(), 0)) / 255
+    assert np.abs(found - wanted).mean() <= 1.5 * step
+
+
+def test_a_mean_stays_in_kpu_ram() -> None:
+    module = import_onnx(network(25, 5, 64, 12).SerializeToString())
+    run_passes(make_context(), module, parse_passes("ktensor-simplify,kpu-legalize", lambda: PIPELINES))
+    assert not any(isinstance(op, ktensor.AveragePool2dOp | ktensor.ReduceOp) for op in module.walk())
+    assert [op.output.type.get_shape()[1] for op in module.walk() if isinstance(op, kpu.FoldRowsOp)] == [320]
