@@ -103,7 +103,6 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"layers take", "use a padding of half the kernel's size"),
     (r"no convolution on the KPU in front", "pool directly behind a convolution"),
     (r"(with )?pixels sorted by", "upsample less, or with fewer channels"),
-    (r"blocks of \d+x\d+", "use blocks of 2x2"),
     (r"the values before pooling", "use the values behind the pool"),
 )
 
