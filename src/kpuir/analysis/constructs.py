@@ -105,6 +105,12 @@ CONSTRUCTS: tuple[Construct, ...] = (
         (depthwise_pool_rule, output_size_rule),
     ),
     Construct(
+        "global average pool, and the matrix product behind it",
+        "depthwise layers that add neighbours until one pixel holds all, the last one joined with the product",
+        ("kpu-legalize-global-pools",),
+        (input_size_rule, ram_rule),
+    ),
+    Construct(
         "functions of one variable behind a conv: ReLU, LeakyReLU, sigmoid, tanh, hard-swish, mish, GELU, clamp, "
         "arithmetic with a number, chains of them",
         "the layer's activation table",

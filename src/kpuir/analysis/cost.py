@@ -103,18 +103,18 @@ def _convolution(op: Any) -> float:
     """Every result is a sum over the weights of its output channel."""
     fields = op.values()
     weights, channels = fields["weights"].size, fields.get("out_channels") or fields["in_shape"][3]
-    return CpuCosts.MULTIPLY_ADD * _elements(op.output) * weights / channels
+    return 1e6 * estimates.multiply_adds(_elements(op.output) * weights / channels)
 
 
 def _transposed_convolution(op: Any) -> float:
     """Every input is multiplied with the weights of its input channel."""
     fields = op.values()
-    return CpuCosts.MULTIPLY_ADD * _elements(op.input) * fields["weights"].size / fields["in_shape"][1]
+    return 1e6 * estimates.multiply_adds(_elements(op.input) * fields["weights"].size / fields["in_shape"][1])
 
 
 def _matmul(op: Any) -> float:
     fields = op.values()
-    return CpuCosts.MULTIPLY_ADD * fields["a_rows"] * fields["a_cols"] * fields["b_cols"]
+    return 1e6 * estimates.multiply_adds(fields["a_rows"] * fields["a_cols"] * fields["b_cols"])
 
 
 def _window(op: Any) -> float:

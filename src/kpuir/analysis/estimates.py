@@ -34,6 +34,11 @@ def move(shape: Sequence[int]) -> float:
     return 1e-6 * prod(shape) * CpuCosts.PAD
 
 
+def multiply_adds(count: float) -> float:
+    """So many products of a convolution or matrix product that the CPU sums up, in float or in bytes."""
+    return 1e-6 * count * CpuCosts.MULTIPLY_ADD
+
+
 def detour(source: Sequence[int], result: Sequence[int]) -> float:
     """A map of shape `source` downloaded, moved by the CPU, and uploaded again as `result`."""
     return download(source) + move(result) + upload(result)

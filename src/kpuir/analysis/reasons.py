@@ -100,6 +100,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"blocks of", "use blocks of 2x2"),
     (r"rows of \d+ and \d+ pixels", "keep widths within 16, 32, or a multiple of 64, or pad by half the kernel's size"),
     (r"the map has \d+ bytes, fewer", "pad less"),
+    (r"the CPU takes [\d.]+ ms", "let layers of the KPU make what it reads and read what it makes"),
     (r"layers take", "use a padding of half the kernel's size"),
     (r"no convolution on the KPU in front", "pool directly behind a convolution"),
     (r"(with )?pixels sorted by", "upsample less, or with fewer channels"),

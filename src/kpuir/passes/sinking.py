@@ -170,7 +170,7 @@ def unsunk_milliseconds(conv: ktensor.Conv2dOp) -> float:
         count = prod(ceil(taps / _KERNEL) for taps in kernel)
         return estimates.layer((1, inputs, height, width), outputs, size, conv.is_depthwise, count)
     products = prod(ktensor.shape_of(conv.output)) * group * prod(kernel)
-    return 1e-6 * products * k210.CpuCosts.MULTIPLY_ADD
+    return estimates.multiply_adds(products)
 
 
 def readers_of(value: SSAValue) -> Iterator[Operation]:
