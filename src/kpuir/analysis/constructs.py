@@ -105,10 +105,11 @@ CONSTRUCTS: tuple[Construct, ...] = (
         (depthwise_pool_rule, output_size_rule),
     ),
     Construct(
-        "global average pool, and the matrix product behind it",
-        "depthwise layers that add neighbours until one pixel holds all, the last one joined with the product",
+        "mean over a whole map, alone or in front of a matrix product",
+        "depthwise layers that add neighbours, the last of them part of the matrix product; rows folded into channels, "
+        "mean pools in front",
         ("kpu-legalize-global-pools",),
-        (input_size_rule, ram_rule),
+        (input_size_rule, line_start_rule),
     ),
     Construct(
         "functions of one variable behind a conv: ReLU, LeakyReLU, sigmoid, tanh, hard-swish, mish, GELU, clamp, "
