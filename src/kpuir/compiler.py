@@ -56,6 +56,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "kpu-calibrate",
         "kpu-quantize",
         "canonicalize",
+        "kpu-pack-pixels",
         "kpu-split-diagonals",
         "kpu-place",
         "dce",

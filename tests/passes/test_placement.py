@@ -67,11 +67,11 @@ def check(module: ModuleOp, rng: Rng, *, transfers: int | None = None) -> None:
     if transfers is not None:
         assert compiled.report.uploads + compiled.report.downloads == transfers
         assert set(compiled.report.cpu_ops) <= {"quantize", "dequantize"}
-    for sample, outputs in zip(named, wanted, strict=True):
-        found = compiled.run(sample)
-        for ours, theirs in zip(found.values(), outputs, strict=True):
-            step = max(float(theirs.max()), 0) - min(float(theirs.min()), 0)
-            assert np.abs(ours - theirs).mean() <= 1.5 * step / 255
+    found = [list(compiled.run(sample).values()) for sample in named]
+    for index in range(len(wanted[0])):
+        ours, theirs = (np.stack([outputs[index] for outputs in run_]) for run_ in (found, wanted))
+        step = max(float(theirs.max()), 0) - min(float(theirs.min()), 0)
+        assert np.abs(ours - theirs).mean() <= 1.5 * step / 255
     _check_independence(compiled.module, rng)
 
 
@@ -172,3 +172,16 @@ def test_borders_are_shifted_away(data: st.DataObject) -> None:
     module.verify()
     np.testing.assert_array_equal(run(module, sample)[0], wanted)
     assert not any(isinstance(op, kpu.PadOp) and isinstance(op.input.owner, kpu.CropOp) for op in module.walk())
+
+
+@pytest.mark.parametrize("pixel", [(0, 0), (1, 1), (2, 2), (4, 3), (6, 6)], ids=str)
+@pytest.mark.parametrize("channels", [1, 12, 20, 64])
+def test_single_pixels_are_packed(channels: int, pixel: tuple[int, int]) -> None:
+    """Whichever pixel of a map is wanted, and however many channels: nothing for the CPU to do but to convert."""
+    rng = np.random.default_rng(channels)
+
+    def body(block: Block, put: Put) -> list[SSAValue]:
+        scores = conv(put, rng, block.args[0], channels, 3)
+        return [put(kpu.CropOp(scores, (*pixel, 6 - pixel[0], 6 - pixel[1])))]
+
+    check(module_of([(1, 3, 7, 7)], body), rng, transfers=1)

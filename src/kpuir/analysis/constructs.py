@@ -112,6 +112,12 @@ CONSTRUCTS: tuple[Construct, ...] = (
         (input_size_rule, line_start_rule),
     ),
     Construct(
+        "the one pixel per channel that a matrix product leaves, at the end of a classifier",
+        "layers that pick it of up to 64 channels, or of more where that is faster; else the CPU crops",
+        ("kpu-pack-pixels",),
+        (border_rule,),
+    ),
+    Construct(
         "functions of one variable behind a conv: ReLU, LeakyReLU, sigmoid, tanh, hard-swish, mish, GELU, clamp, "
         "arithmetic with a number, chains of them",
         "the layer's activation table",

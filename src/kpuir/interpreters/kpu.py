@@ -106,6 +106,16 @@ class KpuFunctions(InterpreterFunctions):
         blocks = args[0].reshape(batch, channels // group, group, factor, height // factor, width)
         return (blocks.transpose(0, 1, 3, 2, 4, 5).reshape(kpu.size4(op.output.type)),)
 
+    @impl(kpu.LinesOp)
+    def run_lines(self, interpreter: Interpreter, op: kpu.LinesOp, args: PythonValues) -> PythonValues:
+        """[1, q g s, rows, W] to lines of g pieces of pitch pixels each; 0 behind the W of each."""
+        _, channels, height, width = kpu.size4(op.input.type)
+        group, pitch, _ = row_layout(width)
+        pieces = args[0].reshape(channels // group, group, height, width).transpose(0, 2, 1, 3)
+        lines = np.zeros((*pieces.shape[:3], pitch), pieces.dtype)
+        lines[..., :width] = pieces
+        return (lines.reshape(kpu.size4(op.output.type)),)
+
     @impl(kpu.UploadOp)
     def run_upload(self, interpreter: Interpreter, op: kpu.UploadOp, args: PythonValues) -> PythonValues:
         """The same bytes."""

@@ -19,6 +19,7 @@ PASSES: dict[str, tuple[str, str]] = {
     "kpu-legalize-global-pools": ("kpuir.passes.kpu_legalize_global_pools", "KpuLegalizeGlobalPoolsPass"),
     "kpu-legalize-space-to-depth": ("kpuir.passes.kpu_legalize_space_to_depth", "KpuLegalizeSpaceToDepthPass"),
     "kpu-legalize-strides": ("kpuir.passes.kpu_legalize_strides", "KpuLegalizeStridesPass"),
+    "kpu-pack-pixels": ("kpuir.passes.kpu_pack_pixels", "KpuPackPixelsPass"),
     "kpu-place": ("kpuir.passes.kpu_place", "KpuPlacePass"),
     "kpu-quantize": ("kpuir.passes.kpu_quantize", "KpuQuantizePass"),
     "kpu-select-registers": ("kpuir.passes.kpu_select_registers", "KpuSelectRegistersPass"),

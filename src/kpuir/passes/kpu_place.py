@@ -37,7 +37,7 @@ from kpuir.target import k210
 
 Borders = Literal["auto", "kpu", "cpu"]
 
-_KPU_OPS = (kpu.Conv2dOp, kpu.ConcatOp, kpu.ChannelSliceOp, kpu.FoldRowsOp, kpu.PadOp, kpu.CropOp)
+_KPU_OPS = (kpu.Conv2dOp, kpu.ConcatOp, kpu.ChannelSliceOp, kpu.FoldRowsOp, kpu.LinesOp, kpu.PadOp, kpu.CropOp)
 
 
 class Place(RewritePattern):
@@ -157,7 +157,7 @@ def _stays(op: kpu.PadOp | kpu.CropOp, borders: Borders) -> k210.Verdict:
     if not any(on_kpu):
         return k210.Verdict(False, "its result is needed in main RAM only")
     verdict = _border_rule(op)
-    if not verdict.ok or borders == "kpu":
+    if not verdict.ok or borders == "kpu" or kpu.MOVES in op.attributes:
         return verdict
     source, result = ktensor.shape_of(op.input), ktensor.shape_of(op.output)
     cpu = estimates.move(result) + estimates.upload(result) + (estimates.download(source) if downloaded else 0)

@@ -52,6 +52,7 @@ _MOVING = (
     kpu.BatchToSpaceOp,
     kpu.ChannelSliceOp,
     kpu.FoldRowsOp,
+    kpu.LinesOp,
 )
 _BYTE_KINDS = ("add", "sub", "mul", "min", "max")
 _CLAMPS = {"relu": (0.0, float("inf")), "relu6": (0.0, 6.0)}

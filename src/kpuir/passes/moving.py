@@ -33,12 +33,23 @@ def layer(
     activation: Sequence[ktensor.ActivationAttr] = (),
     pool: kpu.PoolKind = kpu.PoolKind.BYPASS,
 ) -> SSAValue:
-    """A `kpu.conv2d` with constant weight [OC, IC, k, k] (or [C, 1, k, k]) and bias [OC], 0 unless given."""
+    """A `kpu.conv2d` with constant weight [OC, IC, k, k] (or [C, 1, k, k]) and bias [OC], 0 unless given.
+
+    On quantized values the result has the scale and zero point of the input.
+    """
     import numpy as np
 
     addend = np.zeros(weight.shape[0], np.float32) if bias is None else bias.astype(np.float32)
     constants = [ktensor.ConstantOp(weight.astype(np.float32)), ktensor.ConstantOp(addend)]
-    conv = kpu.Conv2dOp(value, *(c.output for c in constants), depthwise=depthwise, activation=activation, pool=pool)
+    element = ktensor.element_of(value)
+    conv = kpu.Conv2dOp(
+        value,
+        *(c.output for c in constants),
+        depthwise=depthwise,
+        activation=activation,
+        pool=pool,
+        result_element=element if isinstance(element, ktensor.QuantizedType) else None,
+    )
     return insert(rewriter, *constants, conv)
 
 

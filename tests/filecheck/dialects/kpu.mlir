@@ -67,5 +67,7 @@ func.func @placement(%a: !kpu.fmap<1x5x20x20, 0.5, 3>, %b: !kpu.fmap<1x3x20x20, 
   %3 = kpu.crop %2 {crops = array<i64: 1, 0, 1, 0>} : (!kpu.fmap<1x4x23x21, 0.5, 3>) -> !kpu.fmap<1x4x21x21, 0.5, 3>
   // CHECK: kpu.fold_rows %x {factor = 5 : i64} : (tensor<1x8x25x5xf32>) -> tensor<1x40x5x5xf32>
   %4 = kpu.fold_rows %x {factor = 5 : i64} : (tensor<1x8x25x5xf32>) -> tensor<1x40x5x5xf32>
+  // CHECK: kpu.lines %x {height = 25 : i64} : (tensor<1x8x25x5xf32>) -> tensor<1x2x25x64xf32>
+  %5 = kpu.lines %x {height = 25 : i64} : (tensor<1x8x25x5xf32>) -> tensor<1x2x25x64xf32>
   func.return %3, %4 : !kpu.fmap<1x4x21x21, 0.5, 3>, tensor<1x40x5x5xf32>
 }

@@ -245,3 +245,9 @@ func.func @fold_channels(%a: tensor<1x6x9x9xf32>) {
   %0 = kpu.fold_rows %a {factor = 3 : i64} : (tensor<1x6x9x9xf32>) -> tensor<1x18x3x9xf32>
   func.return
 }
+// -----
+// CHECK: 1x8x25x5 is no map of lines of several channels each, all full, or its 50 lines are no multiple of 20
+func.func @lines(%a: tensor<1x8x25x5xf32>) {
+  %0 = kpu.lines %a {height = 20 : i64} : (tensor<1x8x25x5xf32>) -> tensor<1x2x20x64xf32>
+  func.return
+}

@@ -27,7 +27,7 @@ from kpuir.dialects.kpu.movement import (
     StridedSliceOp,
     UploadOp,
 )
-from kpuir.dialects.kpu.placement import ChannelSliceOp, ConcatOp, FoldRowsOp
+from kpuir.dialects.kpu.placement import ChannelSliceOp, ConcatOp, FoldRowsOp, LinesOp
 from kpuir.target.k210 import PoolKind
 
 Kpu = Dialect(
@@ -42,6 +42,7 @@ Kpu = Dialect(
         ConcatOp,
         ChannelSliceOp,
         FoldRowsOp,
+        LinesOp,
         UploadOp,
         DownloadOp,
         LayerOp,
@@ -65,6 +66,7 @@ __all__ = [
     "FoldRowsOp",
     "Kpu",
     "LayerOp",
+    "LinesOp",
     "PadOp",
     "PoolAttr",
     "PoolKind",

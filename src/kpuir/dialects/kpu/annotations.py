@@ -13,4 +13,7 @@ INPUT_MEAN = "kpu.input_mean"
 """The mean of each input channel of a convolution: dense<[IC] f32>, set by calibration."""
 
 MOVES = "kpu.moves"
-"""A unit on a convolution that only moves pixels, and so keeps the quantization of its input; set by legalization."""
+"""A unit on a convolution that only moves pixels, and so keeps the quantization of its input; set by legalization.
+
+On a pad it says that layers are to move the pixels, whatever that costs.
+"""

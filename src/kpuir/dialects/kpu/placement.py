@@ -157,6 +157,39 @@ class FoldRowsOp(IRDLOperation):
         require_type(self.output.type, reshaped(self.input.type, _folded(size, factor)))
 
 
+@irdl_op_definition
+class LinesOp(IRDLOperation):
+    """The 64-byte lines of a narrow map as rows of 64 pixels, `height` of them a channel.
+
+    Of a map up to 32 wide, with g channels in a line, pixel (c, y, x) becomes pixel (c % g) * 64 / g + x of row
+    (c // g) * H + y, rows counted through all channels. What lies between the channels of a line is anything (0 in real
+    numbers). The channels are a multiple of g, the lines one of `height`.
+
+        %y = kpu.lines %x {height = 64 : i64} : (tensor<1x16x16x5xf32>) -> tensor<1x1x64x64xf32>
+    """
+
+    name = "kpu.lines"
+    input = operand_def()
+    height = prop_def(IntegerAttr[I64])
+    output = result_def()
+    traits = traits_def(Pure())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = _FORMAT
+
+    def __init__(self, input: SSAValue | Operation, height: int) -> None:
+        x = SSAValue.get(input)
+        super().__init__(
+            operands=[x],
+            properties={"height": int_attr(height)},
+            result_types=[reshaped(x.type, _in_lines(size4(x.type), height))],
+        )
+
+    def verify_(self) -> None:
+        """Check that the lines divide, that all are full, and the result type."""
+        size, height = size4(self.input.type), self.height.value.data
+        require_type(self.output.type, reshaped(self.input.type, _in_lines(size, height)))
+
+
 def first_channels(sizes: Sequence[Size4]) -> tuple[int, ...]:
     """The channel at which each of several maps begins that lie one after another, each at a new line."""
     group = k210.row_layout(sizes[0][3]).channels_per_line
@@ -181,6 +214,18 @@ def _folded(size: Size4, factor: int) -> Size4:
             f"{channels} channels one of the {group} in a line"
         )
     return batch, channels * factor, height // factor, width
+
+
+def _in_lines(size: Size4, height: int) -> Size4:
+    batch, channels, rows, width = size
+    layout = k210.row_layout(width)
+    lines = k210.feature_map_lines(channels, rows, width)
+    if batch != 1 or layout.channels_per_line == 1 or channels % layout.channels_per_line or lines % max(height, 1):
+        raise VerifyException(
+            f"{format_shape(size)} is no map of lines of several channels each, all full, or its {lines} lines are no "
+            f"multiple of {height}"
+        )
+    return batch, lines // height, height, k210.K210.LINE_BYTES
 
 
 def _quantized_as(kind: Attribute, element: QuantizedType) -> Attribute:

@@ -162,11 +162,11 @@ class Lowering:
         kind = kbuf.buffer_type(tuple(shape), kbuf.UI8, kbuf.Space.KPU)
         return buffer if kind == buffer.type else self.emit(kbuf.SubviewOp(buffer, kind, offset)).result
 
-    def viewed(self, buffer: SSAValue, shape: Sequence[int]) -> SSAValue:
-        """The same bytes under another shape."""
+    def viewed(self, buffer: SSAValue, shape: Sequence[int], byte_offset: int = 0) -> SSAValue:
+        """The same bytes, or those from an offset on, under another shape."""
         kind = buffer.type
         assert isinstance(kind, MemRefType)
         if tuple(kind.get_shape()) == tuple(shape):
             return buffer
         view = kbuf.buffer_type(tuple(shape), kind.element_type, kbuf.space_of(kind))
-        return self.emit(kbuf.SubviewOp(buffer, view)).result
+        return self.emit(kbuf.SubviewOp(buffer, view, byte_offset)).result

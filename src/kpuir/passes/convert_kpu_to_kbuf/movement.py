@@ -9,6 +9,7 @@ from xdsl.ir import SSAValue
 from kpuir.analysis.instructions import is_resize_instruction
 from kpuir.dialects import kbuf, kpu, ktensor
 from kpuir.passes.convert_kpu_to_kbuf.lowering import Lowering, RefusalError, converts, shape4
+from kpuir.target import k210
 
 
 @converts(ktensor.ReshapeOp)
@@ -80,9 +81,25 @@ def _element_bytes(value: SSAValue, real: float) -> bytes:
 
 @converts(ktensor.SliceOp)
 def slice_(lowering: Lowering, op: ktensor.SliceOp) -> None:
-    """strided_slice."""
+    """strided_slice; a view where the elements lie one after another anyway."""
     steps, starts, ends = (a.get_values() for a in (op.steps, op.starts, op.ends))
+    offset = _section(op)
+    if offset is not None:
+        view = lowering.viewed(lowering.buffer(op.input), ktensor.shape_of(op.output), offset)
+        lowering.buffers[op.output] = view
+        return
     _slice(lowering, op.input, op.output, starts, ends, steps)
+
+
+def _section(op: ktensor.SliceOp) -> int | None:
+    """The byte at which the elements of a slice begin, if they lie one after another there, as main RAM aligns them."""
+    shape, kept = ktensor.shape_of(op.input), ktensor.shape_of(op.output)
+    cut = [axis for axis in range(len(shape)) if kept[axis] != shape[axis]]
+    if len(cut) != 1 or set(op.steps.get_values()) != {1} or math.prod(shape[: cut[0]]) != 1:
+        return None
+    size = 1 if ktensor.is_quantized(op.input) else 4
+    offset = size * op.starts.get_values()[cut[0]] * math.prod(shape[cut[0] + 1 :])
+    return None if offset % k210.K210.MAIN_RAM_ALIGNMENT else offset
 
 
 @converts(kpu.StridedSliceOp)

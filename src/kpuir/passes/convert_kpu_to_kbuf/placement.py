@@ -76,8 +76,8 @@ def channel_slice(lowering: Lowering, op: kpu.ChannelSliceOp) -> None:
     lowering.buffers[op.output] = lowering.part(lowering.buffer(op.input), ktensor.shape_of(op.output), offset)
 
 
-@converts(kpu.FoldRowsOp)
-def fold_rows(lowering: Lowering, op: kpu.FoldRowsOp) -> None:
+@converts(kpu.FoldRowsOp, kpu.LinesOp)
+def reread(lowering: Lowering, op: kpu.FoldRowsOp | kpu.LinesOp) -> None:
     """The same lines under another shape."""
     lowering.buffers[op.output] = lowering.part(lowering.buffer(op.input), ktensor.shape_of(op.output), 0)
 
