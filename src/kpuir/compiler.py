@@ -36,6 +36,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
     "kpu-legalize": (
         "ktensor-lower-transposed-convs",
         "ktensor-sink-depth-to-space",
+        "kpu-legalize-flattened",
         "convert-ktensor-to-kpu",
         "canonicalize",
         "kpu-fuse-activations",

@@ -81,6 +81,12 @@ CONSTRUCTS: tuple[Construct, ...] = (
         (channel_rule, weight_loads_rule),
     ),
     Construct(
+        "matrix product with a whole map, flattened",
+        "one pixel of a 3x3 layer over copies of the map, moved so that every pixel is a neighbour of that one",
+        ("kpu-legalize-flattened", "convert-ktensor-to-kpu", "kpu-cancel-crops"),
+        (channel_rule, weight_loads_rule),
+    ),
+    Construct(
         "transposed conv, of any kernel, strides and output padding",
         "one convolution that makes all phases of the result as channels, interleaved as late as possible",
         ("ktensor-lower-transposed-convs", "ktensor-sink-depth-to-space"),

@@ -16,6 +16,7 @@ PASSES: dict[str, tuple[str, str]] = {
     "kpu-explain": ("kpuir.passes.kpu_explain", "KpuExplainPass"),
     "kpu-fuse-activations": ("kpuir.passes.kpu_fuse_activations", "KpuFuseActivationsPass"),
     "kpu-fuse-pools": ("kpuir.passes.kpu_fuse_pools", "KpuFusePoolsPass"),
+    "kpu-legalize-flattened": ("kpuir.passes.kpu_legalize_flattened", "KpuLegalizeFlattenedPass"),
     "kpu-legalize-global-pools": ("kpuir.passes.kpu_legalize_global_pools", "KpuLegalizeGlobalPoolsPass"),
     "kpu-legalize-space-to-depth": ("kpuir.passes.kpu_legalize_space_to_depth", "KpuLegalizeSpaceToDepthPass"),
     "kpu-legalize-strides": ("kpuir.passes.kpu_legalize_strides", "KpuLegalizeStridesPass"),

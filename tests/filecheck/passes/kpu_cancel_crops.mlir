@@ -28,3 +28,20 @@ func.func @neighbours(%x: tensor<1x2x4x4xf32>, %w: tensor<3x2x3x3xf32>, %b: tens
   %3 = kpu.crop %2 {crops = array<i64: 0, 0, 3, 3>} : (tensor<1x3x4x4xf32>) -> tensor<1x3x1x1xf32>
   func.return %3 : tensor<1x3x1x1xf32>
 }
+
+// -----
+
+// A pad that puts the pixel elsewhere: the convolution runs on the map as it is, and is cropped where the pixel is.
+// CHECK-LABEL: @moved
+// CHECK: %[[f:.*]] = kpu.conv2d %x
+// CHECK-NEXT: %[[g:.*]] = kpu.conv2d %[[f]], %v, %b {{.*}} -> tensor<1x64x7x7xf32>
+// CHECK-NEXT: %[[c:.*]] = kpu.crop %[[g]] {crops = array<i64: 2, 2, 4, 4>}
+// CHECK-NEXT: func.return %[[c]]
+func.func @moved(%x: tensor<1x64x7x7xf32>, %v: tensor<64x64x1x1xf32>, %b: tensor<64xf32>) -> tensor<1x64x1x1xf32> {
+  %0 = kpu.conv2d %x, %v, %b : (tensor<1x64x7x7xf32>, tensor<64x64x1x1xf32>, tensor<64xf32>) -> tensor<1x64x7x7xf32>
+  %1 = kpu.crop %0 {crops = array<i64: 2, 2, 4, 4>} : (tensor<1x64x7x7xf32>) -> tensor<1x64x1x1xf32>
+  %2 = kpu.pad %1 {pads = array<i64: 0, 0, 3, 3>} : (tensor<1x64x1x1xf32>) -> tensor<1x64x4x4xf32>
+  %3 = kpu.conv2d %2, %v, %b : (tensor<1x64x4x4xf32>, tensor<64x64x1x1xf32>, tensor<64xf32>) -> tensor<1x64x4x4xf32>
+  %4 = kpu.crop %3 {crops = array<i64: 0, 0, 3, 3>} : (tensor<1x64x4x4xf32>) -> tensor<1x64x1x1xf32>
+  func.return %4 : tensor<1x64x1x1xf32>
+}
