@@ -135,6 +135,31 @@ CONSTRUCTS: tuple[Construct, ...] = (
         ("ktensor-fold-batch-norm",),
     ),
     Construct(
+        "functions of one variable standing alone, factors and addends per channel, chains of them",
+        "a depthwise 1x1 layer: factors are its weights, addends its bias, functions its activation",
+        ("kpu-legalize-elementwise",),
+        (input_size_rule, channel_rule),
+    ),
+    Construct(
+        "PReLU with a slope per channel",
+        "x and -x through ReLU as twice the channels, joined by the weights of the next conv or a 1x1 layer",
+        ("kpu-legalize-prelu",),
+        (input_size_rule, channel_rule),
+    ),
+    Construct(
+        "add and sub of maps (residuals), of two or more, scaled or not",
+        "the maps next to each other in KPU RAM, read by a 1x1 layer of identities, in blocks of channels where that "
+        "is faster",
+        ("kpu-legalize-adds",),
+        (input_size_rule, channel_rule),
+    ),
+    Construct(
+        "concat, slice, split and shuffle of channels",
+        "a place in KPU RAM and the order of the next conv's weights; in front of all else a 1x1 layer that selects",
+        ("kpu-legalize-concats",),
+        (line_start_rule, channel_rule),
+    ),
+    Construct(
         "kernels 2x2, 1x3, 3x1 and others within 3x3",
         "a 3x3 layer with zero taps",
         ("convert-ktensor-to-kpu",),

@@ -86,3 +86,15 @@ def identity(shape: Sequence[int], stride: int = 1) -> tuple[int, float]:
     }
     best = min(costs, key=lambda count: (costs[count], count))
     return best, costs[best]
+
+
+def elements(shape: Sequence[int], nanoseconds: float) -> float:
+    """An operation of the CPU on each element of a map, of so many nanoseconds (`CpuCosts`)."""
+    return 1e-6 * prod(shape) * nanoseconds
+
+
+def slower_on_kpu(ours: float, theirs: float) -> str | None:
+    """Why the CPU does something that takes the KPU `ours` and the CPU `theirs` milliseconds, None if the KPU does."""
+    if ours <= theirs:
+        return None
+    return f"estimated {ours:.3f} ms on the KPU with transfers, {theirs:.3f} on the CPU"

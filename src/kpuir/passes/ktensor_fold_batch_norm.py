@@ -15,7 +15,7 @@ scaled by a negative number or by zero needs no care here.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import AnyFloat, ModuleOp
@@ -23,6 +23,7 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 
+from kpuir.analysis.functions import channel_affine
 from kpuir.dialects import ktensor
 from kpuir.ir.arrays import dtype_of
 from kpuir.ir.locations import fused, layer_name
@@ -37,54 +38,6 @@ if TYPE_CHECKING:
 LinearOp: TypeAlias = ktensor.Conv2dOp | ktensor.Conv2dTransposeOp | ktensor.MatmulOp
 
 
-class Affine(NamedTuple):
-    """`scale * x + shift`, a number [C] for each channel of `x`."""
-
-    input: SSAValue
-    scale: "Doubles"
-    shift: "Doubles"
-
-
-def affine_of(op: ktensor.BinaryOp, axis: int) -> Affine | None:
-    """The scale and shift that `op` applies to each channel along `axis` (negative), if that is what it does."""
-    import numpy as np
-
-    for value, other, reversed_ in ((op.lhs, op.rhs, False), (op.rhs, op.lhs, True)):
-        constant = _per_channel(other, value, axis)
-        if constant is None or value.type != op.output.type:
-            continue
-        one, zero = np.ones_like(constant), np.zeros_like(constant)
-        match op.kind.data, reversed_:
-            case ktensor.BinaryKind.ADD, _:
-                return Affine(value, one, constant)
-            case ktensor.BinaryKind.SUB, False:
-                return Affine(value, one, -constant)
-            case ktensor.BinaryKind.SUB, True:
-                return Affine(value, -one, constant)
-            case ktensor.BinaryKind.MUL, _:
-                return Affine(value, constant, zero)
-            case ktensor.BinaryKind.DIV, False if np.all(constant != 0):
-                return Affine(value, 1 / constant, zero)
-            case _:
-                continue
-    return None
-
-
-def _per_channel(constant: SSAValue, value: SSAValue, axis: int) -> "Doubles | None":
-    """A constant as one number for each channel of `value`, if it is the same along all other axes."""
-    import numpy as np
-
-    array = ktensor.constant_of(constant)
-    if array is None or not isinstance(ktensor.element_of(constant), AnyFloat):
-        return None
-    channels = ktensor.shape_of(value)[axis]
-    shape = [1] * (len(ktensor.shape_of(value)) - array.ndim) + list(array.shape)
-    others = shape[:axis] + shape[len(shape) + axis + 1 :]
-    if any(size != 1 for size in others) or shape[axis] not in (1, channels):
-        return None
-    return np.broadcast_to(array.reshape(-1).astype(np.float64), (channels,))
-
-
 class FoldAfter(RewritePattern):
     """linear then affine becomes linear."""
 
@@ -97,7 +50,7 @@ class FoldAfter(RewritePattern):
             linear = value.owner
             if not isinstance(linear, LinearOp) or not value.has_one_use():
                 continue
-            affine = affine_of(op, _channel_axis(linear))
+            affine = channel_affine(op, _channel_axis(linear))
             parts = _weight_and_bias(linear)
             if affine is None or affine.input is not value or parts is None:
                 continue
@@ -121,7 +74,7 @@ class FoldBefore(RewritePattern):
         before = source.owner
         if not isinstance(before, ktensor.BinaryOp) or not source.has_one_use():
             return
-        affine = affine_of(before, _channel_axis(op))
+        affine = channel_affine(before, _channel_axis(op))
         parts = _weight_and_bias(op)
         if affine is None or parts is None or (affine.shift.any() and not _may_shift_inputs(op)):
             return

@@ -7,10 +7,10 @@
 // Two layers, and between them what no layer can do: each crossing says for what it is.
 // CHECK:      layer  op {{.*}} where {{.*}} ms  detour  why
 // CHECK-NEXT: first  kpu_conv2d {{.*}} KPU {{.*}}
-// CHECK-NEXT: first  kpu_download {{.*}} transfer {{.*}} binary<div> (gate) is on the CPU: the KPU adds and multiplies
+// CHECK-NEXT: first  kpu_download {{.*}} transfer {{.*}} binary<div> (gate) is on the CPU: the KPU has no div of two maps
 // CHECK-NEXT: gate   dequantize {{.*}} CPU {{.*}} binary<div> (gate) is on the CPU
-// CHECK-NEXT: gate   binary<div> {{.*}} CPU {{.*}} the KPU adds and multiplies by constant weights only
-// CHECK-NEXT: hint: add maps in front of a convolution
+// CHECK-NEXT: gate   binary<div> {{.*}} CPU {{.*}} the KPU has no div of two maps
+// CHECK-NEXT: hint: add maps, or multiply by constants
 // CHECK-NEXT: last   quantize {{.*}} CPU {{.*}} binary<div> (gate) is on the CPU
 // CHECK-NEXT: last   kpu_upload {{.*}} transfer {{.*}} binary<div> (gate) is on the CPU
 // CHECK-NEXT: last   kpu_conv2d {{.*}} KPU
@@ -20,8 +20,8 @@
 // JSON:      "layers": [
 // JSON:        "op": "binary<div>",
 // JSON-NEXT:   "where": "CPU",
-// JSON-NEXT:   "reason": "the KPU adds and multiplies by constant weights only",
-// JSON-NEXT:   "hint": "add maps in front of a convolution",
+// JSON-NEXT:   "reason": "the KPU has no div of two maps, only sums, and products with constants",
+// JSON-NEXT:   "hint": "add maps, or multiply by constants",
 // JSON:      "totals": {
 // JSON:        "kpu_layers": 2,
 // JSON:        "uploads": 1,
