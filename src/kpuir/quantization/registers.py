@@ -13,7 +13,7 @@ from kpuir.quantization.activation_table import ActivationTable
 from kpuir.quantization.fixed_point import fixed_points
 from kpuir.quantization.parameters import QuantizationParameters
 from kpuir.quantization.piecewise import Function, fit_table
-from kpuir.quantization.weights import WEIGHT_ZERO_POINT, QuantizedWeights, quantize_weights
+from kpuir.quantization.weights import QuantizedWeights, quantize_weights
 
 _MUL_BITS = 22
 _MAXIMUM_BN_SHIFT = 15
@@ -119,11 +119,11 @@ def _layer_data(
         kernel_size=kernel,
         depthwise=depthwise,
         pad_value=input.zero_point,
-        arg_x=-WEIGHT_ZERO_POINT,
+        arg_x=-quantized.zero_point,
         shr_x=0,
         arg_w=-input.zero_point,
         shr_w=0,
-        arg_add=kernel * kernel * WEIGHT_ZERO_POINT * input.zero_point,
+        arg_add=kernel * kernel * quantized.zero_point * input.zero_point,
         weights=quantized.codes,
         bn_mul=batch_norm.mul.astype(np.int32),
         bn_shift=batch_norm.shift.astype(np.uint8),
@@ -248,7 +248,7 @@ def _accumulators(
     quantized: QuantizedWeights, input: QuantizationParameters
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Per channel the least and greatest accumulator any u8 input gives, and a size it will rarely exceed."""
-    rows = quantized.codes.reshape(len(quantized.codes), -1).astype(np.int64) - WEIGHT_ZERO_POINT
+    rows = quantized.codes.reshape(len(quantized.codes), -1).astype(np.int64) - quantized.zero_point
     up, down = np.maximum(rows, 0).sum(axis=1), np.minimum(rows, 0).sum(axis=1)
     above, below = 255 - input.zero_point, -input.zero_point
     highest, lowest = up * above + down * below, up * below + down * above

@@ -1,4 +1,4 @@
-"""Convolution weights as unsigned bytes, symmetric around 128, one scale per output channel."""
+"""Convolution weights as unsigned bytes with one scale per output channel, symmetric around 128 or from 0 on."""
 
 from typing import NamedTuple
 
@@ -6,51 +6,75 @@ import numpy as np
 from numpy.typing import NDArray
 
 WEIGHT_ZERO_POINT = 128
+"""That of layers with negative weights; others have 0, and twice the resolution."""
 
 _FEW_WEIGHTS = 64
-"""Channels with no more weights than this are worth a finer search for the best scale."""
+"""Channels with no more weights than this, zeros aside, are worth a finer search for the best scale."""
 
 
 class QuantizedWeights(NamedTuple):
-    """codes uint8 [OC, IC, k, k] ([C, 1, k, k] depthwise) and scale float64 [OC]: `w = (code - 128) * scale[oc]`."""
+    """codes uint8 [OC, IC, k, k] ([C, 1, k, k] depthwise) and scale float64 [OC]: `w = (code - zero_point) * scale`.
+
+    The zero point is one for the whole layer, 0 or 128.
+    """
 
     codes: NDArray[np.uint8]
     scale: NDArray[np.float64]
+    zero_point: int = WEIGHT_ZERO_POINT
 
     @property
     def real(self) -> NDArray[np.float64]:
         """The weights the KPU computes with, same shape as `codes`."""
         scale = self.scale.reshape(-1, *[1] * (self.codes.ndim - 1))
-        return (self.codes.astype(np.float64) - WEIGHT_ZERO_POINT) * scale
+        return (self.codes.astype(np.float64) - self.zero_point) * scale
 
 
 def quantize_weights(weight: NDArray[np.floating]) -> QuantizedWeights:
     """The nearest codes at the scale per channel that leaves the least squared error.
 
     The scales tried are the one that just holds the largest weight (kept unless another is better), one with the
-    code -128 left unused, and somewhat smaller ones, which clip. There is no smallest scale: channels that batch-norm
-    has made tiny keep all their bits; channels of zeros get scale 1. Raises ValueError for NaN or infinite weights.
+    code -128 left unused, and somewhat smaller ones, which clip. Of channels with few weights also those at which the
+    largest weight is a smaller code: the few may be whole numbers there. There is no smallest scale: channels that
+    batch-norm has made tiny keep all their bits; channels of zeros get scale 1. Raises ValueError for NaN or infinite
+    weights.
     """
     if not np.isfinite(weight).all():
         raise ValueError("weights must be finite")
     rows = np.asarray(weight, np.float64).reshape(len(weight), -1)
-    full = np.maximum(rows.max(axis=1) / 127, -rows.min(axis=1) / 128)
+    zero_point = WEIGHT_ZERO_POINT if rows.min(initial=0.0) < 0 else 0
+    low, high = -zero_point, 255 - zero_point
+    full = np.maximum(rows.max(axis=1) / high, rows.min(axis=1) / min(low, -1))
     full = np.where(full > 1e-30, full, 1.0)
-    ratios = np.linspace(1, 0.75, 26 if rows.shape[1] <= _FEW_WEIGHTS else 6)
-    best, best_error, codes = full, np.full(len(rows), np.inf), np.zeros_like(rows)
-    symmetric = np.maximum(np.abs(rows).max(axis=1) / 127, full * 1e-30)
+    count = int(np.count_nonzero(rows, axis=1).max(initial=0))
+    few = count <= _FEW_WEIGHTS
+    symmetric = np.maximum(np.abs(rows).max(axis=1) / high, full * 1e-30)
+    tried = [full * ratio for ratio in np.linspace(1, 0.75, 26 if few else 6)] + [symmetric]
+    searched = rows
+    if few and count < rows.shape[1]:  # zeros are exact at every scale
+        searched = np.take_along_axis(rows, np.argsort(-np.abs(rows), axis=1)[:, :count], axis=1)
+    if few:
+        tried += [symmetric * (high / code) for code in range(high - 1, high // 2, -1)]
+    best = _best_scale(searched, full, tried, low, high)
+    codes = np.clip(np.rint(rows / best[:, None]), low, high)
+    return QuantizedWeights((codes + zero_point).astype(np.uint8).reshape(weight.shape), best, zero_point)
+
+
+def _best_scale(
+    rows: NDArray[np.float64], first: NDArray[np.float64], tried: list[NDArray[np.float64]], low: int, high: int
+) -> NDArray[np.float64]:
+    """For each row the scale that leaves the least squared error, the first one unless another is clearly better."""
+    best, best_error = first, np.full(len(rows), np.inf)
     trial, deviation = np.empty_like(rows), np.empty_like(rows)
-    for tried in (*(full * ratio for ratio in ratios), symmetric):
-        np.divide(rows, tried[:, None], out=trial)
+    for scale in tried:
+        np.divide(rows, scale[:, None], out=trial)
         np.rint(trial, out=trial)
-        np.maximum(trial, -128, out=trial)
-        np.minimum(trial, 127, out=trial)
-        np.multiply(trial, tried[:, None], out=deviation)
+        np.maximum(trial, low, out=trial)
+        np.minimum(trial, high, out=trial)
+        np.multiply(trial, scale[:, None], out=deviation)
         deviation -= rows
         np.square(deviation, out=deviation)
         error = deviation.sum(axis=1)
         better = error < best_error * (1 - 1e-9)
-        best = np.where(better, tried, best)
-        codes[better] = trial[better]
+        best = np.where(better, scale, best)
         best_error = np.where(better, error, best_error)
-    return QuantizedWeights((codes + WEIGHT_ZERO_POINT).astype(np.uint8).reshape(weight.shape), best)
+    return best
