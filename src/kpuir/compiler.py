@@ -48,6 +48,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "kpu-legalize-strides",
         "kpu-legalize-global-pools",
         "kpu-fuse-pools",
+        "kpu-legalize-pools",
         "canonicalize",
         "kpu-cancel-crops",
         "kpu-shift-borders",

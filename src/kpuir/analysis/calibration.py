@@ -120,6 +120,15 @@ def _taps(conv: kpu.Conv2dOp) -> tuple[tuple[int, int], tuple[int, int]]:
     return (int(rows[0]), int(rows[-1])), (int(columns[0]), int(columns[-1]))
 
 
+def _observed_region(value: SSAValue, region: Region, shape: Sequence[int]) -> Region:
+    """What is kept of an array that is a map, or, of a layer with a mean pool, the map before it is pooled."""
+    owner = value.owner
+    pool = owner.pool_kind if isinstance(owner, kpu.Conv2dOp) else kpu.PoolKind.BYPASS
+    if not pool.is_mean or (pool.stride > 1 and tuple(shape) == ktensor.shape_of(value)):
+        return region
+    return _strided(region[0], pool.stride, 0, pool.window), _strided(region[1], pool.stride, 0, pool.window)
+
+
 def _moved(region: slice, by: int) -> slice:
     return slice(region.start + by, region.stop + by)
 
@@ -180,7 +189,7 @@ def calibrate(
         if array.ndim == 4:
             if value not in regions:
                 regions[value], averaged[value] = kept_region(value, known), reaches_convolution(value)
-            array = array[:, :, *regions[value]]
+            array = array[:, :, *_observed_region(value, regions[value], array.shape)]
         if value not in observers:
             observers[value] = make_observer("minmax" if value in arguments else method)
         observers[value].update(array)

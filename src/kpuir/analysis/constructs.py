@@ -106,9 +106,15 @@ CONSTRUCTS: tuple[Construct, ...] = (
     ),
     Construct(
         "max or mean pool 2x2 and 4x4, of strides of its size or 1",
-        "a pool code of the layer in front",
-        ("kpu-fuse-pools",),
+        "a pool code of the layer in front, or of an identity layer; below 4x4 padded and cropped",
+        ("kpu-fuse-pools", "kpu-legalize-pools", "kpu-split-diagonals"),
         (depthwise_pool_rule, output_size_rule),
+    ),
+    Construct(
+        "max pool of any square window, padded in any way, of strides 1, 2 and 4: 3x3 of stride 2, SPP",
+        "2x2 maxima one after another, of identity layers and the layer in front",
+        ("kpu-legalize-pools", "kpu-split-diagonals"),
+        (channel_rule, ram_rule),
     ),
     Construct(
         "mean over a whole map, alone or in front of a matrix product",

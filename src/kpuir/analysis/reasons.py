@@ -96,7 +96,11 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"the output has \d+ pixels", "use a smaller input"),
     (r"(the weights are computed|the right operand)", "store the weights in the model"),
     (r"(a batch of )?\d+ images", "export the model for a batch of 1"),
-    (r"(a window of|the window is|the pads are|padding counts)", "pool 2x2 or 4x4, with strides of that size"),
+    (r"padding with 0 could", "put a ReLU in front of the pool"),
+    (
+        r"(a window of|a mean of|the window is|the stride is|the pads are|padding (counts|would count))",
+        "pool 2x2 or 4x4, with strides of that size",
+    ),
     (r"blocks of", "use blocks of 2x2"),
     (r"rows of \d+ and \d+ pixels", "keep widths within 16, 32, or a multiple of 64, or pad by half the kernel's size"),
     (r"the map has \d+ bytes, fewer", "pad less"),

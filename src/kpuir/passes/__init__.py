@@ -22,6 +22,7 @@ PASSES: dict[str, tuple[str, str]] = {
     "kpu-legalize-flattened": ("kpuir.passes.kpu_legalize_flattened", "KpuLegalizeFlattenedPass"),
     "kpu-legalize-global-pools": ("kpuir.passes.kpu_legalize_global_pools", "KpuLegalizeGlobalPoolsPass"),
     "kpu-legalize-prelu": ("kpuir.passes.kpu_legalize_prelu", "KpuLegalizePReluPass"),
+    "kpu-legalize-pools": ("kpuir.passes.kpu_legalize_pools", "KpuLegalizePoolsPass"),
     "kpu-legalize-space-to-depth": ("kpuir.passes.kpu_legalize_space_to_depth", "KpuLegalizeSpaceToDepthPass"),
     "kpu-legalize-strides": ("kpuir.passes.kpu_legalize_strides", "KpuLegalizeStridesPass"),
     "kpu-pack-pixels": ("kpuir.passes.kpu_pack_pixels", "KpuPackPixelsPass"),

@@ -77,6 +77,11 @@ def _discards(op: object) -> bool:
     return isinstance(op, kpu.CropOp | kpu.StridedSliceOp) or _is_mover(op)
 
 
+def _averages(op: object) -> bool:
+    """Whether what is quantized is not the result, but the values that it is the mean of."""
+    return isinstance(op, kpu.Conv2dOp) and op.pool_kind.is_mean
+
+
 def _users(value: SSAValue) -> list[Operation]:
     return [use.operation for use in value.uses]
 
@@ -178,7 +183,7 @@ class _Ranges:
 
     def _range(self, value: SSAValue) -> Range:
         users = self._users.get(value, ())
-        if users and all(_discards(user) for user in users):
+        if users and all(_discards(user) for user in users) and not _averages(value.owner):
             parts = [self._range(user.results[0]) for user in users]
             return min(low for low, _ in parts), max(high for _, high in parts)
         owner = value.owner

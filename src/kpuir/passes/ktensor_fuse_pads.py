@@ -14,16 +14,16 @@ Poolings only where the padding is still smaller than their window.
     %y = ktensor.conv2d %x, %w {pads = array<i64: 1, 1, 1, 1>}
 """
 
-import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import AnyFloat, BoolAttr, ModuleOp
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.ir import Attribute, Operation
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 
+from kpuir.analysis.bounds import lower_bound
 from kpuir.dialects import ktensor
 from kpuir.ir.rewriting import rewrite
 
@@ -82,39 +82,6 @@ def _changed_properties(
         return {"count_include_pad": BoolAttr.from_bool(True)} if pad.pad_value == 0 and counts else None
     plain = op.dilations.get_values() == (1, 1)
     return {} if plain and pad.pad_value <= lower_bound(pad.input) else None
-
-
-_NOT_NEGATIVE = {
-    *(ktensor.ActivationKind.SIGMOID, ktensor.ActivationKind.HARD_SIGMOID, ktensor.ActivationKind.SOFTPLUS),
-    *(ktensor.ActivationKind.ABS, ktensor.ActivationKind.EXP, ktensor.ActivationKind.SQUARE),
-    *(ktensor.ActivationKind.SQRT, ktensor.ActivationKind.RSQRT),
-}
-
-
-def lower_bound(value: SSAValue) -> float:
-    """A number that no element of `value` is smaller than; -inf where nothing is known."""
-    op = value.owner
-    match op:
-        case ktensor.ActivationOp():
-            limits = ktensor.limits(op.function)
-            bound = 0.0 if op.function.kind in _NOT_NEGATIVE else -math.inf
-            return bound if limits is None else limits[0]
-        case ktensor.UnaryOp():
-            return 0.0 if ktensor.ActivationKind(op.kind.data.value) in _NOT_NEGATIVE else -math.inf
-        case ktensor.SoftmaxOp():
-            return 0.0
-        case (
-            ktensor.MaxPool2dOp() | ktensor.TransposeOp() | ktensor.ReshapeOp() | ktensor.SliceOp() | ktensor.ResizeOp()
-        ):
-            return lower_bound(op.input)
-        case ktensor.AveragePool2dOp():
-            return min(0.0, lower_bound(op.input))
-        case ktensor.PadOp():
-            return min(op.pad_value, lower_bound(op.input))
-        case ktensor.ConcatOp():
-            return min(lower_bound(part) for part in op.inputs)
-        case _:
-            return -math.inf
 
 
 @dataclass(frozen=True)

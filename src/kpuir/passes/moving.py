@@ -84,8 +84,14 @@ def shift(rewriter: PatternRewriter, value: SSAValue, down: int, right: int) -> 
     return value
 
 
-def pooled(rewriter: PatternRewriter, value: SSAValue, pool: kpu.PoolKind, tap: tuple[int, int] = (0, 0)) -> SSAValue:
-    """`value`, moved up and left by the `tap` (-1, 0 or 1 each), then pooled.
+def pooled(
+    rewriter: PatternRewriter,
+    value: SSAValue,
+    pool: kpu.PoolKind,
+    tap: tuple[int, int] = (0, 0),
+    addend: float = 0.0,
+) -> SSAValue:
+    """`value`, moved up and left by the `tap` (-1, 0 or 1 each), a number added, then pooled.
 
     Maxima and picks are movers; means are not, because their layers make up for truncation. `kpu-split-diagonals` cuts
     such layers, whose weights are a diagonal, into faster ones: `estimates.identity` says how fast.
@@ -95,7 +101,9 @@ def pooled(rewriter: PatternRewriter, value: SSAValue, pool: kpu.PoolKind, tap: 
     weight = np.eye(ktensor.shape_of(value)[1], dtype=np.float32)[:, :, None, None]
     if tap != (0, 0):
         weight = np.pad(weight, ((0, 0), (0, 0), (1 + tap[0], 1 - tap[0]), (1 + tap[1], 1 - tap[1])))
-    return layer(rewriter, value, weight, pool=pool) if pool.is_mean else mover(rewriter, value, weight, pool=pool)
+    if pool.is_mean or addend:
+        return layer(rewriter, value, weight, np.full(len(weight), addend), pool=pool)
+    return mover(rewriter, value, weight, pool=pool)
 
 
 def border_of(op: kpu.PadOp | kpu.CropOp) -> tuple[int, ...]:

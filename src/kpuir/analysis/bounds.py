@@ -1,0 +1,58 @@
+"""What is known of values without running the model: a number none of their elements is smaller than."""
+
+import math
+
+from xdsl.ir import SSAValue
+
+from kpuir.dialects import kpu, ktensor
+
+_Kind = ktensor.ActivationKind
+
+_NOT_NEGATIVE = {
+    *(_Kind.SIGMOID, _Kind.HARD_SIGMOID, _Kind.SOFTPLUS),
+    *(_Kind.ABS, _Kind.EXP, _Kind.SQUARE),
+    *(_Kind.SQRT, _Kind.RSQRT),
+}
+
+_LEAST = {_Kind.TANH: -1.0, _Kind.SWISH: -0.2785, _Kind.HARD_SWISH: -0.375, _Kind.MISH: -0.3089, _Kind.GELU: -0.1701}
+"""Functions with a minimum, rounded down."""
+
+
+def least_of(function: ktensor.ActivationAttr) -> float:
+    """A number that no result of a function is smaller than; -inf where nothing is known."""
+    limits = ktensor.limits(function)
+    if limits is not None:
+        return limits[0]
+    return 0.0 if function.kind in _NOT_NEGATIVE else _LEAST.get(function.kind, -math.inf)
+
+
+def lower_bound(value: SSAValue) -> float:
+    """A number that no element of `value` is smaller than; -inf where nothing is known."""
+    op = value.owner
+    match op:
+        case ktensor.ActivationOp():
+            return least_of(op.function)
+        case ktensor.UnaryOp():
+            return 0.0 if _Kind(op.kind.data.value) in _NOT_NEGATIVE else -math.inf
+        case ktensor.SoftmaxOp():
+            return 0.0
+        case ktensor.MaxPool2dOp() | ktensor.TransposeOp() | ktensor.ReshapeOp() | ktensor.SliceOp():
+            return lower_bound(op.input)
+        case ktensor.ResizeOp() | kpu.CropOp() | kpu.StridedSliceOp() | kpu.ChannelSliceOp() | kpu.FoldRowsOp():
+            return lower_bound(op.input)
+        case ktensor.AveragePool2dOp():
+            return min(0.0, lower_bound(op.input))
+        case ktensor.PadOp():
+            return min(op.pad_value, lower_bound(op.input))
+        case kpu.PadOp():
+            return min(op.value.value.data, lower_bound(op.input))
+        case ktensor.ConcatOp():
+            return min(lower_bound(part) for part in op.inputs)
+        case kpu.ConcatOp():
+            return min(0.0, *(lower_bound(part) for part in op.inputs))
+        case kpu.Conv2dOp():
+            if op.activation.data:
+                return least_of(op.activation.data[-1])
+            return min(0.0, lower_bound(op.input)) if kpu.MOVES in op.attributes else -math.inf
+        case _:
+            return -math.inf

@@ -1,0 +1,168 @@
+"""Pooling of every window, padding and stride in KPU RAM, against ONNX Runtime."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
+from xdsl.dialects.builtin import ModuleOp
+
+import kpuir
+from kpuir.compiler import PIPELINES
+from kpuir.dialects import ktensor
+from kpuir.importers.onnx import import_onnx
+from kpuir.interpreters.run import run
+from kpuir.pipelines import make_context, parse_passes, run_passes
+
+TO_KPU = "ktensor-simplify,kpu-legalize{pools=kpu}"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """One pooling operation of a model, and the convolution in front of it."""
+
+    size: tuple[int, int]
+    window: tuple[int, int]
+    strides: tuple[int, int]
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    ceil: bool = False
+    mean: bool = False
+    activation: str = "Relu"
+    padded: bool = True
+    """Whether the convolution keeps the size of the map."""
+    depthwise: bool = False
+    channels: int = 5
+
+    def model(self) -> onnx.ModelProto:
+        """An ONNX model."""
+        rng = np.random.default_rng(self.size)
+        inputs = self.channels
+        arrays = {
+            "w": rng.normal(0, 0.4, (self.channels, 1 if self.depthwise else inputs, 3, 3)),
+            "b": rng.normal(0, 0.4, self.channels),
+        }
+        pool = helper.make_node(
+            "AveragePool" if self.mean else "MaxPool",
+            ["g" if self.activation else "f"],
+            ["y"],
+            kernel_shape=self.window,
+            strides=self.strides,
+            pads=self.pads,
+            ceil_mode=int(self.ceil),
+        )
+        groups = inputs if self.depthwise else 1
+        nodes = [
+            helper.make_node("Conv", ["x", "w", "b"], ["f"], pads=[int(self.padded)] * 4, group=groups),
+            *([helper.make_node(self.activation, ["f"], ["g"])] if self.activation else []),
+            pool,
+        ]
+        graph = helper.make_graph(
+            nodes,
+            "pools",
+            [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, inputs, *self.size])],
+            [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+            [numpy_helper.from_array(array.astype(np.float32), name) for name, array in arrays.items()],
+        )
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+
+    def sample(self, seed: int = 0) -> np.ndarray:
+        """An input."""
+        rng = np.random.default_rng(seed)
+        return rng.uniform(-1, 1, (1, self.channels, *self.size)).astype(np.float32)
+
+
+def reference(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
+    return np.asarray(onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0])
+
+
+def legalized(model: onnx.ModelProto, passes: str = TO_KPU) -> ModuleOp:
+    module = import_onnx(model.SerializeToString())
+    run_passes(make_context(), module, parse_passes(passes, lambda: PIPELINES))
+    module.verify()
+    return module
+
+
+def pools_left(module: ModuleOp) -> list[ktensor.MaxPool2dOp | ktensor.AveragePool2dOp]:
+    return [op for op in module.walk() if isinstance(op, ktensor.MaxPool2dOp | ktensor.AveragePool2dOp)]
+
+
+@st.composite
+def maxima(draw: st.DrawFn) -> Pool:
+    window = draw(st.integers(1, 6))
+    low, high = st.integers(0, min(window - 1, 3)), st.integers(0, min(window - 1, 3))
+    stride = draw(st.sampled_from([1, 2, 2, 4]))
+    return Pool(
+        (draw(st.integers(3, 14)), draw(st.integers(3, 14))),
+        (window, window),
+        (stride, stride),
+        (draw(low), draw(low), draw(high), draw(high)),
+        draw(st.booleans()),
+        activation=draw(st.sampled_from(["Relu", "HardSwish", "LeakyRelu", ""])),
+        padded=draw(st.booleans()),
+        depthwise=draw(st.booleans()),
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(maxima())
+def test_maxima_in_real_numbers(pool: Pool) -> None:
+    shrunk = 0 if pool.padded else 2
+    sizes = [
+        side - shrunk + low + high for side, low, high in zip(pool.size, pool.pads[:2], pool.pads[2:], strict=True)
+    ]
+    assume(min(sizes) >= pool.window[0] and min(pool.size) > shrunk)
+    model = pool.model()
+    module = legalized(model)
+    wanted = reference(model, pool.sample())
+    np.testing.assert_allclose(run(module, [pool.sample()])[0], wanted, atol=1e-5 * np.abs(wanted).max(), rtol=0)
+    assert not pools_left(module)
+
+
+MEANS = (
+    Pool((9, 9), (2, 2), (2, 2), mean=True, depthwise=True),
+    Pool((9, 12), (2, 2), (2, 2), mean=True, padded=False),
+    Pool((16, 20), (4, 4), (4, 4), mean=True, depthwise=True),
+    Pool((19, 18), (4, 4), (4, 4), mean=True, padded=False),
+    Pool((6, 5), (2, 2), (1, 1), (0, 0, 1, 1), mean=True, depthwise=True),
+    Pool((6, 5), (2, 2), (1, 1), mean=True, padded=False),
+    Pool((4, 6), (2, 2), (2, 2), mean=True, activation=""),
+)
+
+MAXIMA = (
+    Pool((12, 12), (2, 2), (2, 2), depthwise=True),
+    Pool((12, 13), (2, 2), (2, 2), padded=False),
+    Pool((12, 13), (3, 3), (2, 2), (1, 1, 1, 1), channels=16),
+    Pool((12, 13), (3, 3), (2, 2), ceil=True, activation="LeakyRelu"),
+    Pool((12, 13), (3, 3), (2, 2), ceil=True),
+    Pool((7, 8), (3, 3), (1, 1), (1, 1, 1, 1), activation="HardSwish"),
+    Pool((7, 9), (5, 5), (1, 1), (2, 2, 2, 2), activation="LeakyRelu"),
+    Pool((7, 8), (9, 9), (1, 1), (4, 4, 4, 4)),
+    Pool((13, 10), (13, 13), (1, 1), (6, 6, 6, 6), activation=""),
+)
+
+
+@pytest.mark.parametrize("pool", MEANS, ids=str)
+def test_means_in_real_numbers(pool: Pool) -> None:
+    model = pool.model()
+    module = legalized(model)
+    wanted = reference(model, pool.sample())
+    np.testing.assert_allclose(run(module, [pool.sample()])[0], wanted, atol=1e-5 * np.abs(wanted).max(), rtol=0)
+    assert not pools_left(module)
+
+
+@pytest.mark.parametrize("pool", [*MEANS, *MAXIMA], ids=str)
+def test_pools_in_bytes(pool: Pool) -> None:
+    """Within one and a half steps of the result on average, no pool on the CPU."""
+    model = pool.model()
+    samples = [{"x": pool.sample(seed)} for seed in range(6)]
+    passes = f"{TO_KPU},kpu-quantize-all,kbuf-lower"
+    compiled = kpuir.compile(import_onnx(model.SerializeToString()), dataset=samples, passes=passes)
+    assert set(compiled.report.cpu_ops) <= {"dequantize", "pad", "quantize", "strided_slice"}
+    wanted = np.stack([reference(model, sample["x"]) for sample in samples])
+    found = np.stack([compiled.run(sample)["y"] for sample in samples])
+    step = (max(wanted.max(), 0) - min(wanted.min(), 0)) / 255
+    assert np.abs(found - wanted).mean() <= 1.5 * step
