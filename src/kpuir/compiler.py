@@ -34,6 +34,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "cse",
     ),
     "kpu-legalize": (
+        "ktensor-lower-average-pools",
         "ktensor-lower-transposed-convs",
         "ktensor-sink-depth-to-space",
         "kpu-legalize-flattened",

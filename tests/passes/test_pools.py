@@ -36,6 +36,8 @@ class Pool:
     """Whether the convolution keeps the size of the map."""
     depthwise: bool = False
     channels: int = 5
+    counts: bool = False
+    """Whether padding counts in a mean."""
 
     def model(self) -> onnx.ModelProto:
         """An ONNX model."""
@@ -54,6 +56,8 @@ class Pool:
             pads=self.pads,
             ceil_mode=int(self.ceil),
         )
+        if self.counts:
+            pool.attribute.append(helper.make_attribute("count_include_pad", 1))
         groups = inputs if self.depthwise else 1
         nodes = [
             helper.make_node("Conv", ["x", "w", "b"], ["f"], pads=[int(self.padded)] * 4, group=groups),
@@ -130,6 +134,9 @@ MEANS = (
     Pool((6, 5), (2, 2), (1, 1), (0, 0, 1, 1), mean=True, depthwise=True),
     Pool((6, 5), (2, 2), (1, 1), mean=True, padded=False),
     Pool((4, 6), (2, 2), (2, 2), mean=True, activation=""),
+    Pool((9, 8), (3, 3), (1, 1), (1, 1, 1, 1), mean=True, counts=True),
+    Pool((9, 8), (3, 3), (2, 2), mean=True),
+    Pool((9, 8), (3, 2), (2, 1), (1, 0, 0, 1), mean=True, counts=True),
 )
 
 MAXIMA = (

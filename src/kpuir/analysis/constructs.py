@@ -111,6 +111,12 @@ CONSTRUCTS: tuple[Construct, ...] = (
         (depthwise_pool_rule, output_size_rule),
     ),
     Construct(
+        "mean of up to 3x3 pixels, of other strides or with padding that counts",
+        "a depthwise convolution",
+        ("ktensor-lower-average-pools", "convert-ktensor-to-kpu"),
+        (kernel_rule, channel_rule),
+    ),
+    Construct(
         "max pool of any square window, padded in any way, of strides 1, 2 and 4: 3x3 of stride 2, SPP",
         "2x2 maxima one after another, of identity layers and the layer in front",
         ("kpu-legalize-pools", "kpu-split-diagonals"),

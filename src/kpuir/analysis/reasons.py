@@ -96,6 +96,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"the output has \d+ pixels", "use a smaller input"),
     (r"(the weights are computed|the right operand)", "store the weights in the model"),
     (r"(a batch of )?\d+ images", "export the model for a batch of 1"),
+    (r"padding of .* is left out", "let padding count in the mean (count_include_pad=1), or pool without"),
     (r"padding with 0 could", "put a ReLU in front of the pool"),
     (
         r"(a window of|a mean of|the window is|the stride is|the pads are|padding (counts|would count))",

@@ -21,8 +21,8 @@ PASSES: dict[str, tuple[str, str]] = {
     "kpu-legalize-elementwise": ("kpuir.passes.kpu_legalize_elementwise", "KpuLegalizeElementwisePass"),
     "kpu-legalize-flattened": ("kpuir.passes.kpu_legalize_flattened", "KpuLegalizeFlattenedPass"),
     "kpu-legalize-global-pools": ("kpuir.passes.kpu_legalize_global_pools", "KpuLegalizeGlobalPoolsPass"),
-    "kpu-legalize-prelu": ("kpuir.passes.kpu_legalize_prelu", "KpuLegalizePReluPass"),
     "kpu-legalize-pools": ("kpuir.passes.kpu_legalize_pools", "KpuLegalizePoolsPass"),
+    "kpu-legalize-prelu": ("kpuir.passes.kpu_legalize_prelu", "KpuLegalizePReluPass"),
     "kpu-legalize-space-to-depth": ("kpuir.passes.kpu_legalize_space_to_depth", "KpuLegalizeSpaceToDepthPass"),
     "kpu-legalize-strides": ("kpuir.passes.kpu_legalize_strides", "KpuLegalizeStridesPass"),
     "kpu-pack-pixels": ("kpuir.passes.kpu_pack_pixels", "KpuPackPixelsPass"),
@@ -39,6 +39,7 @@ PASSES: dict[str, tuple[str, str]] = {
     "ktensor-fold-constants": ("kpuir.passes.ktensor_fold_constants", "KTensorFoldConstantsPass"),
     "ktensor-fuse-activations": ("kpuir.passes.ktensor_fuse_activations", "KTensorFuseActivationsPass"),
     "ktensor-fuse-pads": ("kpuir.passes.ktensor_fuse_pads", "KTensorFusePadsPass"),
+    "ktensor-lower-average-pools": ("kpuir.passes.ktensor_lower_average_pools", "KTensorLowerAveragePoolsPass"),
     "ktensor-lower-transposed-convs": (
         "kpuir.passes.ktensor_lower_transposed_convs",
         "KTensorLowerTransposedConvsPass",

@@ -338,6 +338,9 @@ def _pools(op: PoolOp, window: int, stride: int) -> "list[kpu.PoolKind] | str":
     """The codes, one layer after another, that pool square windows."""
     if isinstance(op, ktensor.AveragePool2dOp):
         kind = _MEANS.get((window, stride))
+        if any(op.pads.get_values()) and not op.counts_padding and kind is not kpu.PoolKind.MEAN_2_S1:
+            pads = "x".join(map(str, op.pads.get_values()))
+            return f"padding of {pads} is left out of the mean, layers weight all pixels alike"
         if kind is None:
             return f"a mean of {window}x{window} with stride {stride} has no pool code"
         if any(op.pads.get_values()) and not isinstance(code := pool_code(op), kpu.PoolKind):

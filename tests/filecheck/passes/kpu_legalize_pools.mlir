@@ -124,9 +124,9 @@ func.func @unbounded(%x: tensor<1x1x8x8xf32>, %w: tensor<1x1x3x3xf32>, %b: tenso
 // CHECK-NEXT: %0 = kpu.conv2d %x, %w, %b : (tensor<1x1x9x9xf32>, tensor<1x1x3x3xf32>, tensor<1xf32>) -> tensor<1x1x9x9xf32>
 // CHECK-NEXT: %1 = ktensor.max_pool2d %0 {kpu.reason = "the stride is 3, pool codes have 1, 2 and 4", kernel_shape = array<i64: 3, 3>, strides = array<i64: 3, 3>} : (tensor<1x1x9x9xf32>) -> tensor<1x1x3x3xf32>
 // CHECK-NEXT: %2 = ktensor.max_pool2d %0 {kpu.reason = "a window of 2x1 with strides 1x1 has no pool code", kernel_shape = array<i64: 2, 1>} : (tensor<1x1x9x9xf32>) -> tensor<1x1x8x9xf32>
-// CHECK-NEXT: %3 = ktensor.average_pool2d %0 {kpu.reason = "a mean of 4x4 with stride 1 has no pool code", kernel_shape = array<i64: 4, 4>, pads = array<i64: 1, 1, 1, 1>} : (tensor<1x1x9x9xf32>) -> tensor<1x1x8x8xf32>
+// CHECK-NEXT: %3 = ktensor.average_pool2d %0 {kpu.reason = "padding of 1x1x1x1 is left out of the mean, layers weight all pixels alike", kernel_shape = array<i64: 4, 4>, pads = array<i64: 1, 1, 1, 1>} : (tensor<1x1x9x9xf32>) -> tensor<1x1x8x8xf32>
 // CHECK-NEXT: %4 = ktensor.max_pool2d %0 {kpu.reason = "the window is dilated", kernel_shape = array<i64: 2, 2>, strides = array<i64: 2, 2>, dilations = array<i64: 2, 2>} : (tensor<1x1x9x9xf32>) -> tensor<1x1x4x4xf32>
-// CHECK-NEXT: %5 = ktensor.average_pool2d %0 {kpu.reason = "the pads are (0, 0, 1, 1), this pool code has (0, 0, 0, 0)", kernel_shape = array<i64: 2, 2>, strides = array<i64: 2, 2>, pads = array<i64: 0, 0, 1, 1>} : (tensor<1x1x9x9xf32>) -> tensor<1x1x5x5xf32>
+// CHECK-NEXT: %5 = ktensor.average_pool2d %0 {kpu.reason = "padding of 0x0x1x1 is left out of the mean, layers weight all pixels alike", kernel_shape = array<i64: 2, 2>, strides = array<i64: 2, 2>, pads = array<i64: 0, 0, 1, 1>} : (tensor<1x1x9x9xf32>) -> tensor<1x1x5x5xf32>
 // CHECK-NEXT: %6 = ktensor.unary<sin> %0 : (tensor<1x1x9x9xf32>) -> tensor<1x1x9x9xf32>
 // CHECK-NEXT: %7 = ktensor.max_pool2d %6 {kpu.reason = "what is pooled is made by the CPU", kernel_shape = array<i64: 2, 2>, strides = array<i64: 2, 2>} : (tensor<1x1x9x9xf32>) -> tensor<1x1x4x4xf32>
 // CHECK-NEXT: func.return %1, %2, %3, %4, %5, %7 : tensor<1x1x3x3xf32>, tensor<1x1x8x9xf32>, tensor<1x1x8x8xf32>, tensor<1x1x4x4xf32>, tensor<1x1x5x5xf32>, tensor<1x1x4x4xf32>
