@@ -13,7 +13,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 import kpuir
 from kpuir.compiler import PIPELINES
-from kpuir.dialects import ktensor
+from kpuir.dialects import kpu, ktensor
 from kpuir.importers.onnx import import_onnx
 from kpuir.interpreters.run import run
 from kpuir.pipelines import make_context, parse_passes, run_passes
@@ -152,8 +152,16 @@ MAXIMA = (
 )
 
 
-@pytest.mark.parametrize("pool", MEANS, ids=str)
-def test_means_in_real_numbers(pool: Pool) -> None:
+ROWS = (
+    Pool((1, 16), (1, 2), (1, 2)),
+    Pool((1, 17), (1, 3), (1, 2), (0, 1, 0, 1)),
+    Pool((2, 9), (2, 3), (2, 1), activation="LeakyRelu"),
+    Pool((8, 8), (8, 8), (1, 1), depthwise=True),
+)
+
+
+@pytest.mark.parametrize("pool", [*MEANS, *ROWS], ids=str)
+def test_others_in_real_numbers(pool: Pool) -> None:
     model = pool.model()
     module = legalized(model)
     wanted = reference(model, pool.sample())
@@ -173,3 +181,37 @@ def test_pools_in_bytes(pool: Pool) -> None:
     found = np.stack([compiled.run(sample)["y"] for sample in samples])
     step = (max(wanted.max(), 0) - min(wanted.min(), 0)) / 255
     assert np.abs(found - wanted).mean() <= 1.5 * step
+
+
+def pyramid(channels: int) -> onnx.ModelProto:
+    """Maxima of three windows around each pixel beside the map itself (SPP), between two convolutions."""
+    rng = np.random.default_rng(0)
+    arrays = {"w": rng.normal(0, 0.4, (channels, 3, 1, 1)), "v": rng.normal(0, 0.1, (8, 4 * channels, 1, 1))}
+    nodes = [helper.make_node("Conv", ["x", "w"], ["f"]), helper.make_node("Relu", ["f"], ["r"])]
+    for window in (5, 9, 13):
+        pads = [window // 2] * 4
+        nodes.append(helper.make_node("MaxPool", ["r"], [f"p{window}"], kernel_shape=[window] * 2, pads=pads))
+    nodes.append(helper.make_node("Concat", ["r", "p5", "p9", "p13"], ["c"], axis=1))
+    nodes.append(helper.make_node("Conv", ["c", "v"], ["y"]))
+    graph = helper.make_graph(
+        nodes,
+        "pyramid",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, 10, 8])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 8, 10, 8])],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in arrays.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+
+
+def test_a_pyramid_stays_in_kpu_ram_and_shares_its_layers() -> None:
+    model = pyramid(16)
+    samples = [{"x": np.random.default_rng(seed).uniform(-1, 1, (1, 3, 10, 8)).astype(np.float32)} for seed in range(4)]
+    compiled = kpuir.compile(import_onnx(model.SerializeToString()), dataset=samples)
+    assert (compiled.report.uploads, compiled.report.downloads) == (0, 1)
+    assert compiled.report.cpu_ops == {"dequantize": 1}
+    module = legalized(model, "ktensor-simplify,kpu-legalize")
+    pooling = [op for op in module.walk() if isinstance(op, kpu.Conv2dOp) and op.pool_kind.is_max]
+    assert len(pooling) == 12
+    for sample in samples:
+        wanted = reference(model, sample["x"])
+        assert np.abs(compiled.run(sample)["y"] - wanted).mean() <= 1.5 * np.ptp(wanted) / 255

@@ -14,7 +14,14 @@ _NOT_NEGATIVE = {
     *(_Kind.SQRT, _Kind.RSQRT),
 }
 
-_LEAST = {_Kind.TANH: -1.0, _Kind.SWISH: -0.2785, _Kind.HARD_SWISH: -0.375, _Kind.MISH: -0.3089, _Kind.GELU: -0.1701}
+_LEAST = {
+    _Kind.TANH: -1.0,
+    _Kind.SWISH: -0.2785,
+    _Kind.HARD_SWISH: -0.375,
+    _Kind.MISH: -0.3089,
+    _Kind.GELU: -0.1701,
+    _Kind.GELU_TANH: -0.1701,
+}
 """Functions with a minimum, rounded down."""
 
 
@@ -23,6 +30,8 @@ def least_of(function: ktensor.ActivationAttr) -> float:
     limits = ktensor.limits(function)
     if limits is not None:
         return limits[0]
+    if function.kind is _Kind.ELU:
+        return min(-function.values[0], 0.0)
     return 0.0 if function.kind in _NOT_NEGATIVE else _LEAST.get(function.kind, -math.inf)
 
 

@@ -356,21 +356,20 @@ def _pools(op: PoolOp, window: int, stride: int) -> "list[kpu.PoolKind] | str":
     return [_MAXIMA[1]] * (window - last.window) + [last]
 
 
-def _geometry(op: PoolOp) -> tuple[SSAValue, tuple[_Axis, _Axis]]:
-    """The map that is pooled, and the windows on it; the map in front of a crop, if no window sees what is cropped."""
+def _geometries(op: PoolOp) -> list[tuple[SSAValue, tuple[_Axis, _Axis]]]:
+    """Maps that are pooled, and the windows on them: the one in front of a crop if no window sees what is cropped."""
     (top, left), shape = op.pads.get_values()[:2], ktensor.shape_of(op.input)
-    wanted = ktensor.shape_of(op.output)
+    counts, windows, strides = ktensor.shape_of(op.output)[2:], op.kernel_shape.get_values(), op.strides.get_values()
     rows, columns = (
-        _Axis(
-            shape[2 + axis], -pad, wanted[2 + axis], op.kernel_shape.get_values()[axis], op.strides.get_values()[axis]
-        )
-        for axis, pad in enumerate((top, left))
+        _Axis(shape[2 + axis], -pad, counts[axis], windows[axis], strides[axis]) for axis, pad in enumerate((top, left))
     )
+    found = [(op.input, (rows, columns))]
     crop = op.input.owner
-    if not isinstance(crop, kpu.CropOp) or any(axis.first < 0 or axis.end > axis.size for axis in (rows, columns)):
-        return op.input, (rows, columns)
-    (top, left), whole = crop.crops.get_values()[:2], ktensor.shape_of(crop.input)
-    return crop.input, (replace(rows, size=whole[2], first=top), replace(columns, size=whole[3], first=left))
+    if isinstance(crop, kpu.CropOp) and all(axis.first >= 0 and axis.end <= axis.size for axis in (rows, columns)):
+        (top, left), whole = crop.crops.get_values()[:2], ktensor.shape_of(crop.input)
+        axes = replace(rows, size=whole[2], first=top), replace(columns, size=whole[3], first=left)
+        found.insert(0, (crop.input, axes))
+    return found
 
 
 def _squared(axes: tuple[_Axis, _Axis]) -> tuple[_Axis, _Axis] | None:
@@ -441,12 +440,12 @@ class LegalizePool(RewritePattern):
 
 def _best_plan(op: PoolOp) -> "_Plan | str":
     """The fastest way, or why there is none."""
-    source, axes = _geometry(op)
+    found = [(source, square) for source, axes in _geometries(op) if (square := _squared(axes)) is not None]
+    source, square = found[0] if found else (op.input, None)
     if not is_on_kpu(source):
         return "what is pooled is made by the CPU"
     if ktensor.shape_of(source)[0] != 1:
         return f"{ktensor.shape_of(source)[0]} images, layers pool 1"
-    square = _squared(axes)
     if square is None:
         windows, strides = op.kernel_shape.get_values(), op.strides.get_values()
         return f"a window of {windows[0]}x{windows[1]} with strides {strides[0]}x{strides[1]} has no pool code"
