@@ -111,7 +111,7 @@ def maxima(draw: st.DrawFn) -> Pool:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(maxima())
 def test_maxima_in_real_numbers(pool: Pool) -> None:
     shrunk = 0 if pool.padded else 2
