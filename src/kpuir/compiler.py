@@ -40,6 +40,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "kpu-legalize-flattened",
         "convert-ktensor-to-kpu",
         "canonicalize",
+        "kpu-sink-concats",
         "kpu-fuse-activations",
         "kpu-legalize-adds",
         "kpu-legalize-prelu",

@@ -10,6 +10,9 @@ the attribute `kpu.reason`.
     %f = kpu.conv2d %x, %w, %zero
     %y = kpu.strided_slice %f {begin = array<i64: 1, 1>, strides = array<i64: 2, 2>}
 
+More channels than a layer has are split (`kpuir.passes.splitting`): outputs over several layers whose maps a
+`kpu.concat` joins, inputs over several layers whose results one more adds.
+
 Formulas: lowering-facts.md 1.3 (padding), 3 (matrix products); `kpu-hardware.md` 6.1 (the KPU's padding), 8 (limits).
 """
 
@@ -25,6 +28,9 @@ from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewri
 
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.rewriting import rewrite
+from kpuir.passes import splitting
+from kpuir.passes.axes import Axis
+from kpuir.passes.moving import insert
 from kpuir.target import k210
 
 if TYPE_CHECKING:
@@ -36,42 +42,6 @@ _SMALLEST = k210.K210.MIN_HEIGHT
 
 def _refuse(op: Operation, reason: str) -> None:
     op.attributes[kpu.REASON] = StringAttr(reason)
-
-
-def _insert(rewriter: PatternRewriter, new: Operation) -> SSAValue:
-    rewriter.insert(new)
-    return new.results[0]
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """One spatial axis of a convolution: how its padding and stride map onto a stride-1 "same" convolution.
-
-    `pad_low`/`pad_high` rows are added before; of the result every `stride`-th row from `begin` on is wanted, `out`
-    in all, after `crop_high` rows are dropped from the end.
-    """
-
-    pad_low: int
-    pad_high: int
-    begin: int
-    crop_high: int
-    stride: int
-    padded: int
-
-    @staticmethod
-    def plan(size: int, kernel: int, low: int, high: int, stride: int) -> "_Axis":
-        """Lowering-facts.md 1.3: what exceeds the KPU's padding p is padded, what falls short is cropped."""
-        own = (kernel - 1) // 2
-        out = (size + low + high - kernel) // stride + 1
-        pad_low, begin = max(low - own, 0), max(own - low, 0)
-        last = begin + (out - 1) * stride  # index, in the stride-1 result, of the last wanted row
-        pad_high = max(last + 1 - size - pad_low, 0)
-        pad_high = max(pad_high, _SMALLEST - size - pad_low, 0)
-        padded = pad_low + size + pad_high
-        crop_high = padded - (last + 1)
-        if stride > 1 and -(-(padded - begin) // stride) == out:
-            crop_high = 0  # the slice stops early enough by itself
-        return _Axis(pad_low, pad_high, begin, crop_high, stride, padded)
 
 
 def embed_kernel(weight: "NDArray[np.float32]", pads: tuple[int, ...]) -> "tuple[NDArray[np.float32], tuple[int, ...]]":
@@ -130,13 +100,12 @@ class ConvertConv2d(RewritePattern):
             return
         kernel, pads = embed_kernel(weight, op.pads.get_values())
         strides = op.strides.get_values()
-        rows = _Axis.plan(shape[2], kernel.shape[2], pads[0], pads[2], strides[0])
-        columns = _Axis.plan(shape[3], kernel.shape[3], pads[1], pads[3], strides[1])
+        rows = Axis.plan(shape[2], kernel.shape[2], pads[0], pads[2], strides[0])
+        columns = Axis.plan(shape[3], kernel.shape[3], pads[1], pads[3], strides[1])
         verdict = k210.kernel_rule(*kernel.shape[2:])
         if verdict.ok:
-            verdict = k210.layer_rules(
-                shape[1], rows.padded, columns.padded, kernel.shape[0], kernel.shape[2], depthwise
-            )
+            size = rows.padded, columns.padded
+            verdict = splitting.rule(shape[1], kernel.shape[0], *size, kernel.shape[2], depthwise)
         if not verdict.ok:
             _refuse(op, verdict.reason)
             return
@@ -149,7 +118,7 @@ def _build(
     weight: "NDArray[np.float32]",
     bias: "NDArray[np.float32] | None",
     depthwise: bool,
-    plan: tuple[_Axis, _Axis],
+    plan: tuple[Axis, Axis],
 ) -> SSAValue:
     """Insert pad, convolution, crop and slice, those that are needed; return the result."""
     import numpy as np
@@ -157,17 +126,16 @@ def _build(
     rows, columns = plan
     pads = (rows.pad_low, columns.pad_low, rows.pad_high, columns.pad_high)
     if any(pads):
-        value = _insert(rewriter, kpu.PadOp(value, pads))
+        value = insert(rewriter, kpu.PadOp(value, pads))
     addend = np.zeros(weight.shape[0], np.float32) if bias is None else bias
-    constants = [_insert(rewriter, ktensor.ConstantOp(array)) for array in (weight, addend)]
-    value = _insert(rewriter, kpu.Conv2dOp(value, *constants, depthwise=depthwise))
+    value = splitting.convolution(rewriter, value, weight, addend, depthwise)
     strided = rows.stride > 1 or columns.stride > 1
     begins = (rows.begin, columns.begin)
     crops = (*((0, 0) if strided else begins), rows.crop_high, columns.crop_high)
     if any(crops):
-        value = _insert(rewriter, kpu.CropOp(value, crops))
+        value = insert(rewriter, kpu.CropOp(value, crops))
     if strided:
-        value = _insert(rewriter, kpu.StridedSliceOp(value, begins, (rows.stride, columns.stride)))
+        value = insert(rewriter, kpu.StridedSliceOp(value, begins, (rows.stride, columns.stride)))
     return value
 
 
@@ -189,8 +157,8 @@ class ConvertMatmul(RewritePattern):
         inputs, outputs = weight.shape
         rows = math.prod(ktensor.shape_of(op.lhs)[:-1])
         height, width = _map_size(rows)
-        plan = (_Axis.plan(height, 1, 0, 0, 1), _Axis.plan(width, 1, 0, 0, 1))
-        verdict = k210.layer_rules(inputs, plan[0].padded, plan[1].padded, outputs, 1)
+        plan = (Axis.plan(height, 1, 0, 0, 1), Axis.plan(width, 1, 0, 0, 1))
+        verdict = splitting.rule(inputs, outputs, plan[0].padded, plan[1].padded, 1)
         if not verdict.ok:
             _refuse(op, verdict.reason)
             return
@@ -198,7 +166,7 @@ class ConvertMatmul(RewritePattern):
         kernel = np.ascontiguousarray(weight.T).reshape(outputs, inputs, 1, 1)
         value = _build(rewriter, value, kernel, bias, False, plan)
         value = _map_to_rows(rewriter, value, (rows, outputs))
-        rewriter.replace(op, [], [_insert(rewriter, ktensor.ReshapeOp(value, ktensor.shape_of(op.output)))])
+        rewriter.replace(op, [], [insert(rewriter, ktensor.ReshapeOp(value, ktensor.shape_of(op.output)))])
 
 
 def _map_size(rows: int) -> tuple[int, int]:
@@ -217,11 +185,11 @@ def _rows_to_map(
     """[.., rows, channels] as a map [1, channels, height, width], a row a pixel, zeros behind the last."""
     (rows, channels), pixels = matrix, size[0] * size[1]
     if rows > 1:
-        value = _insert(rewriter, ktensor.ReshapeOp(value, (rows, channels)))
-        value = _insert(rewriter, ktensor.TransposeOp(value, (1, 0)))
+        value = insert(rewriter, ktensor.ReshapeOp(value, (rows, channels)))
+        value = insert(rewriter, ktensor.TransposeOp(value, (1, 0)))
     if pixels > rows:
-        value = _insert(rewriter, ktensor.PadOp(value, (0, 0), (0, pixels - rows)))
-    return _insert(rewriter, ktensor.ReshapeOp(value, (1, channels, *size)))
+        value = insert(rewriter, ktensor.PadOp(value, (0, 0), (0, pixels - rows)))
+    return insert(rewriter, ktensor.ReshapeOp(value, (1, channels, *size)))
 
 
 def _map_to_rows(rewriter: PatternRewriter, value: SSAValue, matrix: tuple[int, int]) -> SSAValue:
@@ -230,10 +198,10 @@ def _map_to_rows(rewriter: PatternRewriter, value: SSAValue, matrix: tuple[int, 
     if rows == 1:
         return value
     height, width = ktensor.shape_of(value)[2:]
-    value = _insert(rewriter, ktensor.ReshapeOp(value, (channels, height * width)))
+    value = insert(rewriter, ktensor.ReshapeOp(value, (channels, height * width)))
     if height * width > rows:
-        value = _insert(rewriter, ktensor.SliceOp(value, (0, 0), (channels, rows), (1, 1)))
-    return _insert(rewriter, ktensor.TransposeOp(value, (1, 0)))
+        value = insert(rewriter, ktensor.SliceOp(value, (0, 0), (channels, rows), (1, 1)))
+    return insert(rewriter, ktensor.TransposeOp(value, (1, 0)))
 
 
 @dataclass(frozen=True)

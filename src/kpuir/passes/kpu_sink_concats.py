@@ -1,0 +1,109 @@
+"""`kpu-sink-concats`: what is done to every channel of a concatenation alike is done to its parts.
+
+Before: the parts of a convolution that was split, joined by `kpu.concat`, and behind it scalar functions, pads, crops,
+strided slices and poolings. After: each is done to the parts, where it can become a part of the layer that makes them;
+a channel slice that is just some of the operands is those.
+
+    %c = kpu.concat %f, %g                                 // 576 channels each, from layers
+    %r = ktensor.activation<relu> %c
+    %s = kpu.channel_slice %r {begin = 576 : i64, channels = 576 : i64}
+      =>
+    %q = ktensor.activation<relu> %f
+    %s = ktensor.activation<relu> %g
+    %r = kpu.concat %q, %s
+
+So maps of more than 1024 channels exist only as concatenations whose parts are read one by one. Only where all parts
+come from layers and have no other use, and every part but the last fills its lines at any width (a multiple of 4
+channels): then the channels of the result are those of the operands without gaps. Source: `kpu-hardware.md` 2.
+"""
+
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp, TensorType
+from xdsl.ir import Operation, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
+
+from kpuir.analysis.functions import scalar_function
+from kpuir.dialects import kpu, ktensor
+from kpuir.ir.rewriting import rewrite
+from kpuir.passes.splitting import LINE
+
+_PER_CHANNEL = (kpu.PadOp, kpu.CropOp, kpu.StridedSliceOp, ktensor.MaxPool2dOp, ktensor.AveragePool2dOp)
+
+
+def _source(op: Operation) -> SSAValue | None:
+    """What an operation does the same to every channel of, if it is one that does."""
+    found = scalar_function(op)
+    if found is not None:
+        return found[0]
+    over_pixels = isinstance(op, ktensor.ReduceOp) and op.keeps_dims and op.axes.get_values() == (2, 3)
+    return op.operands[0] if over_pixels or isinstance(op, _PER_CHANNEL) else None
+
+
+def _from_layer(value: SSAValue) -> bool:
+    """Whether a value has one use and is a layer's result, perhaps with more done to every channel."""
+    owner = value.owner
+    if not isinstance(owner, Operation) or not value.has_one_use():
+        return False
+    if isinstance(owner, kpu.Conv2dOp):
+        return True
+    source = owner.operands[0] if isinstance(owner, kpu.ConcatOp) else _source(owner)
+    return source is not None and _from_layer(source)
+
+
+class SinkConcat(RewritePattern):
+    """f(concat(a, b)) -> concat(f(a), f(b))."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter, /) -> None:
+        """Rewrite one operation that treats all channels alike."""
+        source = _source(op)
+        concat = source.owner if source is not None else None
+        if not isinstance(concat, kpu.ConcatOp) or source is None or not source.has_one_use():
+            return
+        channels = [ktensor.shape_of(value)[1] for value in concat.inputs]
+        if any(count % LINE for count in channels[:-1]) or not all(_from_layer(value) for value in concat.inputs):
+            return
+        shape, element = ktensor.shape_of(op.results[0]), ktensor.element_of(op.results[0])
+        made: list[Operation] = []
+        for value, count in zip(concat.inputs, channels, strict=True):
+            kind = TensorType(element, (shape[0], count, *shape[2:]))
+            operands = [value if operand is source else operand for operand in op.operands]
+            made.append(type(op).create(operands=operands, result_types=[kind], properties=op.properties))
+            made[-1].attributes.update(op.attributes)
+            made[-1].location = op.location
+        rewriter.replace(op, [*made, kpu.ConcatOp([one.results[0] for one in made])])
+
+
+class SliceConcat(RewritePattern):
+    """A slice of a concatenation is (a slice of) those of its operands that it covers."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: kpu.ChannelSliceOp, rewriter: PatternRewriter, /) -> None:
+        """Rewrite one slice."""
+        concat, end = op.input.owner, op.first + op.count
+        if not isinstance(concat, kpu.ConcatOp):
+            return
+        begins = dict(zip(concat.first_channels, concat.inputs, strict=True))
+        ends = {begin: begin + ktensor.shape_of(value)[1] for begin, value in begins.items()}
+        within = [begin for begin in begins if begin <= op.first and end <= ends[begin]]
+        if within:
+            value = begins[within[0]]
+            whole = op.count == ktensor.shape_of(value)[1]
+            new = [] if whole else [kpu.ChannelSliceOp(value, op.first - within[0], op.count)]
+            rewriter.replace(op, new, [value] if whole else None)
+        elif op.first in begins and end in ends.values():
+            covered = [value for begin, value in begins.items() if op.first <= begin < end]
+            rewriter.replace(op, kpu.ConcatOp(covered))
+
+
+@dataclass(frozen=True)
+class KpuSinkConcatsPass(ModulePass):
+    """Do to the parts of concatenations what is done to each of their channels."""
+
+    name = "kpu-sink-concats"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Rewrite the module in place."""
+        rewrite(op, SinkConcat(), SliceConcat())

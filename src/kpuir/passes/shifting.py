@@ -1,0 +1,180 @@
+"""Large kernels as 3x3 kernels on shifted copies of the input: which copies it takes, and what they cost.
+
+Copy t of a map is x_t(y) = x(y + t), zeros outside. The tap of a kernel at offset d reads x(y + d), and so does tap s
+of a 3x3 kernel on copy t where s + t = d, s one of -1, 0, 1. At the borders the 3x3 kernel reads 0 where y + s lies
+outside of the map, although x(y + s + t) may lie inside: if s and t point in opposite directions, and y is the first
+row (s = -1) or the last (s = 1). So they may only where that row is cropped anyway. Source: lowering-facts.md 9.1.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import TypeAlias
+
+from kpuir.analysis import estimates
+from kpuir.passes.axes import Axis
+from kpuir.target import k210
+
+Shift: TypeAlias = tuple[int, int]
+"""Rows and columns of y + t in front of y, a copy's t."""
+
+_CANDIDATES = 5
+"""Plans of an axis that are compared, out of all that are not worse than another in every respect."""
+
+
+@dataclass(frozen=True)
+class AxisPlan:
+    """One axis of a convolution on copies: where it is computed, and the copy that serves each tap of the kernel.
+
+    `offsets` are those of the taps, `copies` the copy of each; a tap's place in the 3x3 kernel is 1 + offset - copy.
+    """
+
+    axis: Axis
+    offsets: tuple[int, ...]
+    copies: tuple[int, ...]
+
+    @property
+    def reach(self) -> int:
+        """How far the farthest copies are away: so many layers make them, one after another."""
+        return max(map(abs, self.copies))
+
+    @property
+    def worth(self) -> tuple[int, ...]:
+        """What the plan needs: the fewer of each, the better."""
+        grown = self.axis.pad_low + self.axis.pad_high
+        return len(set(self.copies)), self.reach, grown, self.axis.begin + self.axis.crop_high
+
+
+def plan_axis(size: int, taps: int, dilation: int, low: int, high: int, stride: int) -> list[AxisPlan]:
+    """The plans of an axis of `size` rows that are worth comparing; `low` and `high` rows of zeros are around it."""
+    extent = (taps - 1) * dilation + 1
+    plans: list[AxisPlan] = []
+    for own in range(extent):
+        axis = Axis.plan(size, extent, low, high, stride, own)
+        offsets = tuple(tap * dilation - own for tap in range(taps))
+        plans.append(AxisPlan(axis, offsets, _cover(offsets, axis)))
+    best = [
+        plan
+        for plan in plans
+        if not any(other.worth != plan.worth and all(map(int.__le__, other.worth, plan.worth)) for other in plans)
+    ]
+    unique = {plan.worth: plan for plan in best}
+    return sorted(unique.values(), key=lambda plan: plan.worth)[:_CANDIDATES] + _unpadded(plans)
+
+
+def _unpadded(plans: list[AxisPlan]) -> list[AxisPlan]:
+    """The plan with the least padding, which may cost far more than layers."""
+    return [min(plans, key=lambda plan: (sum(plan.worth[2:]), plan.worth))]
+
+
+def _cover(offsets: Sequence[int], axis: Axis) -> tuple[int, ...]:
+    """The copy of each of some ascending offsets, few different ones: the greedy cover of points by intervals."""
+    copies: list[int] = []
+    first_kept, last_kept = axis.begin == 0, axis.last == axis.padded - 1
+    for offset in offsets:
+        if copies and offset <= _served(copies[-1], first_kept, last_kept)[1]:
+            copies.append(copies[-1])
+            continue
+        served = {t: _served(t, first_kept, last_kept) for t in range(offset - 1, offset + 2)}
+        able = [t for t, (low, high) in served.items() if low <= offset <= high]
+        copies.append(max(able, key=lambda t: (sum(o <= served[t][1] for o in offsets), -abs(t))))
+    return tuple(copies)
+
+
+def _served(copy: int, first_kept: bool, last_kept: bool) -> tuple[int, int]:
+    """The first and last offset that a copy serves."""
+    return copy - (not (first_kept and copy > 0)), copy + (not (last_kept and copy < 0))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A convolution on shifted copies. `used` are the copies that some weight is not 0 for, as (rows, columns)."""
+
+    rows: AxisPlan
+    columns: AxisPlan
+    used: tuple[Shift, ...]
+
+    @property
+    def pads(self) -> tuple[int, int, int, int]:
+        """Rows and columns of zeros around the input."""
+        rows, columns = self.rows.axis, self.columns.axis
+        return rows.pad_low, columns.pad_low, rows.pad_high, columns.pad_high
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the copies."""
+        return self.rows.axis.padded, self.columns.axis.padded
+
+    @cached_property
+    def levels(self) -> list[list[Shift]]:
+        """The copies by distance, with those on the way to them; in each level those first that are used."""
+        needed = set(self.used)
+        for shift in self.used:
+            while shift != (0, 0):
+                shift = nearer(shift)
+                needed.add(shift)
+        levels: list[list[Shift]] = [[] for _ in range(1 + max(distance(shift) for shift in needed))]
+        for shift in sorted(needed, key=lambda shift: (shift not in self.used, shift)):
+            levels[distance(shift)].append(shift)
+        return levels
+
+    def taps(self, copy: Shift) -> tuple[list[int], list[int]]:
+        """The rows and columns of the kernel that a copy serves."""
+        rows = [tap for tap, t in enumerate(self.rows.copies) if t == copy[0]]
+        return rows, [tap for tap, t in enumerate(self.columns.copies) if t == copy[1]]
+
+    def place(self, copy: Shift) -> tuple[slice, slice]:
+        """Where the taps of a copy stand in its 3x3 kernel: rows and columns, as steps of the dilation."""
+        return _place(self.rows, copy[0]), _place(self.columns, copy[1])
+
+    @property
+    def crops(self) -> tuple[int, int, int, int]:
+        """Rows and columns of the result that are dropped, before strides if there are any."""
+        begins = [0 if self.strided else plan.axis.begin for plan in (self.rows, self.columns)]
+        return begins[0], begins[1], self.rows.axis.crop_high, self.columns.axis.crop_high
+
+    @property
+    def strided(self) -> bool:
+        """Whether some of the rows or columns of the result are picked."""
+        return max(self.rows.axis.stride, self.columns.axis.stride) > 1
+
+    def border_milliseconds(self, shape: Sequence[int], outputs: int) -> float:
+        """What padding the input and cropping the result costs."""
+        padded, result = (1, shape[1], *self.size), (1, outputs, *self.size)
+        top, left, bottom, right = self.crops
+        cropped = (1, outputs, result[2] - top - bottom, result[3] - left - right)
+        cost = estimates.border(shape, padded, self.pads) if any(self.pads) else 0.0
+        return cost + (estimates.border(result, cropped, self.crops) if any(self.crops) else 0.0)
+
+
+def _place(plan: AxisPlan, copy: int) -> slice:
+    places = [1 + offset - t for offset, t in zip(plan.offsets, plan.copies, strict=True) if t == copy]
+    step = places[1] - places[0] if len(places) > 1 else 1
+    return slice(places[0], places[-1] + 1, step)
+
+
+def distance(shift: Shift) -> int:
+    """How many layers make a copy, each of which moves by at most one row and one column."""
+    return max(map(abs, shift))
+
+
+def nearer(shift: Shift) -> Shift:
+    """The copy that a copy is made from."""
+    down, right = (t - (t > 0) + (t < 0) for t in shift)
+    return down, right
+
+
+def plans(
+    rows: Iterable[AxisPlan], columns: Iterable[AxisPlan], used: "dict[tuple[int, int], bool]"
+) -> list[Plan]:
+    """Every pair of plans; `used` says of each tap (row, column) whether a weight is not 0."""
+    found: list[Plan] = []
+    for down, right in product(rows, columns):
+        copies = {
+            (down.copies[i], right.copies[j]): None for (i, j), is_used in used.items() if is_used
+        }
+        size = k210.input_size_rule(down.axis.padded, right.axis.padded)
+        if size.ok:
+            found.append(Plan(down, right, tuple(copies) or ((0, 0),)))
+    return found

@@ -1,0 +1,148 @@
+"""Convolutions of any number of channels as layers the KPU has, which legalization shares.
+
+* More outputs than a layer has, or more weights than it loads (1024 channels, 64 loads of 30 KiB): layers for some of
+  the outputs each, whose maps lie next to each other as one `kpu.concat`. Exact. All parts but the last have a multiple
+  of 4 channels, so that nothing fills up lines whatever the width.
+* More inputs than a layer has: layers for some of the inputs each, and one that adds the partial sums: a 1x1
+  convolution of their concatenation. A partial sum is a byte in steps of its own range, so n of them add an error of
+  about 0.3 sqrt(n) steps, while their range shrinks as n grows.
+
+Every function inserts at the rewriter's insertion point and returns the new value. Source: `kpu-hardware.md` 5 and 8.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from xdsl.ir import SSAValue
+from xdsl.pattern_rewriter import PatternRewriter
+
+from kpuir.dialects import kpu, ktensor
+from kpuir.passes.moving import insert, layer
+from kpuir.target import k210
+from kpuir.target.k210 import K210
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LINE = k210.row_layout(1).channels_per_line
+"""The most channels that share a line, at any width."""
+
+_MOST_SUMMED = 16
+"""Partial sums that are added at most."""
+
+Part = tuple[int, int]
+"""First channel and number of channels."""
+
+
+def parts(count: int, most: int) -> list[Part]:
+    """`count` channels in as few parts of at most `most` as possible, about equal, all but the last a multiple of 4."""
+    number = -(-count // most)
+    size = -(-count // (number * LINE)) * LINE
+    size = size if size <= most or number == 1 else most // LINE * LINE
+    return [(begin, min(size, count - begin)) for begin in range(0, count, size)]
+
+
+def rule(inputs: int, outputs: int, height: int, width: int, kernel: int, depthwise: bool = False) -> k210.Verdict:
+    """Whether a convolution that keeps its map's size can be made of layers; like `k210.layer_rules` but for splits."""
+    fit = min(inputs, K210.MAX_CHANNELS)
+    verdict = k210.layer_rules(fit, height, width, fit if depthwise else 1, kernel, depthwise)
+    if verdict.ok and inputs > _MOST_SUMMED * K210.MAX_CHANNELS:
+        most = f"{_MOST_SUMMED} times {K210.MAX_CHANNELS}"
+        return k210.Verdict(False, f"the input has {inputs} channels, layers and their sums take {most}")
+    if verdict.ok and depthwise and outputs != inputs:
+        return k210.depthwise_rule(inputs, outputs)
+    return verdict
+
+
+def convolution(
+    rewriter: PatternRewriter,
+    value: SSAValue,
+    weight: "NDArray[np.float32]",
+    bias: "NDArray[np.float32]",
+    depthwise: bool = False,
+) -> SSAValue:
+    """A convolution of stride 1 that keeps its map's size, in as many layers as it takes.
+
+    weight: [OC, IC, k, k] or [C, 1, k, k], bias: [OC]; `rule` holds.
+    """
+    inputs, outputs = ktensor.shape_of(value)[1], weight.shape[0]
+    if depthwise:
+        results = [
+            layer(rewriter, piece, weight[first:][:count], bias[first:][:count], depthwise=True)
+            for first, count, piece in pieces(rewriter, value, K210.MAX_CHANNELS)
+        ]
+        return joined(rewriter, results)
+    if inputs > K210.MAX_CHANNELS:
+        return _summed(rewriter, value, weight, bias)
+    most = min(K210.MAX_CHANNELS, K210.MAX_WEIGHT_LOADS * _channels_per_load(inputs, weight.shape[2]))
+    chosen = parts(outputs, most)
+    return joined(rewriter, [layer(rewriter, value, weight[f : f + n], bias[f : f + n]) for f, n in chosen])
+
+
+def joined(rewriter: PatternRewriter, values: Sequence[SSAValue]) -> SSAValue:
+    """The channels of maps one after another."""
+    return values[0] if len(values) == 1 else insert(rewriter, kpu.ConcatOp(values))
+
+
+def added(rewriter: PatternRewriter, values: Sequence[SSAValue], bias: "NDArray[np.float32]") -> SSAValue:
+    """The sum of maps [1, C, H, W] and a bias [C], by one layer; together they have at most 1024 channels."""
+    import numpy as np
+
+    concat = kpu.ConcatOp(values)
+    channels = np.arange(len(bias))
+    weight = np.zeros((len(bias), ktensor.shape_of(concat.output)[1], 1, 1), np.float32)
+    for first in concat.first_channels:
+        weight[channels, first + channels] = 1
+    return layer(rewriter, insert(rewriter, concat), weight, bias)
+
+
+def most_summed_channels(count: int) -> int:
+    """How many channels each of `count` maps may have to be added by one layer; a multiple of 4."""
+    return K210.MAX_CHANNELS // count // LINE * LINE
+
+
+def pieces(rewriter: PatternRewriter, value: SSAValue, most: int) -> list[tuple[int, int, SSAValue]]:
+    """(first channel, number of channels, map) of the parts of a map of at most `most` channels each.
+
+    Of a concatenation they are its operands, as many together as fit; of anything else slices.
+    """
+    count = ktensor.shape_of(value)[1]
+    if count <= most:
+        return [(0, count, value)]
+    owner = value.owner
+    if isinstance(owner, kpu.ConcatOp) and all(ktensor.shape_of(x)[1] <= most for x in owner.inputs):
+        return _operands(rewriter, owner, most)
+    return [(f, n, insert(rewriter, kpu.ChannelSliceOp(value, f, n))) for f, n in parts(count, most)]
+
+
+def _operands(rewriter: PatternRewriter, concat: kpu.ConcatOp, most: int) -> list[tuple[int, int, SSAValue]]:
+    firsts = concat.first_channels
+    ends = [first + ktensor.shape_of(x)[1] for first, x in zip(firsts, concat.inputs, strict=True)]
+    cuts = [0]
+    for index, end in enumerate(ends):
+        if end - firsts[cuts[-1]] > most:
+            cuts.append(index)
+    groups = [(firsts[a], ends[b - 1], concat.inputs[a:b]) for a, b in pairwise([*cuts, len(ends)])]
+    return [(first, end - first, joined(rewriter, values)) for first, end, values in groups]
+
+
+def _summed(
+    rewriter: PatternRewriter, value: SSAValue, weight: "NDArray[np.float32]", bias: "NDArray[np.float32]"
+) -> SSAValue:
+    """Partial sums over parts of the inputs, and their sum; by parts of the outputs where one layer cannot add all."""
+    import numpy as np
+
+    chosen = pieces(rewriter, value, K210.MAX_CHANNELS)
+    results: list[SSAValue] = []
+    for first, count in parts(weight.shape[0], most_summed_channels(len(chosen))):
+        rows = weight[first : first + count]
+        nothing = np.zeros(count, np.float32)
+        partial = [convolution(rewriter, piece, rows[:, begin : begin + n], nothing) for begin, n, piece in chosen]
+        results.append(added(rewriter, partial, bias[first : first + count]))
+    return joined(rewriter, results)
+
+
+def _channels_per_load(inputs: int, kernel: int) -> int:
+    return k210.weight_loads(inputs, K210.MAX_CHANNELS, kernel, False).channels_per_load
