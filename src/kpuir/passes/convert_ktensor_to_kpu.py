@@ -31,6 +31,7 @@ from kpuir.ir.rewriting import rewrite
 from kpuir.passes import splitting
 from kpuir.passes.axes import Axis
 from kpuir.passes.moving import insert
+from kpuir.passes.splitting import dense_weight
 from kpuir.target import k210
 
 if TYPE_CHECKING:
@@ -60,18 +61,6 @@ def embed_kernel(weight: "NDArray[np.float32]", pads: tuple[int, ...]) -> "tuple
     embedded[:, :, top : top + kernel_h, left : left + kernel_w] = weight
     grown = (pads[0] + top, pads[1] + left, pads[2] + 3 - kernel_h - top, pads[3] + 3 - kernel_w - left)
     return embedded, grown
-
-
-def dense_weight(weight: "NDArray[np.float32]", groups: int) -> "NDArray[np.float32]":
-    """The weight [OC, IC, k, k] of an ordinary convolution equal to a grouped one: block-diagonal, exact."""
-    import numpy as np
-
-    outputs, per_group, kernel_h, kernel_w = weight.shape
-    dense = np.zeros((groups, outputs // groups, groups, per_group, kernel_h, kernel_w), np.float32)
-    blocks = weight.reshape(groups, outputs // groups, per_group, kernel_h, kernel_w)
-    index = np.arange(groups)
-    dense[index, :, index] = blocks
-    return dense.reshape(outputs, groups * per_group, kernel_h, kernel_w)
 
 
 class ConvertConv2d(RewritePattern):

@@ -19,10 +19,6 @@ from kpuir.target import k210
 Shift: TypeAlias = tuple[int, int]
 """Rows and columns of y + t in front of y, a copy's t."""
 
-_CANDIDATES = 5
-"""Plans of an axis that are compared, out of all that are not worse than another in every respect."""
-
-
 @dataclass(frozen=True)
 class AxisPlan:
     """One axis of a convolution on copies: where it is computed, and the copy that serves each tap of the kernel.
@@ -40,10 +36,15 @@ class AxisPlan:
         return max(map(abs, self.copies))
 
     @property
+    def pointwise(self) -> bool:
+        """Whether every tap reads just the pixel of its copy, so that the kernel has size 1."""
+        return self.copies == self.offsets
+
+    @property
     def worth(self) -> tuple[int, ...]:
         """What the plan needs: the fewer of each, the better."""
         grown = self.axis.pad_low + self.axis.pad_high
-        return len(set(self.copies)), self.reach, grown, self.axis.begin + self.axis.crop_high
+        return len(set(self.copies)), self.reach, grown, self.axis.begin + self.axis.crop_high, not self.pointwise
 
 
 def plan_axis(size: int, taps: int, dilation: int, low: int, high: int, stride: int) -> list[AxisPlan]:
@@ -53,19 +54,14 @@ def plan_axis(size: int, taps: int, dilation: int, low: int, high: int, stride: 
     for own in range(extent):
         axis = Axis.plan(size, extent, low, high, stride, own)
         offsets = tuple(tap * dilation - own for tap in range(taps))
-        plans.append(AxisPlan(axis, offsets, _cover(offsets, axis)))
+        plans += [AxisPlan(axis, offsets, _cover(offsets, axis)), AxisPlan(axis, offsets, offsets)]
     best = [
         plan
         for plan in plans
         if not any(other.worth != plan.worth and all(map(int.__le__, other.worth, plan.worth)) for other in plans)
     ]
     unique = {plan.worth: plan for plan in best}
-    return sorted(unique.values(), key=lambda plan: plan.worth)[:_CANDIDATES] + _unpadded(plans)
-
-
-def _unpadded(plans: list[AxisPlan]) -> list[AxisPlan]:
-    """The plan with the least padding, which may cost far more than layers."""
-    return [min(plans, key=lambda plan: (sum(plan.worth[2:]), plan.worth))]
+    return [*unique.values()]
 
 
 def _cover(offsets: Sequence[int], axis: Axis) -> tuple[int, ...]:
@@ -119,14 +115,24 @@ class Plan:
             levels[distance(shift)].append(shift)
         return levels
 
+    @property
+    def kernel(self) -> int:
+        """Size of the kernel that reads the copies."""
+        return 1 if self.rows.pointwise and self.columns.pointwise else 3
+
     def taps(self, copy: Shift) -> tuple[list[int], list[int]]:
         """The rows and columns of the kernel that a copy serves."""
         rows = [tap for tap, t in enumerate(self.rows.copies) if t == copy[0]]
         return rows, [tap for tap, t in enumerate(self.columns.copies) if t == copy[1]]
 
-    def place(self, copy: Shift) -> tuple[slice, slice]:
-        """Where the taps of a copy stand in its 3x3 kernel: rows and columns, as steps of the dilation."""
-        return _place(self.rows, copy[0]), _place(self.columns, copy[1])
+    def places(self, copy: Shift) -> tuple[list[int], list[int]]:
+        """Where those stand in the kernel that reads the copy."""
+        center = self.kernel // 2
+        rows, columns = self.taps(copy)
+        return (
+            [center + self.rows.offsets[tap] - copy[0] for tap in rows],
+            [center + self.columns.offsets[tap] - copy[1] for tap in columns],
+        )
 
     @property
     def crops(self) -> tuple[int, int, int, int]:
@@ -148,12 +154,6 @@ class Plan:
         return cost + (estimates.border(result, cropped, self.crops) if any(self.crops) else 0.0)
 
 
-def _place(plan: AxisPlan, copy: int) -> slice:
-    places = [1 + offset - t for offset, t in zip(plan.offsets, plan.copies, strict=True) if t == copy]
-    step = places[1] - places[0] if len(places) > 1 else 1
-    return slice(places[0], places[-1] + 1, step)
-
-
 def distance(shift: Shift) -> int:
     """How many layers make a copy, each of which moves by at most one row and one column."""
     return max(map(abs, shift))
@@ -165,16 +165,12 @@ def nearer(shift: Shift) -> Shift:
     return down, right
 
 
-def plans(
-    rows: Iterable[AxisPlan], columns: Iterable[AxisPlan], used: "dict[tuple[int, int], bool]"
-) -> list[Plan]:
-    """Every pair of plans; `used` says of each tap (row, column) whether a weight is not 0."""
+def plans(rows: Iterable[AxisPlan], columns: Iterable[AxisPlan], used: Iterable[tuple[int, int]]) -> list[Plan]:
+    """Every pair of plans of maps that layers can have; `used` are the taps (row, column) whose weights are not all 0."""
+    taps = list(used)
     found: list[Plan] = []
     for down, right in product(rows, columns):
-        copies = {
-            (down.copies[i], right.copies[j]): None for (i, j), is_used in used.items() if is_used
-        }
-        size = k210.input_size_rule(down.axis.padded, right.axis.padded)
-        if size.ok:
+        copies = dict.fromkeys((down.copies[i], right.copies[j]) for i, j in taps)
+        if k210.input_size_rule(down.axis.padded, right.axis.padded).ok:
             found.append(Plan(down, right, tuple(copies) or ((0, 0),)))
     return found

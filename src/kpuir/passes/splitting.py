@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from xdsl.ir import SSAValue
 from xdsl.pattern_rewriter import PatternRewriter
 
+from kpuir.analysis import estimates
 from kpuir.dialects import kpu, ktensor
 from kpuir.passes.moving import insert, layer
 from kpuir.target import k210
@@ -54,6 +55,20 @@ def rule(inputs: int, outputs: int, height: int, width: int, kernel: int, depthw
     if verdict.ok and depthwise and outputs != inputs:
         return k210.depthwise_rule(inputs, outputs)
     return verdict
+
+
+def fits_layer(inputs: int, outputs: int, kernel: int) -> bool:
+    """Whether an ordinary layer has so many channels, and loads its weights, whatever the size of its map."""
+    most = K210.MAX_CHANNELS
+    return max(inputs, outputs) <= most and k210.weight_loads_rule(inputs, outputs, kernel).ok
+
+
+def milliseconds(shape: Sequence[int], outputs: int, kernel: int) -> float:
+    """What `convolution` takes for an ordinary one on a map of `shape`, about."""
+    count = -(-shape[1] // K210.MAX_CHANNELS)
+    part = (*shape[:1], -(-shape[1] // count), *shape[2:])
+    summed = estimates.layer((*shape[:1], count * outputs, *shape[2:]), outputs) if count > 1 else 0
+    return estimates.layer(part, outputs, kernel, count=count) + summed
 
 
 def convolution(
@@ -146,3 +161,15 @@ def _summed(
 
 def _channels_per_load(inputs: int, kernel: int) -> int:
     return k210.weight_loads(inputs, K210.MAX_CHANNELS, kernel, False).channels_per_load
+
+
+def dense_weight(weight: "NDArray[np.float32]", groups: int) -> "NDArray[np.float32]":
+    """The weight [OC, IC, k, k] of an ordinary convolution equal to a grouped one: block-diagonal, exact."""
+    import numpy as np
+
+    outputs, per_group, kernel_h, kernel_w = weight.shape
+    dense = np.zeros((groups, outputs // groups, groups, per_group, kernel_h, kernel_w), np.float32)
+    blocks = weight.reshape(groups, outputs // groups, per_group, kernel_h, kernel_w)
+    index = np.arange(groups)
+    dense[index, :, index] = blocks
+    return dense.reshape(outputs, groups * per_group, kernel_h, kernel_w)

@@ -1,0 +1,356 @@
+"""The forms a convolution with a large or dilated kernel can take on the KPU, what each costs, and how it is built.
+
+See `kpuir.passes.shifting` for shifted copies. A `Form` is built from the input of the convolution; its result is that
+of the convolution. Sources: lowering-facts.md 4 and 9.1; `kpu-hardware.md` 8 and 10.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+from xdsl.ir import SSAValue
+from xdsl.pattern_rewriter import PatternRewriter
+
+from kpuir.analysis import estimates
+from kpuir.dialects import kpu, ktensor
+from kpuir.passes import splitting
+from kpuir.passes.axes import Axis
+from kpuir.passes.moving import insert, layer, mover, shift
+from kpuir.passes.shifting import Plan, Shift, nearer, plan_axis, plans
+from kpuir.target import k210
+from kpuir.target.k210 import K210
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_DENSE_DEPTHWISE_BYTES = 128 * 1024
+"""Weights that a depthwise convolution may get, most of them 0, to be a dense one."""
+
+_SLICES = (8, 16, 32, 64, 128, 256, 512)
+"""Channels that a depthwise convolution is cut into."""
+
+Copies = list[tuple[SSAValue, list[Shift]]]
+"""Maps, and which copies of the input their channels are, in order."""
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A convolution: input [1, C, H, W], weight [OC, C, KH, KW] or, depthwise, [C, 1, KH, KW], bias [OC]."""
+
+    shape: tuple[int, ...]
+    weight: "NDArray[np.float32]"
+    bias: "NDArray[np.float32]"
+    pads: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    depthwise: bool
+
+    @property
+    def channels(self) -> int:
+        """Of the input."""
+        return self.shape[1]
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the result."""
+        return self.weight.shape[0]
+
+    def taps(self) -> list[tuple[int, int]]:
+        """The taps, as (row, column), for which any weight is not 0."""
+        return [(int(i), int(j)) for i, j in zip(*self.weight.any((0, 1)).nonzero(), strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """One way to do a convolution: its name, estimated milliseconds, and what inserts it behind a value."""
+
+    name: str
+    milliseconds: float
+    build: Callable[[PatternRewriter, SSAValue], SSAValue]
+
+
+def forms(request: Request) -> Iterator[Form]:
+    """Every form of a convolution that fits the KPU."""
+    axes = [
+        plan_axis(size, taps, dilation, low, high, stride)
+        for size, taps, dilation, low, high, stride in zip(
+            request.shape[2:],
+            request.weight.shape[2:],
+            request.dilations,
+            request.pads[:2],
+            request.pads[2:],
+            request.strides,
+            strict=True,
+        )
+    ]
+    for plan in plans(*axes, request.taps()):
+        if request.depthwise:
+            yield from _depthwise_forms(request, plan)
+        else:
+            yield from _dense_forms(request, plan)
+    if max(request.dilations) > 1 and max(request.weight.shape[2:]) <= 3:
+        yield from _phase_forms(request)
+
+
+# --- Copies -------------------------------------------------------------------------------------------------------
+
+
+def _shape(plan: Plan, channels: int) -> tuple[int, int, int, int]:
+    return 1, channels, *plan.size
+
+
+def _lines(plan: Plan, channels: int) -> int:
+    """Channels that a map takes in a concatenation."""
+    group = k210.row_layout(plan.size[1]).channels_per_line
+    return -(-channels // group) * group
+
+
+def _one_by_one(plan: Plan, channels: int) -> float:
+    """Milliseconds of the layers that make copies, a depthwise one each."""
+    count = sum(map(len, plan.levels[1:]))
+    return estimates.layer(_shape(plan, channels), channels, 3, depthwise=True, count=count)
+
+
+def _together(plan: Plan, channels: int) -> float | None:
+    """Milliseconds of the layers that make all copies of one distance each; None where they have too many channels."""
+    counts = [len(level) * channels for level in plan.levels]
+    if any(not splitting.fits_layer(ic, oc, 3) for ic, oc in zip(counts, counts[1:], strict=False)):
+        return None
+    return sum(estimates.layer(_shape(plan, ic), oc, 3) for ic, oc in zip(counts, counts[1:], strict=False))
+
+
+def _copies_one_by_one(rewriter: PatternRewriter, value: SSAValue, plan: Plan) -> Copies:
+    made: dict[Shift, SSAValue] = {(0, 0): value}
+    for down, right in (copy for level in plan.levels[1:] for copy in level):
+        source = nearer((down, right))
+        made[down, right] = shift(rewriter, made[source], source[0] - down, source[1] - right)
+    return [(value, [copy]) for copy, value in made.items() if copy in plan.used]
+
+
+def _copies_together(rewriter: PatternRewriter, value: SSAValue, plan: Plan) -> Copies:
+    import numpy as np
+
+    channels = ktensor.shape_of(value)[1]
+    made: Copies = [(value, plan.levels[0])]
+    for level in plan.levels[1:]:
+        source, previous = made[-1]
+        weight = np.zeros((len(level), channels, len(previous), channels, 3, 3), np.float32)
+        for index, (down, right) in enumerate(level):
+            row, column = nearer((down, right))
+            here = weight[index, :, previous.index((row, column)), :, 1 + down - row, 1 + right - column]
+            np.fill_diagonal(here, 1)
+        made.append((mover(rewriter, source, weight.reshape(len(level) * channels, -1, 3, 3)), level))
+    return [part for whole, level in made if (part := _used(rewriter, whole, level, plan))[1]]
+
+
+def _used(rewriter: PatternRewriter, whole: SSAValue, level: list[Shift], plan: Plan) -> tuple[SSAValue, list[Shift]]:
+    """The part of a map with the copies that are used, which come first."""
+    used = [copy for copy in level if copy in plan.used]
+    if len(used) in (0, len(level)):
+        return whole, used
+    channels = ktensor.shape_of(whole)[1] // len(level)
+    return insert(rewriter, kpu.ChannelSliceOp(whole, 0, len(used) * channels)), used
+
+
+# --- Ordinary convolutions on copies ------------------------------------------------------------------------------
+
+
+def _dense_forms(request: Request, plan: Plan) -> Iterator[Form]:
+    """One convolution on the concatenation of all copies, made one by one or together."""
+    channels, outputs = request.channels, request.outputs
+    border = plan.border_milliseconds(request.shape, outputs)
+    together = _together(plan, channels)
+    counts = {
+        "copies": (_one_by_one(plan, channels), _lines(plan, channels) * len(plan.used), _copies_one_by_one),
+        "copies-together": (
+            together,
+            sum(_lines(plan, channels * sum(copy in plan.used for copy in level)) for level in plan.levels),
+            _copies_together,
+        ),
+    }
+    for name, (making, total, make) in counts.items():
+        fits = channels <= K210.MAX_CHANNELS and splitting.rule(total, outputs, *plan.size, plan.kernel).ok
+        if making is None or not fits or not _fits_ram(request, plan, total):
+            continue
+        cost = border + making + splitting.milliseconds(_shape(plan, total), outputs, plan.kernel)
+
+        def build(rewriter: PatternRewriter, value: SSAValue, make: "_Make" = make) -> SSAValue:
+            value = _padded(rewriter, value, plan)
+            weighted = _on_copies(rewriter, make(rewriter, value, plan), request.weight, request.bias, plan)
+            return _picked(rewriter, weighted, plan)
+
+        yield Form(name, cost, build)
+
+
+_Make = Callable[[PatternRewriter, SSAValue, Plan], Copies]
+
+
+def _fits_ram(request: Request, plan: Plan, channels: int) -> bool:
+    """Whether KPU RAM holds the copies and the result."""
+    height, width = (-(-size // stride) for size, stride in zip(plan.size, request.strides, strict=True))
+    copies = k210.feature_map_bytes(*_shape(plan, channels))
+    return k210.ram_rule(copies, k210.feature_map_bytes(1, request.outputs, height, width)).ok
+
+
+def _on_copies(
+    rewriter: PatternRewriter,
+    copies: Copies,
+    weight: "NDArray[np.float32]",
+    bias: "NDArray[np.float32]",
+    plan: Plan,
+) -> SSAValue:
+    """The convolution with `weight` [OC, C, KH, KW], of stride 1 and on the whole map."""
+    import numpy as np
+
+    outputs, channels = weight.shape[:2]
+    concat = kpu.ConcatOp([value for value, _ in copies])
+    total, kernel = ktensor.shape_of(concat.output)[1], plan.kernel
+    placed = np.zeros((outputs, total, kernel, kernel), np.float32)
+    for begin, (_, shifts) in zip(concat.first_channels, copies, strict=True):
+        for index, copy in enumerate(shifts):
+            first = begin + index * channels
+            _place(placed[:, first : first + channels], weight, plan, copy)
+    value = copies[0][0] if len(copies) == 1 else insert(rewriter, concat)
+    return splitting.convolution(rewriter, value, placed, bias)
+
+
+def _place(target: "NDArray[np.float32]", weight: "NDArray[np.float32]", plan: Plan, copy: Shift) -> None:
+    """Put the taps that a copy serves where they stand in the kernel that reads it."""
+    for (row, i), (column, j) in product(*(zip(*pair, strict=True) for pair in zip(plan.places(copy), plan.taps(copy), strict=True))):
+        target[:, :, row, column] = weight[:, :, i, j]
+
+
+def _padded(rewriter: PatternRewriter, value: SSAValue, plan: Plan) -> SSAValue:
+    return insert(rewriter, kpu.PadOp(value, plan.pads)) if any(plan.pads) else value
+
+
+def _picked(rewriter: PatternRewriter, value: SSAValue, plan: Plan) -> SSAValue:
+    if any(plan.crops):
+        value = insert(rewriter, kpu.CropOp(value, plan.crops))
+    if plan.strided:
+        axes = plan.rows.axis, plan.columns.axis
+        value = insert(
+            rewriter, kpu.StridedSliceOp(value, [axis.begin for axis in axes], [axis.stride for axis in axes])
+        )
+    return value
+
+
+# --- Depthwise ones -----------------------------------------------------------------------------------------------
+
+
+def _depthwise_forms(request: Request, plan: Plan) -> Iterator[Form]:
+    """Sums of depthwise layers, one on each copy; and dense ones on the copies of some channels at a time."""
+    channels, count = request.channels, len(plan.used)
+    border = plan.border_milliseconds(request.shape, channels)
+    if channels > K210.MAX_CHANNELS or not _fits_ram(request, plan, channels * min(count, 4)):
+        return
+    making = border + _one_by_one(plan, channels)
+    for most in (*_SLICES, channels):
+        if most > channels or count > 1 and most > splitting.most_summed_channels(count):
+            continue
+        shape = _shape(plan, min(most, channels))
+        once = estimates.layer(shape, most, plan.kernel, depthwise=True, count=count)
+        once += estimates.layer(_shape(plan, count * most), most) if count > 1 else 0
+
+        def build(rewriter: PatternRewriter, value: SSAValue, most: int = most) -> SSAValue:
+            return _built_sum(rewriter, value, request, plan, most)
+
+        yield Form("depthwise-sum", making + channels / most * once, build)
+        total = _lines(plan, most) * count
+        if not splitting.fits_layer(total, most, plan.kernel) or channels * total * 9 > _DENSE_DEPTHWISE_BYTES:
+            continue
+        once = _one_by_one(plan, most) + estimates.layer(_shape(plan, total), most, plan.kernel)
+
+        def build_dense(rewriter: PatternRewriter, value: SSAValue, most: int = most) -> SSAValue:
+            return _built_dense(rewriter, value, request, plan, most)
+
+        yield Form("depthwise-dense", border + channels / most * once, build_dense)
+
+
+def _built_sum(rewriter: PatternRewriter, value: SSAValue, request: Request, plan: Plan, most: int) -> SSAValue:
+    import numpy as np
+
+    value = _padded(rewriter, value, plan)
+    copies = [(copy, shifts[0]) for copy, shifts in _copies_one_by_one(rewriter, value, plan)]
+    results: list[SSAValue] = []
+    for first, count in splitting.parts(request.channels, most):
+        part, bias = slice(first, first + count), request.bias[first : first + count]
+        partial: list[SSAValue] = []
+        for copy, copied in copies:
+            kernel = np.zeros((count, 1, plan.kernel, plan.kernel), np.float32)
+            _place(kernel, request.weight[part], plan, copied)
+            source = _slice(rewriter, copy, first, count)
+            partial.append(layer(rewriter, source, kernel, None if len(copies) > 1 else bias, depthwise=True))
+        results.append(splitting.added(rewriter, partial, bias) if len(copies) > 1 else partial[0])
+    return splitting.joined(rewriter, [_picked(rewriter, result, plan) for result in results])
+
+
+def _built_dense(rewriter: PatternRewriter, value: SSAValue, request: Request, plan: Plan, most: int) -> SSAValue:
+    import numpy as np
+
+    value = _padded(rewriter, value, plan)
+    results: list[SSAValue] = []
+    for first, count in splitting.parts(request.channels, most):
+        channels = np.arange(count)
+        weight = np.zeros((count, count, *request.weight.shape[2:]), np.float32)
+        weight[channels, channels] = request.weight[first : first + count, 0]
+        copies = _copies_one_by_one(rewriter, _slice(rewriter, value, first, count), plan)
+        bias = request.bias[first : first + count]
+        results.append(_picked(rewriter, _on_copies(rewriter, copies, weight, bias, plan), plan))
+    return splitting.joined(rewriter, results)
+
+
+def _slice(rewriter: PatternRewriter, value: SSAValue, first: int, count: int) -> SSAValue:
+    whole = count == ktensor.shape_of(value)[1]
+    return value if whole else insert(rewriter, kpu.ChannelSliceOp(value, first, count))
+
+
+# --- Dilated ones on phases ---------------------------------------------------------------------------------------
+
+
+def _phase_forms(request: Request) -> Iterator[Form]:
+    """An ordinary convolution on the phases of the map, as images of their own."""
+    import numpy as np
+
+    axes: list[Axis] = []
+    blocks: list[int] = []
+    behind: list[int] = []
+    for index in (0, 1):
+        taps, dilation = request.weight.shape[2 + index], request.dilations[index]
+        block = dilation if taps > 1 else 1
+        low, high = request.pads[index], request.pads[2 + index]
+        extent = (taps - 1) * dilation + 1
+        axis = Axis.plan(request.shape[2 + index], extent, low, high, request.strides[index], block * (taps > 1))
+        axes.append(axis)
+        blocks.append(block)
+        behind.append(max(-axis.padded % block, K210.MIN_HEIGHT * block - axis.padded))
+    size = [(axis.padded + extra) // block for axis, extra, block in zip(axes, behind, blocks, strict=True)]
+    images = (blocks[0] * blocks[1], request.channels, *size)
+    if not k210.layer_rules(request.channels, *size, request.outputs, 3, request.depthwise).ok:
+        return
+    computed = (images[0], request.outputs, *size)
+    out = (1, request.outputs, *(axis.last + 1 - axis.begin for axis in axes))
+    cost = estimates.detour(request.shape, images) + estimates.detour(computed, out)
+    cost += estimates.layer(images, request.outputs, 3, request.depthwise)
+
+    def build(rewriter: PatternRewriter, value: SSAValue) -> SSAValue:
+        pads = (*(axis.pad_low for axis in axes), *(axis.pad_high + e for axis, e in zip(axes, behind, strict=True)))
+        weight = np.zeros((*request.weight.shape[:2], 3, 3), np.float32)
+        rows, columns = (1 - (taps > 1) for taps in request.weight.shape[2:])
+        weight[:, :, rows : rows + request.weight.shape[2], columns : columns + request.weight.shape[3]] = (
+            request.weight
+        )
+        phases = insert(rewriter, kpu.SpaceToBatchOp(value, blocks, pads))
+        phases = layer(rewriter, phases, weight, request.bias, depthwise=request.depthwise)
+        crops = (
+            *(axis.begin for axis in axes),
+            *(axis.padded + e - axis.last - 1 for axis, e in zip(axes, behind, strict=True)),
+        )
+        value = insert(rewriter, kpu.BatchToSpaceOp(phases, blocks, crops))
+        if max(request.strides) > 1:
+            value = insert(rewriter, kpu.StridedSliceOp(value, (0, 0), request.strides))
+        return value
+
+    yield Form("space-to-batch", cost, build)

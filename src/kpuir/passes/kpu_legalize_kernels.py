@@ -1,0 +1,123 @@
+"""`kpu-legalize-kernels`: convolutions with kernels larger than 3x3, and dilated ones, become ones the KPU has.
+
+Before: `ktensor.conv2d` of any kernel, dilation, padding and stride, with one group or depthwise. After: those the KPU
+can do have kernels of at most 3x3 and no dilation; the others carry the reason as the attribute `kpu.reason`.
+
+* Shifted copies: layers with a single 1 in their kernels make copies of the input moved by some rows and columns, which
+  are more input channels of a 3x3 convolution (`kpuir.passes.shifting`). Exact.
+* A depthwise convolution so would no longer be one. Either it becomes a dense one, for a few channels at a time, or the
+  sum of depthwise ones, each on a copy, added by a 1x1 convolution; each of these partial sums is rounded to a byte.
+* A dilated one becomes an ordinary one on the phases of the map as images of their own (`kpu.space_to_batch`), which
+  the CPU sorts out.
+
+    %y = ktensor.conv2d %x, %w {pads = array<i64: 0, 2, 0, 2>}                              // 1x5
+      =>
+    %l = kpu.conv2d %x, %right, %zero {depthwise = true, kpu.moves}                         // x(y - 1)
+    %r = kpu.conv2d %x, %left, %zero {depthwise = true, kpu.moves}                          // x(y + 1)
+    %c = kpu.concat %l, %x, %r
+    %y = ktensor.conv2d %c, %v {pads = array<i64: 1, 1, 1, 1>}
+
+What takes least time by `kpuir.analysis.estimates` is chosen. Sources: lowering-facts.md 4, 9.1; `kpu-hardware.md` 10.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.passes import ModulePass
+from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
+
+from kpuir.dialects import kpu, ktensor
+from kpuir.ir.rewriting import rewrite
+from kpuir.passes.copies import Form, Request, forms
+from kpuir.passes.splitting import dense_weight
+from kpuir.target import k210
+
+Dilation = Literal["auto", "copies", "space-to-batch"]
+Depthwise = Literal["auto", "sum", "dense"]
+
+
+def _is_large(op: ktensor.Conv2dOp) -> bool:
+    """Whether the kernel, with its dilation, covers more than 3x3."""
+    extents = [(k - 1) * d + 1 for k, d in zip(op.kernel_shape, op.dilations.get_values(), strict=True)]
+    return max(extents) > 3 or any(d > 1 < k for k, d in zip(op.kernel_shape, op.dilations.get_values(), strict=True))
+
+
+def _request(op: ktensor.Conv2dOp) -> Request | str:
+    """The convolution in numbers, or why the KPU cannot do it."""
+    import numpy as np
+
+    weight = ktensor.constant_of(op.weight)
+    bias = np.zeros(ktensor.shape_of(op.weight)[0], np.float32) if op.bias is None else ktensor.constant_of(op.bias)
+    if weight is None or bias is None:
+        return "the weights are computed by the model; the KPU needs constants"
+    shape = ktensor.shape_of(op.input)
+    if shape[0] != 1:
+        return f"a batch of {shape[0]} images; only 1 is supported on the KPU"
+    if op.group_count > 1 and not op.is_depthwise:
+        weight = dense_weight(weight, op.group_count)
+    numbers = op.pads.get_values(), op.strides.get_values(), op.dilations.get_values()
+    return Request(shape, weight, bias, *map(tuple, numbers), op.is_depthwise and op.group_count > 1)
+
+
+@dataclass(frozen=True)
+class LegalizeKernel(RewritePattern):
+    """One convolution whose kernel covers more than 3x3."""
+
+    dilation: Dilation
+    depthwise: Depthwise
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: ktensor.Conv2dOp, rewriter: PatternRewriter, /) -> None:
+        """Rewrite it in the form that takes least time, or record why there is none."""
+        if kpu.REASON in op.attributes or not _is_large(op):
+            return
+        request = _request(op)
+        if isinstance(request, str):
+            op.attributes[kpu.REASON] = StringAttr(request)
+            return
+        found = [form for form in forms(request) if self._asked_for(form)] or list(forms(request))
+        if not found:
+            op.attributes[kpu.REASON] = StringAttr(_reason(request))
+            return
+        best = min(found, key=lambda form: form.milliseconds)
+        rewriter.replace(op, [], [best.build(rewriter, op.input)])
+
+    def _asked_for(self, form: Form) -> bool:
+        """Whether the options allow a form."""
+        if self.dilation != "auto" and (form.name == "space-to-batch") != (self.dilation == "space-to-batch"):
+            return False
+        other = {"sum": "depthwise-dense", "dense": "depthwise-sum"}
+        return self.depthwise == "auto" or form.name != other[self.depthwise]
+
+
+def _reason(request: Request) -> str:
+    """The rule that keeps a convolution from the KPU in any form."""
+    kernel = "x".join(str((k - 1) * d + 1) for k, d in zip(request.weight.shape[2:], request.dilations, strict=True))
+    height, width = (max(size, k210.K210.MIN_HEIGHT) for size in request.shape[2:])
+    size = k210.input_size_rule(height, width)
+    if not size.ok:
+        return size.reason
+    channels = k210.channel_rule(request.channels, 1)
+    if not channels.ok:
+        return f"the kernel covers {kernel}, and {channels.reason}"
+    return f"the kernel covers {kernel}; shifted copies of the input, for kernels of 3x3, do not fit KPU RAM"
+
+
+@dataclass(frozen=True)
+class KpuLegalizeKernelsPass(ModulePass):
+    """Make large and dilated kernels 3x3 ones, on shifted copies or on phases of the map.
+
+    `dilation`: what becomes of dilated convolutions, `depthwise`: of depthwise ones; "auto" takes what is faster. A
+    form that is not possible is replaced by another.
+    """
+
+    name = "kpu-legalize-kernels"
+
+    dilation: Dilation = "auto"
+    depthwise: Depthwise = "auto"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Rewrite the module in place."""
+        rewrite(op, LegalizeKernel(self.dilation, self.depthwise), recursive=False)
