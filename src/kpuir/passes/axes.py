@@ -1,6 +1,6 @@
 """How the padding and stride of a convolution map onto a convolution of stride 1 that keeps the size of its map."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kpuir.target import k210
 
@@ -41,3 +41,11 @@ class Axis:
         if stride > 1 and -(-(padded - begin) // stride) == out:
             crop_high = 0  # the slice stops early enough by itself
         return Axis(pad_low, pad_high, begin, last, crop_high, stride, padded)
+
+    def whole_strides(self) -> "Axis":
+        """The same, padded so that what is picked from `begin` on is a whole number of strides.
+
+        The KPU drops what is left over, so somebody pads, and nobody for less than in front (`kpu-hardware.md` 7).
+        """
+        missing = -(self.padded - self.begin) % self.stride
+        return replace(self, pad_high=self.pad_high + missing, padded=self.padded + missing)

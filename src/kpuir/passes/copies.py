@@ -1,12 +1,10 @@
-"""The forms a convolution with a large or dilated kernel can take on the KPU, what each costs, and how it is built.
+"""The forms on shifted copies that a convolution with a large or dilated kernel can take: costs, and how to build them.
 
-See `kpuir.passes.shifting` for shifted copies. A `Form` is built from the input of the convolution; its result is that
-of the convolution. Sources: lowering-facts.md 4 and 9.1; `kpu-hardware.md` 8 and 10.
+See `kpuir.passes.shifting` for the copies. Sources: lowering-facts.md 9.1; `kpu-hardware.md` 8 and 10.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 from xdsl.ir import SSAValue
@@ -15,7 +13,7 @@ from xdsl.pattern_rewriter import PatternRewriter
 from kpuir.analysis import estimates
 from kpuir.dialects import kpu, ktensor
 from kpuir.passes import splitting
-from kpuir.passes.axes import Axis
+from kpuir.passes.forms import Form, Request
 from kpuir.passes.moving import insert, layer, mover, shift
 from kpuir.passes.shifting import Plan, Shift, nearer, plan_axis, plans
 from kpuir.target import k210
@@ -35,63 +33,15 @@ Copies = list[tuple[SSAValue, list[Shift]]]
 """Maps, and which copies of the input their channels are, in order."""
 
 
-@dataclass(frozen=True, eq=False)
-class Request:
-    """A convolution: input [1, C, H, W], weight [OC, C, KH, KW] or, depthwise, [C, 1, KH, KW], bias [OC]."""
-
-    shape: tuple[int, ...]
-    weight: "NDArray[np.float32]"
-    bias: "NDArray[np.float32]"
-    pads: tuple[int, ...]
-    strides: tuple[int, ...]
-    dilations: tuple[int, ...]
-    depthwise: bool
-
-    @property
-    def channels(self) -> int:
-        """Of the input."""
-        return self.shape[1]
-
-    @property
-    def outputs(self) -> int:
-        """Channels of the result."""
-        return self.weight.shape[0]
-
-    def taps(self) -> list[tuple[int, int]]:
-        """The taps, as (row, column), for which any weight is not 0."""
-        return [(int(i), int(j)) for i, j in zip(*self.weight.any((0, 1)).nonzero(), strict=True)]
-
-
-@dataclass(frozen=True, eq=False)
-class Form:
-    """One way to do a convolution: its name, estimated milliseconds, and what inserts it behind a value."""
-
-    name: str
-    milliseconds: float
-    build: Callable[[PatternRewriter, SSAValue], SSAValue]
-
-
 def forms(request: Request) -> Iterator[Form]:
-    """Every form of a convolution that fits the KPU."""
-    axes = [
-        plan_axis(size, taps, dilation, low, high, stride)
-        for size, taps, dilation, low, high, stride in zip(
-            request.shape[2:],
-            request.weight.shape[2:],
-            request.dilations,
-            request.pads[:2],
-            request.pads[2:],
-            request.strides,
-            strict=True,
-        )
-    ]
-    for plan in plans(*axes, request.taps()):
+    """Every form of a convolution on copies that fits the KPU."""
+    request, used = request.without_empty()
+    rows, columns = (plan_axis(request.axis(index), taps) for index, taps in enumerate(used))
+    for plan in plans(rows, columns, request.taps()):
         if request.depthwise:
             yield from _depthwise_forms(request, plan)
         else:
             yield from _dense_forms(request, plan)
-    if max(request.dilations) > 1 and max(request.weight.shape[2:]) <= 3:
-        yield from _phase_forms(request)
 
 
 # --- Copies -------------------------------------------------------------------------------------------------------
@@ -116,9 +66,9 @@ def _one_by_one(plan: Plan, channels: int) -> float:
 def _together(plan: Plan, channels: int) -> float | None:
     """Milliseconds of the layers that make all copies of one distance each; None where they have too many channels."""
     counts = [len(level) * channels for level in plan.levels]
-    if any(not splitting.fits_layer(ic, oc, 3) for ic, oc in zip(counts, counts[1:], strict=False)):
+    if any(not splitting.fits_layer(ic, oc, 3) for ic, oc in pairwise(counts)):
         return None
-    return sum(estimates.layer(_shape(plan, ic), oc, 3) for ic, oc in zip(counts, counts[1:], strict=False))
+    return sum(estimates.layer(_shape(plan, ic), oc, 3) for ic, oc in pairwise(counts))
 
 
 def _copies_one_by_one(rewriter: PatternRewriter, value: SSAValue, plan: Plan) -> Copies:
@@ -218,7 +168,8 @@ def _on_copies(
 
 def _place(target: "NDArray[np.float32]", weight: "NDArray[np.float32]", plan: Plan, copy: Shift) -> None:
     """Put the taps that a copy serves where they stand in the kernel that reads it."""
-    for (row, i), (column, j) in product(*(zip(*pair, strict=True) for pair in zip(plan.places(copy), plan.taps(copy), strict=True))):
+    (rows, columns), (places, across) = plan.taps(copy), plan.places(copy)
+    for (row, i), (column, j) in product(zip(places, rows, strict=True), zip(across, columns, strict=True)):
         target[:, :, row, column] = weight[:, :, i, j]
 
 
@@ -248,7 +199,7 @@ def _depthwise_forms(request: Request, plan: Plan) -> Iterator[Form]:
         return
     making = border + _one_by_one(plan, channels)
     for most in (*_SLICES, channels):
-        if most > channels or count > 1 and most > splitting.most_summed_channels(count):
+        if most > channels or (count > 1 and most > splitting.most_summed_channels(count)):
             continue
         shape = _shape(plan, min(most, channels))
         once = estimates.layer(shape, most, plan.kernel, depthwise=True, count=count)
@@ -284,7 +235,7 @@ def _built_sum(rewriter: PatternRewriter, value: SSAValue, request: Request, pla
             source = _slice(rewriter, copy, first, count)
             partial.append(layer(rewriter, source, kernel, None if len(copies) > 1 else bias, depthwise=True))
         results.append(splitting.added(rewriter, partial, bias) if len(copies) > 1 else partial[0])
-    return splitting.joined(rewriter, [_picked(rewriter, result, plan) for result in results])
+    return _picked(rewriter, splitting.joined(rewriter, results), plan)
 
 
 def _built_dense(rewriter: PatternRewriter, value: SSAValue, request: Request, plan: Plan, most: int) -> SSAValue:
@@ -298,59 +249,10 @@ def _built_dense(rewriter: PatternRewriter, value: SSAValue, request: Request, p
         weight[channels, channels] = request.weight[first : first + count, 0]
         copies = _copies_one_by_one(rewriter, _slice(rewriter, value, first, count), plan)
         bias = request.bias[first : first + count]
-        results.append(_picked(rewriter, _on_copies(rewriter, copies, weight, bias, plan), plan))
-    return splitting.joined(rewriter, results)
+        results.append(_on_copies(rewriter, copies, weight, bias, plan))
+    return _picked(rewriter, splitting.joined(rewriter, results), plan)
 
 
 def _slice(rewriter: PatternRewriter, value: SSAValue, first: int, count: int) -> SSAValue:
     whole = count == ktensor.shape_of(value)[1]
     return value if whole else insert(rewriter, kpu.ChannelSliceOp(value, first, count))
-
-
-# --- Dilated ones on phases ---------------------------------------------------------------------------------------
-
-
-def _phase_forms(request: Request) -> Iterator[Form]:
-    """An ordinary convolution on the phases of the map, as images of their own."""
-    import numpy as np
-
-    axes: list[Axis] = []
-    blocks: list[int] = []
-    behind: list[int] = []
-    for index in (0, 1):
-        taps, dilation = request.weight.shape[2 + index], request.dilations[index]
-        block = dilation if taps > 1 else 1
-        low, high = request.pads[index], request.pads[2 + index]
-        extent = (taps - 1) * dilation + 1
-        axis = Axis.plan(request.shape[2 + index], extent, low, high, request.strides[index], block * (taps > 1))
-        axes.append(axis)
-        blocks.append(block)
-        behind.append(max(-axis.padded % block, K210.MIN_HEIGHT * block - axis.padded))
-    size = [(axis.padded + extra) // block for axis, extra, block in zip(axes, behind, blocks, strict=True)]
-    images = (blocks[0] * blocks[1], request.channels, *size)
-    if not k210.layer_rules(request.channels, *size, request.outputs, 3, request.depthwise).ok:
-        return
-    computed = (images[0], request.outputs, *size)
-    out = (1, request.outputs, *(axis.last + 1 - axis.begin for axis in axes))
-    cost = estimates.detour(request.shape, images) + estimates.detour(computed, out)
-    cost += estimates.layer(images, request.outputs, 3, request.depthwise)
-
-    def build(rewriter: PatternRewriter, value: SSAValue) -> SSAValue:
-        pads = (*(axis.pad_low for axis in axes), *(axis.pad_high + e for axis, e in zip(axes, behind, strict=True)))
-        weight = np.zeros((*request.weight.shape[:2], 3, 3), np.float32)
-        rows, columns = (1 - (taps > 1) for taps in request.weight.shape[2:])
-        weight[:, :, rows : rows + request.weight.shape[2], columns : columns + request.weight.shape[3]] = (
-            request.weight
-        )
-        phases = insert(rewriter, kpu.SpaceToBatchOp(value, blocks, pads))
-        phases = layer(rewriter, phases, weight, request.bias, depthwise=request.depthwise)
-        crops = (
-            *(axis.begin for axis in axes),
-            *(axis.padded + e - axis.last - 1 for axis, e in zip(axes, behind, strict=True)),
-        )
-        value = insert(rewriter, kpu.BatchToSpaceOp(phases, blocks, crops))
-        if max(request.strides) > 1:
-            value = insert(rewriter, kpu.StridedSliceOp(value, (0, 0), request.strides))
-        return value
-
-    yield Form("space-to-batch", cost, build)

@@ -30,7 +30,8 @@ from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewri
 
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.rewriting import rewrite
-from kpuir.passes.copies import Form, Request, forms
+from kpuir.passes import copies, phase_images
+from kpuir.passes.forms import Form, Request
 from kpuir.passes.splitting import dense_weight
 from kpuir.target import k210
 
@@ -57,8 +58,8 @@ def _request(op: ktensor.Conv2dOp) -> Request | str:
         return f"a batch of {shape[0]} images; only 1 is supported on the KPU"
     if op.group_count > 1 and not op.is_depthwise:
         weight = dense_weight(weight, op.group_count)
-    numbers = op.pads.get_values(), op.strides.get_values(), op.dilations.get_values()
-    return Request(shape, weight, bias, *map(tuple, numbers), op.is_depthwise and op.group_count > 1)
+    pads, strides, dilations = (tuple(numbers.get_values()) for numbers in (op.pads, op.strides, op.dilations))
+    return Request(shape, weight, bias, pads, strides, dilations, op.is_depthwise and op.group_count > 1)
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,12 @@ class LegalizeKernel(RewritePattern):
         if isinstance(request, str):
             op.attributes[kpu.REASON] = StringAttr(request)
             return
-        found = [form for form in forms(request) if self._asked_for(form)] or list(forms(request))
-        if not found:
+        forms = [*copies.forms(request), *phase_images.forms(request)]
+        if not forms:
             op.attributes[kpu.REASON] = StringAttr(_reason(request))
             return
-        best = min(found, key=lambda form: form.milliseconds)
+        asked_for = [form for form in forms if self._asked_for(form)]
+        best = min(asked_for or forms, key=lambda form: form.milliseconds)
         rewriter.replace(op, [], [best.build(rewriter, op.input)])
 
     def _asked_for(self, form: Form) -> bool:

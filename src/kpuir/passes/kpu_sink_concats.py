@@ -1,8 +1,8 @@
 """`kpu-sink-concats`: what is done to every channel of a concatenation alike is done to its parts.
 
-Before: the parts of a convolution that was split, joined by `kpu.concat`, and behind it scalar functions, pads, crops,
-strided slices and poolings. After: each is done to the parts, where it can become a part of the layer that makes them;
-a channel slice that is just some of the operands is those.
+Before: the parts of a convolution that was split, joined by `kpu.concat`, and behind it scalar functions, strided
+slices and poolings. After: each is done to the parts, where it can become a part of the layer that makes them; so are
+crops in front of them, and pads in front of channel slices. A channel slice that is just some of the operands is those.
 
     %c = kpu.concat %f, %g                                 // 576 channels each, from layers
     %r = ktensor.activation<relu> %c
@@ -30,16 +30,24 @@ from kpuir.dialects import kpu, ktensor
 from kpuir.ir.rewriting import rewrite
 from kpuir.passes.splitting import LINE
 
-_PER_CHANNEL = (kpu.PadOp, kpu.CropOp, kpu.StridedSliceOp, ktensor.MaxPool2dOp, ktensor.AveragePool2dOp)
+_PER_CHANNEL = (kpu.StridedSliceOp, ktensor.MaxPool2dOp, ktensor.AveragePool2dOp)
 
 
 def _source(op: Operation) -> SSAValue | None:
-    """What an operation does the same to every channel of, if it is one that does."""
+    """What an operation does the same to every channel of, if it is one that sinks."""
     found = scalar_function(op)
     if found is not None:
         return found[0]
-    over_pixels = isinstance(op, ktensor.ReduceOp) and op.keeps_dims and op.axes.get_values() == (2, 3)
-    return op.operands[0] if over_pixels or isinstance(op, _PER_CHANNEL) else None
+    users = [use.operation for result in op.results for use in result.uses]
+    if isinstance(op, ktensor.ReduceOp):
+        sinks = op.keeps_dims and op.axes.get_values() == (2, 3)
+    elif isinstance(op, kpu.PadOp):
+        sinks = all(isinstance(user, kpu.ChannelSliceOp) for user in users)
+    elif isinstance(op, kpu.CropOp):  # alone it is better done once
+        sinks = all(isinstance(user, _PER_CHANNEL) for user in users)
+    else:
+        sinks = isinstance(op, _PER_CHANNEL)
+    return op.operands[0] if sinks else None
 
 
 def _from_layer(value: SSAValue) -> bool:
@@ -49,8 +57,25 @@ def _from_layer(value: SSAValue) -> bool:
         return False
     if isinstance(owner, kpu.Conv2dOp):
         return True
-    source = owner.operands[0] if isinstance(owner, kpu.ConcatOp) else _source(owner)
-    return source is not None and _from_layer(source)
+    found = scalar_function(owner)
+    if found is not None:
+        return _from_layer(found[0])
+    through = (kpu.ConcatOp, kpu.PadOp, kpu.CropOp, ktensor.ReduceOp, *_PER_CHANNEL)
+    return isinstance(owner, through) and all(_from_layer(operand) for operand in owner.operands)
+
+
+class FunctionBeforeCrop(RewritePattern):
+    """f(crop(concat)) -> crop(f(concat)), so that f can sink while the crop stays."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter, /) -> None:
+        """Rewrite one scalar function."""
+        found = scalar_function(op)
+        crop = found[0].owner if found is not None else None
+        if found is None or not isinstance(crop, kpu.CropOp) or not isinstance(crop.input.owner, kpu.ConcatOp):
+            return
+        if found[0].has_one_use() and crop.input.has_one_use():
+            function = ktensor.ActivationOp(crop.input, found[1])
+            rewriter.replace(op, [function, kpu.CropOp(function.output, crop.crops.get_values())])
 
 
 class SinkConcat(RewritePattern):
@@ -106,4 +131,4 @@ class KpuSinkConcatsPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module in place."""
-        rewrite(op, SinkConcat(), SliceConcat())
+        rewrite(op, FunctionBeforeCrop(), SinkConcat(), SliceConcat())

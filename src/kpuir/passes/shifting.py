@@ -19,6 +19,7 @@ from kpuir.target import k210
 Shift: TypeAlias = tuple[int, int]
 """Rows and columns of y + t in front of y, a copy's t."""
 
+
 @dataclass(frozen=True)
 class AxisPlan:
     """One axis of a convolution on copies: where it is computed, and the copy that serves each tap of the kernel.
@@ -52,7 +53,7 @@ def plan_axis(size: int, taps: int, dilation: int, low: int, high: int, stride: 
     extent = (taps - 1) * dilation + 1
     plans: list[AxisPlan] = []
     for own in range(extent):
-        axis = Axis.plan(size, extent, low, high, stride, own)
+        axis = Axis.plan(size, extent, low, high, stride, own).whole_strides()
         offsets = tuple(tap * dilation - own for tap in range(taps))
         plans += [AxisPlan(axis, offsets, _cover(offsets, axis)), AxisPlan(axis, offsets, offsets)]
     best = [
@@ -146,12 +147,15 @@ class Plan:
         return max(self.rows.axis.stride, self.columns.axis.stride) > 1
 
     def border_milliseconds(self, shape: Sequence[int], outputs: int) -> float:
-        """What padding the input and cropping the result costs."""
+        """What padding the input, cropping the result and picking at rows that are no multiples of strides costs."""
         padded, result = (1, shape[1], *self.size), (1, outputs, *self.size)
         top, left, bottom, right = self.crops
         cropped = (1, outputs, result[2] - top - bottom, result[3] - left - right)
         cost = estimates.border(shape, padded, self.pads) if any(self.pads) else 0.0
-        return cost + (estimates.border(result, cropped, self.crops) if any(self.crops) else 0.0)
+        cost += estimates.border(result, cropped, self.crops) if any(self.crops) else 0.0
+        axes = self.rows.axis, self.columns.axis
+        picks_all = axes[0].begin % axes[0].stride == 0 and axes[1].begin < axes[1].stride
+        return cost if picks_all else cost + estimates.identity(result, axes[0].stride)[1]
 
 
 def distance(shift: Shift) -> int:
@@ -166,7 +170,7 @@ def nearer(shift: Shift) -> Shift:
 
 
 def plans(rows: Iterable[AxisPlan], columns: Iterable[AxisPlan], used: Iterable[tuple[int, int]]) -> list[Plan]:
-    """Every pair of plans of maps that layers can have; `used` are the taps (row, column) whose weights are not all 0."""
+    """Every pair of plans of maps that layers can have; `used` are the taps (row, column) with weights not 0."""
     taps = list(used)
     found: list[Plan] = []
     for down, right in product(rows, columns):

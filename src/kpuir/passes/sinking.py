@@ -13,11 +13,11 @@ from xdsl.pattern_rewriter import PatternRewriter
 
 from kpuir.analysis import estimates
 from kpuir.dialects import kpu, ktensor
-from kpuir.passes.convert_ktensor_to_kpu import dense_weight
 from kpuir.passes.kpu_legalize_space_to_depth import sorting_milliseconds
 from kpuir.passes.moving import insert
 from kpuir.passes.phases import PhaseAxis, pads_of, phase_bias, phase_weight
 from kpuir.passes.sorting import Part, Phases, is_sum, repetition_of, spread_of
+from kpuir.passes.splitting import dense_weight
 from kpuir.target import k210
 
 if TYPE_CHECKING:

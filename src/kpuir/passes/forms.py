@@ -1,0 +1,71 @@
+"""Convolutions in numbers, and the forms they can take on the KPU: what legalization chooses between."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from xdsl.ir import SSAValue
+from xdsl.pattern_rewriter import PatternRewriter
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Window(NamedTuple):
+    """One axis of a convolution: size of the map, where each tap is, zeros in front and behind, and stride."""
+
+    size: int
+    taps: tuple[int, ...]
+    low: int
+    high: int
+    stride: int
+
+    @property
+    def extent(self) -> int:
+        """How many rows the kernel covers."""
+        return self.taps[-1] + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A convolution: input [1, C, H, W], weight [OC, C, KH, KW] or, depthwise, [C, 1, KH, KW], bias [OC]."""
+
+    shape: tuple[int, ...]
+    weight: "NDArray[np.float32]"
+    bias: "NDArray[np.float32]"
+    pads: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    depthwise: bool
+
+    @property
+    def channels(self) -> int:
+        """Of the input."""
+        return self.shape[1]
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the result."""
+        return self.weight.shape[0]
+
+    def axis(self, index: int) -> Window:
+        """The rows (0) or columns (1)."""
+        taps = tuple(tap * self.dilations[index] for tap in range(self.weight.shape[2 + index]))
+        pads = self.pads[index], self.pads[2 + index]
+        return Window(self.shape[2 + index], taps, *pads, self.strides[index])
+
+    def taps(self) -> list[tuple[int, int]]:
+        """The taps, as (row, column), for which any weight is not 0."""
+        import numpy as np
+
+        return [(int(i), int(j)) for i, j in np.argwhere(self.weight.any(axis=(0, 1)))]
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """One way to do a convolution: its name, estimated milliseconds, and what inserts it behind a value."""
+
+    name: str
+    milliseconds: float
+    build: Callable[[PatternRewriter, SSAValue], SSAValue]
