@@ -178,6 +178,24 @@ CONSTRUCTS: tuple[Construct, ...] = (
         (kernel_rule,),
     ),
     Construct(
+        "kernels larger than 3x3: 5x5, 7x7, 10x4, 1xN; depthwise too",
+        "one 3x3 layer over copies of the map, moved by layers; depthwise: a sum of layers on copies",
+        ("kpu-legalize-kernels", "convert-ktensor-to-kpu"),
+        (input_size_rule, channel_rule, ram_rule),
+    ),
+    Construct(
+        "dilated conv, also of one row or column, also depthwise",
+        "as larger kernels; or an ordinary one on the phases of the map, which the CPU sorts, where that is faster",
+        ("kpu-legalize-kernels", "convert-ktensor-to-kpu"),
+        (input_size_rule, channel_rule, ram_rule),
+    ),
+    Construct(
+        "more than 1024 output channels, or more than 64 weight loads; more than 1024 input channels",
+        "several layers with their results next to each other; partial sums of some inputs each, added by another",
+        ("convert-ktensor-to-kpu", "kpu-sink-concats"),
+        (channel_rule, weight_loads_rule),
+    ),
+    Construct(
         "grouped conv, depth multiplier above 1",
         "one layer with block-diagonal weights",
         ("convert-ktensor-to-kpu",),

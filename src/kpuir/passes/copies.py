@@ -35,8 +35,8 @@ Copies = list[tuple[SSAValue, list[Shift]]]
 
 def forms(request: Request) -> Iterator[Form]:
     """Every form of a convolution on copies that fits the KPU."""
-    request, used = request.without_empty()
-    rows, columns = (plan_axis(request.axis(index), taps) for index, taps in enumerate(used))
+    request = request.trimmed()
+    rows, columns = (plan_axis(request.axis(index)) for index in (0, 1))
     for plan in plans(rows, columns, request.taps()):
         if request.depthwise:
             yield from _depthwise_forms(request, plan)

@@ -1,7 +1,7 @@
 """Convolutions in numbers, and the forms they can take on the KPU: what legalization chooses between."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from xdsl.ir import SSAValue
@@ -54,6 +54,21 @@ class Request:
         taps = tuple(tap * self.dilations[index] for tap in range(self.weight.shape[2 + index]))
         pads = self.pads[index], self.pads[2 + index]
         return Window(self.shape[2 + index], taps, *pads, self.strides[index])
+
+    def trimmed(self) -> "Request":
+        """The same with a smaller kernel, where its outer rows or columns have no weights: less padding."""
+        import numpy as np
+
+        if not self.weight.any():
+            return self
+        used = (self.weight.any(axis=(0, 1, 3)), self.weight.any(axis=(0, 1, 2)))
+        (top, bottom), (left, right) = (np.flatnonzero(axis)[[0, -1]] for axis in used)
+        height, width = self.weight.shape[2:]
+        lost = int(top), int(left), int(height - 1 - bottom), int(width - 1 - right)
+        steps = self.dilations * 2
+        pads = tuple(pad - rows * step for pad, rows, step in zip(self.pads, lost, steps, strict=True))
+        weight = np.ascontiguousarray(self.weight[:, :, top : bottom + 1, left : right + 1])
+        return replace(self, weight=weight, pads=pads)
 
     def taps(self) -> list[tuple[int, int]]:
         """The taps, as (row, column), for which any weight is not 0."""

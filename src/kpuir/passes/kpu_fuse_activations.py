@@ -26,7 +26,7 @@ from kpuir.dialects import kpu, ktensor
 from kpuir.ir.locations import fused
 from kpuir.ir.rewriting import rewrite
 
-_MOVING = (kpu.CropOp, kpu.StridedSliceOp, ktensor.ReshapeOp, ktensor.TransposeOp, ktensor.SliceOp)
+_MOVING = (kpu.CropOp, kpu.StridedSliceOp, kpu.BatchToSpaceOp, ktensor.ReshapeOp, ktensor.TransposeOp, ktensor.SliceOp)
 
 
 def _producer(value: SSAValue) -> Operation | None:

@@ -25,6 +25,7 @@ from typing import Literal
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 
@@ -32,7 +33,8 @@ from kpuir.dialects import kpu, ktensor
 from kpuir.ir.rewriting import rewrite
 from kpuir.passes import copies, phase_images
 from kpuir.passes.forms import Form, Request
-from kpuir.passes.splitting import dense_weight
+from kpuir.passes.moving import insert
+from kpuir.passes.splitting import dense_weight, parts
 from kpuir.target import k210
 
 Dilation = Literal["auto", "copies", "space-to-batch"]
@@ -94,6 +96,29 @@ class LegalizeKernel(RewritePattern):
         return self.depthwise == "auto" or form.name != other[self.depthwise]
 
 
+class SplitDepthwise(RewritePattern):
+    """A depthwise convolution with a large kernel, of more channels than a layer has: one for some channels each."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: ktensor.Conv2dOp, rewriter: PatternRewriter, /) -> None:
+        """Rewrite one."""
+        channels = op.group_count
+        weight = ktensor.constant_of(op.weight)
+        bias = ktensor.constant_of(op.bias) if op.bias is not None else None
+        wide = op.is_depthwise and channels > k210.K210.MAX_CHANNELS and _is_large(op)
+        if kpu.REASON in op.attributes or not wide or weight is None or (op.bias is not None and bias is None):
+            return
+        settings = {name: getattr(op, name).get_values() for name in ("pads", "strides", "dilations")}
+        results: list[SSAValue] = []
+        for first, count in parts(channels, k210.K210.MAX_CHANNELS):
+            arrays = [array[first : first + count] for array in (weight, bias) if array is not None]
+            constants = [insert(rewriter, ktensor.ConstantOp(array)) for array in arrays]
+            source = insert(rewriter, kpu.ChannelSliceOp(op.input, first, count))
+            conv = ktensor.Conv2dOp(source, *constants, groups=count, **settings)
+            results.append(insert(rewriter, conv))
+        rewriter.replace(op, kpu.ConcatOp(results))
+
+
 def _reason(request: Request) -> str:
     """The rule that keeps a convolution from the KPU in any form."""
     kernel = "x".join(str((k - 1) * d + 1) for k, d in zip(request.weight.shape[2:], request.dilations, strict=True))
@@ -122,4 +147,4 @@ class KpuLegalizeKernelsPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module in place."""
-        rewrite(op, LegalizeKernel(self.dilation, self.depthwise), recursive=False)
+        rewrite(op, SplitDepthwise(), LegalizeKernel(self.dilation, self.depthwise))

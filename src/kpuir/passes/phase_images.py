@@ -13,7 +13,7 @@ from xdsl.pattern_rewriter import PatternRewriter
 from kpuir.analysis import estimates
 from kpuir.dialects import kpu
 from kpuir.passes.axes import Axis
-from kpuir.passes.forms import Form, Request
+from kpuir.passes.forms import Form, Request, Window
 from kpuir.passes.moving import insert, layer
 from kpuir.target import k210
 from kpuir.target.k210 import K210
@@ -29,12 +29,14 @@ class _Phases:
     taps: int
 
     @staticmethod
-    def of(size: int, taps: int, dilation: int, low: int, high: int, stride: int) -> "_Phases":
+    def of(window: Window) -> "_Phases":
         """The axis of a convolution with 1 to 3 taps, in front of whose middle one of three lies a dilation."""
-        block = dilation if taps > 1 else 1
-        axis = Axis.plan(size, (taps - 1) * dilation + 1, low, high, stride, dilation if taps > 1 else 0)
+        taps = window.taps
+        block = taps[1] - taps[0] if len(taps) > 1 else 1
+        own = block if len(taps) > 1 else 0
+        axis = Axis.plan(window.size, window.extent, window.low, window.high, window.stride, own)
         behind = max(-axis.padded % block, K210.MIN_HEIGHT * block - axis.padded)
-        return _Phases(axis, block, behind, taps)
+        return _Phases(axis, block, behind, len(taps))
 
     @property
     def size(self) -> int:
@@ -64,7 +66,7 @@ def forms(request: Request) -> Iterator[Form]:
 
     if max(request.dilations) == 1 or max(request.weight.shape[2:]) > 3:
         return
-    rows, columns = (_Phases.of(*request.axis(index)) for index in (0, 1))
+    rows, columns = (_Phases.of(request.axis(index)) for index in (0, 1))
     size = rows.size, columns.size
     if not k210.layer_rules(request.channels, *size, request.outputs, 3, request.depthwise).ok:
         return

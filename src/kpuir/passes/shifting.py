@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from kpuir.analysis import estimates
 from kpuir.passes.axes import Axis
+from kpuir.passes.forms import Window
 from kpuir.target import k210
 
 Shift: TypeAlias = tuple[int, int]
@@ -48,13 +49,12 @@ class AxisPlan:
         return len(set(self.copies)), self.reach, grown, self.axis.begin + self.axis.crop_high, not self.pointwise
 
 
-def plan_axis(size: int, taps: int, dilation: int, low: int, high: int, stride: int) -> list[AxisPlan]:
-    """The plans of an axis of `size` rows that are worth comparing; `low` and `high` rows of zeros are around it."""
-    extent = (taps - 1) * dilation + 1
+def plan_axis(window: Window) -> list[AxisPlan]:
+    """The plans of an axis that are worth comparing."""
     plans: list[AxisPlan] = []
-    for own in range(extent):
-        axis = Axis.plan(size, extent, low, high, stride, own).whole_strides()
-        offsets = tuple(tap * dilation - own for tap in range(taps))
+    for own in range(window.extent):
+        axis = Axis.plan(window.size, window.extent, window.low, window.high, window.stride, own).whole_strides()
+        offsets = tuple(tap - own for tap in window.taps)
         plans += [AxisPlan(axis, offsets, _cover(offsets, axis)), AxisPlan(axis, offsets, offsets)]
     best = [
         plan

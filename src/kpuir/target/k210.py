@@ -303,7 +303,8 @@ def border_rule(source: Sequence[int], result: Sequence[int]) -> Verdict:
     """Rows and columns at the borders of a map come and go in KPU RAM if both maps keep their rows in as many lines.
 
     Both are 4x4 or more and fit together, and a map that gains rows is at least as many lines long as one channel of
-    the result. `source` and `result` are the maps' sizes: batch, channels, height, width.
+    the result, if it has more channels than one line. `source` and `result` are the maps' sizes: batch, channels,
+    height, width.
     """
     for _, _, height, width in (source, result):
         size = input_size_rule(height, width)
@@ -314,7 +315,8 @@ def border_rule(source: Sequence[int], result: Sequence[int]) -> Verdict:
     if source[0] != 1:
         return Verdict(False, f"{source[0]} images, layers pad and crop 1")
     sizes = [feature_map_bytes(1, *size[1:]) for size in (source, result)]
-    if sizes[0] < feature_map_bytes(1, 1, result[2], result[3]):
+    alone = source[1] <= row_layout(source[3]).channels_per_line
+    if not alone and sizes[0] < feature_map_bytes(1, 1, result[2], result[3]):
         return Verdict(False, f"the map has {sizes[0]} bytes, fewer than one channel of the result")
     return ram_rule(*sizes)
 

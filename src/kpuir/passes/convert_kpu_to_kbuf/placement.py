@@ -154,11 +154,15 @@ class _Moves:
             emit_layer(self.lowering, _mover(count, 0, self.zero_point), lines, copy)
 
     def fill(self, source: SSAValue, result: SSAValue) -> None:
-        """Set a whole map to zero, by a layer that weights some bytes of `source` with 0."""
+        """Set a whole map to zero, by layers that weight some bytes of `source` with 0."""
         _, channels, height, width = kbuf.shape_of(result)
         inputs = min(k210.row_layout(width).channels_per_line, channels)
-        some = self.lowering.part(source, (1, inputs, height, width), 0)
-        emit_layer(self.lowering, _zeros(inputs, channels, self.zero_point), some, result)
+        rows = height if channels > inputs else min(height, kbuf.shape_of(source)[2])
+        numbers = _zeros(inputs, channels, self.zero_point)
+        for first in dict.fromkeys(min(row, height - rows) for row in range(0, height, rows)):
+            some = self.lowering.part(source, (1, inputs, rows, width), 0)
+            part = self.lowering.part(result, (1, channels, rows, width), _line_of(result, 0, first))
+            emit_layer(self.lowering, numbers, some, part)
 
 
 @cache
