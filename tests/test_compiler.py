@@ -171,8 +171,8 @@ def test_a_layer_too_large_for_main_ram_is_named_with_both_sizes(tmp_path: Path)
 
 
 def test_too_many_weights_are_refused_with_both_sizes(tmp_path: Path) -> None:
-    net = Net(x=(1, 2000))
-    error = refused(net, tmp_path, net.dense("x", 2000, 1100))
+    net = Net(x=(1, 4000))
+    error = refused(net, tmp_path, net.dense("x", 4000, 1700))
     assert isinstance(error, DoesNotFitError)
     assert error.location == "gemm0"
     assert "6291456" in error.message
