@@ -38,6 +38,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "ktensor-lower-transposed-convs",
         "ktensor-sink-depth-to-space",
         "kpu-legalize-flattened",
+        "kpu-legalize-groups",
         "kpu-legalize-kernels",
         "convert-ktensor-to-kpu",
         "canonicalize",

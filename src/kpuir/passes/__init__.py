@@ -21,6 +21,7 @@ PASSES: dict[str, tuple[str, str]] = {
     "kpu-legalize-elementwise": ("kpuir.passes.kpu_legalize_elementwise", "KpuLegalizeElementwisePass"),
     "kpu-legalize-flattened": ("kpuir.passes.kpu_legalize_flattened", "KpuLegalizeFlattenedPass"),
     "kpu-legalize-global-pools": ("kpuir.passes.kpu_legalize_global_pools", "KpuLegalizeGlobalPoolsPass"),
+    "kpu-legalize-groups": ("kpuir.passes.kpu_legalize_groups", "KpuLegalizeGroupsPass"),
     "kpu-legalize-kernels": ("kpuir.passes.kpu_legalize_kernels", "KpuLegalizeKernelsPass"),
     "kpu-legalize-pools": ("kpuir.passes.kpu_legalize_pools", "KpuLegalizePoolsPass"),
     "kpu-legalize-prelu": ("kpuir.passes.kpu_legalize_prelu", "KpuLegalizePReluPass"),
