@@ -197,8 +197,8 @@ CONSTRUCTS: tuple[Construct, ...] = (
     ),
     Construct(
         "grouped conv, depth multiplier above 1",
-        "one layer with block-diagonal weights",
-        ("convert-ktensor-to-kpu",),
+        "layers for some groups each, or one with block-diagonal weights; several depthwise layers",
+        ("kpu-legalize-groups", "convert-ktensor-to-kpu"),
         (groups_rule, weight_loads_rule),
     ),
     Construct(
