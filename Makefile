@@ -33,7 +33,7 @@ docs: $(VENV)/.kpuir-docs
 	$(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.kpuir-dev
-	for benchmark in benchmarks/bench_*.py; do $(BIN)/python $$benchmark || exit 1; done
+	for benchmark in benchmarks/bench_*.py; do PYTHONPATH=. $(BIN)/python $$benchmark || exit 1; done
 
 clean:
 	rm -rf $(VENV) site build
