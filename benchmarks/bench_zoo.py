@@ -1,6 +1,6 @@
 """The networks people run on the chip at the sizes they run, with weights drawn from a seed.
 
-    python -m benchmarks.bench_zoo [NAME ...]
+    PYTHONPATH=. python benchmarks/bench_zoo.py [NAME ...]
 
 For each: layers on the KPU, instructions left for the CPU (without the conversion of outputs), uploads and downloads,
 the estimated milliseconds at 400 MHz, the peaks of both RAMs and the kmodel (KiB), the cosine of the kmodel's output
@@ -15,22 +15,8 @@ from kpuir.errors import KpuirError
 from tests.zoo.measure import Measured, measure
 from tests.zoo.models import FULL
 
-HEAD = (
-    "network",
-    "KPU",
-    "up",
-    "down",
-    "ms",
-    "KPU RAM",
-    "main RAM",
-    "kmodel",
-    "cosine",
-    "lowest",
-    "others",
-    "s",
-    "CPU",
-)
-ROW = "{:36}{:>5}{:>4}{:>5}{:>8}{:>8}{:>9}{:>7}{:>9}{:>8}{:>8}{:>6}  {}"
+HEAD = ["network", "KPU", "up", "down", "ms", "KPU_RAM", "main_RAM", "kmodel", "cosine", "lowest", "others", "s", "CPU"]
+ROW = "{:36}{:>5}{:>4}{:>5}{:>8}{:>9}{:>9}{:>7}{:>9}{:>8}{:>8}{:>6}  {}"
 
 
 def row(name: str, found: Measured) -> str:
