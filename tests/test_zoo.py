@@ -3,8 +3,6 @@
 `benchmarks/bench_zoo.py` measures them at the sizes people run.
 """
 
-from typing import Any
-
 import onnx
 import pytest
 
@@ -15,15 +13,7 @@ from tests.zoo.builder import smooth
 from tests.zoo.measure import measure
 from tests.zoo.models import SMALL, yolo_mobilenet
 
-LATER = {"tcn": "dilated kernels", "efficientnet-lite0": "5x5 kernels"}
-"""What is not there yet."""
-
-
-def marks(name: str) -> Any:
-    return pytest.mark.xfail(reason=LATER[name], strict=False) if name in LATER else ()
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in SMALL])
+@pytest.mark.parametrize("name", SMALL)
 def test_network(name: str) -> None:
     build, arguments = SMALL[name]
     found = measure(build(**arguments))

@@ -343,7 +343,9 @@ def _written(module: "ModuleOp", version: str) -> bytes:
 
 
 def _largest_layer(module: "ModuleOp") -> str:
-    """The layer with the most bytes of constants or working memory."""
+    """The layer with the most bytes of constants and working memory in main RAM."""
+    from collections import Counter
+
     from xdsl.dialects.builtin import DenseIntOrFPElementsAttr
 
     from kpuir.dialects import kbuf
@@ -351,10 +353,14 @@ def _largest_layer(module: "ModuleOp") -> str:
 
     def size(op: "Operation") -> int:
         constants = [value for value in op.properties.values() if isinstance(value, DenseIntOrFPElementsAttr)]
-        working = kbuf.byte_size(op.result) if isinstance(op, kbuf.AllocOp) else 0
+        is_working = isinstance(op, kbuf.AllocOp) and kbuf.space_of(op.result) is kbuf.Space.MAIN
+        working = kbuf.byte_size(op.result) if is_working else 0
         return working + sum(len(value.data.data) for value in constants)
 
-    return layer_name(max(module.walk(), key=size))
+    sizes: Counter[str] = Counter()
+    for op in module.walk():
+        sizes[layer_name(op)] += size(op)
+    return max(sizes, key=lambda layer: sizes[layer])
 
 
 def _report(module: "ModuleOp", data: bytes, version: str, stages: dict[str, float]) -> Report:
