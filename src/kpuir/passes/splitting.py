@@ -33,6 +33,9 @@ LINE = k210.row_layout(1).channels_per_line
 _MOST_SUMMED = 16
 """Partial sums that are added at most."""
 
+_SUMMED = (16, 32, 64, 96, 128, 192, 256)
+"""Outputs for which partial sums are added by one layer."""
+
 Part = tuple[int, int]
 """First channel and number of channels."""
 
@@ -66,9 +69,24 @@ def fits_layer(inputs: int, outputs: int, kernel: int) -> bool:
 def milliseconds(shape: Sequence[int], outputs: int, kernel: int) -> float:
     """What `convolution` takes for an ordinary one on a map of `shape`, about."""
     count = -(-shape[1] // K210.MAX_CHANNELS)
-    part = (*shape[:1], -(-shape[1] // count), *shape[2:])
-    summed = estimates.layer((*shape[:1], count * outputs, *shape[2:]), outputs) if count > 1 else 0
-    return estimates.layer(part, outputs, kernel, count=count) + summed
+    return estimates.layer(shape, outputs, kernel) if count == 1 else _best_sums(shape, count, outputs, kernel)[0]
+
+
+def _best_sums(shape: Sequence[int], count: int, outputs: int, kernel: int) -> tuple[float, int]:
+    """(milliseconds, outputs at a time) of partial sums over `count` parts of the inputs, and layers that add them.
+
+    A layer that adds many channels has mostly weights of zero: several with some channels each are faster and smaller.
+    """
+    part, most = -(-shape[1] // count), most_summed_channels(count)
+    candidates = {min(size, most, outputs) for size in (*_SUMMED, most)}
+    return min((_sums(shape, part, count, outputs, kernel, size), size) for size in candidates)
+
+
+def _sums(shape: Sequence[int], part: int, count: int, outputs: int, kernel: int, size: int) -> float:
+    """Milliseconds with `size` outputs at a time."""
+    batch, _, *sides = shape
+    partial = estimates.layer((batch, part, *sides), size, kernel, count=count)
+    return -(-outputs // size) * (partial + estimates.layer((batch, count * size, *sides), size))
 
 
 def convolution(
@@ -146,12 +164,13 @@ def _operands(rewriter: PatternRewriter, concat: kpu.ConcatOp, most: int) -> lis
 def _summed(
     rewriter: PatternRewriter, value: SSAValue, weight: "NDArray[np.float32]", bias: "NDArray[np.float32]"
 ) -> SSAValue:
-    """Partial sums over parts of the inputs, and their sum; by parts of the outputs where one layer cannot add all."""
+    """Partial sums over parts of the inputs, and their sum, for some of the outputs at a time."""
     import numpy as np
 
     chosen = pieces(rewriter, value, K210.MAX_CHANNELS)
     results: list[SSAValue] = []
-    for first, count in parts(weight.shape[0], most_summed_channels(len(chosen))):
+    _, most = _best_sums(ktensor.shape_of(value), len(chosen), len(weight), weight.shape[2])
+    for first, count in parts(len(weight), most):
         rows = weight[first : first + count]
         nothing = np.zeros(count, np.float32)
         partial = [convolution(rewriter, piece, rows[:, begin : begin + n], nothing) for begin, n, piece in chosen]
