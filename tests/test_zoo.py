@@ -13,6 +13,7 @@ from tests.zoo.builder import smooth
 from tests.zoo.measure import measure
 from tests.zoo.models import SMALL, yolo_mobilenet
 
+
 @pytest.mark.parametrize("name", SMALL)
 def test_network(name: str) -> None:
     build, arguments = SMALL[name]

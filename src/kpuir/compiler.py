@@ -353,9 +353,10 @@ def _largest_layer(module: "ModuleOp") -> str:
 
     def size(op: "Operation") -> int:
         constants = [value for value in op.properties.values() if isinstance(value, DenseIntOrFPElementsAttr)]
-        is_working = isinstance(op, kbuf.AllocOp) and kbuf.space_of(op.result) is kbuf.Space.MAIN
-        working = kbuf.byte_size(op.result) if is_working else 0
-        return working + sum(len(value.data.data) for value in constants)
+        total = sum(len(value.data.data) for value in constants)
+        if isinstance(op, kbuf.AllocOp) and kbuf.space_of(op.result) is kbuf.Space.MAIN:
+            total += kbuf.byte_size(op.result)
+        return total
 
     sizes: Counter[str] = Counter()
     for op in module.walk():
