@@ -30,9 +30,9 @@ def compiled(model: onnx.ModelProto) -> kpuir.CompiledModel:
 
 
 def test_a_network_that_is_too_large_names_the_layer_and_both_sizes() -> None:
-    """48 channels of 120x160, in rows of three lines, twice."""
+    """32 and 64 channels of 120x160, in rows of three lines."""
     with pytest.raises(DoesNotFitError) as error:
-        compiled(yolo_mobilenet(channels=0.75))
-    assert error.value.location == "conv6+clip7"
-    assert str(2 * 48 * 120 * 3 * 64) in error.value.message
+        compiled(yolo_mobilenet(channels=1.0))
+    assert error.value.location == "conv4+clip5"
+    assert str((32 + 64) * 120 * 3 * 64) in error.value.message
     assert "2097152" in error.value.message

@@ -50,6 +50,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "kpu-legalize-space-to-depth",
         "kpu-legalize-concats",
         "kpu-legalize-strides",
+        "kpu-split-depthwise",
         "kpu-legalize-global-pools",
         "kpu-fuse-pools",
         "kpu-legalize-pools",

@@ -180,6 +180,7 @@ FULL: dict[str, tuple[Model, dict[str, Any]]] = {
     "MobileNetV2 0.5 @224": (mobilenet_v2, {}),
     "YOLOv2-tiny MobileNet 0.5 @320x240": (yolo_mobilenet, {}),
     "YOLOv2-tiny MobileNet 0.75 @320x240": (yolo_mobilenet, {"channels": 0.75}),
+    "YOLOv2-tiny MobileNet 1.0 @320x240": (yolo_mobilenet, {"channels": 1.0}),
     "SqueezeNet 1.1 @128": (squeezenet, {}),
     "ShuffleNetV2 0.5 @224": (shufflenet_v2, {}),
     "U-Net @128": (unet, {}),

@@ -65,7 +65,7 @@ CONSTRUCTS: tuple[Construct, ...] = (
     Construct(
         "stride 2, as PyTorch or TensorFlow pad it, of even and odd sizes, with any activation behind",
         "the pool codes that pick pixels, on the layer itself, the next one, or identity layers",
-        ("convert-ktensor-to-kpu", "kpu-legalize-strides", "kpu-split-diagonals"),
+        ("convert-ktensor-to-kpu", "kpu-legalize-strides", "kpu-split-depthwise", "kpu-split-diagonals"),
         (stride_rule, output_size_rule),
     ),
     Construct(

@@ -33,6 +33,7 @@ PASSES: dict[str, tuple[str, str]] = {
     "kpu-select-registers": ("kpuir.passes.kpu_select_registers", "KpuSelectRegistersPass"),
     "kpu-shift-borders": ("kpuir.passes.kpu_shift_borders", "KpuShiftBordersPass"),
     "kpu-sink-concats": ("kpuir.passes.kpu_sink_concats", "KpuSinkConcatsPass"),
+    "kpu-split-depthwise": ("kpuir.passes.kpu_split_depthwise", "KpuSplitDepthwisePass"),
     "kpu-split-diagonals": ("kpuir.passes.kpu_split_diagonals", "KpuSplitDiagonalsPass"),
     "ktensor-absorb-layouts": ("kpuir.passes.ktensor_absorb_layouts", "KTensorAbsorbLayoutsPass"),
     "ktensor-decompose-functions": ("kpuir.passes.ktensor_decompose_functions", "KTensorDecomposeFunctionsPass"),
