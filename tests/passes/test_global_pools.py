@@ -19,17 +19,17 @@ from kpuir.pipelines import make_context, parse_passes, run_passes
 TO_KPU = "ktensor-simplify,kpu-legalize{means=kpu}"
 
 
-def network(height: int, width: int, channels: int, neurons: int, kernel: int = 3) -> onnx.ModelProto:
+def network(height: int, width: int, channels: int, neurons: int, padded: bool = True) -> onnx.ModelProto:
     """A convolution with ReLU, the mean of its map, and `neurons` linear combinations of it (0: the mean itself)."""
     rng = np.random.default_rng(height * 100 + width)
     arrays = {
-        "w": rng.normal(0, 0.3, (channels, 3, kernel, kernel)),
+        "w": rng.normal(0, 0.3, (channels, 3, 3, 3)),
         "b": rng.normal(0, 0.1, channels),
         "v": rng.normal(0, 0.3, (channels, max(neurons, 1))),
         "c": rng.normal(0, 0.1, max(neurons, 1)),
     }
     nodes = [
-        helper.make_node("Conv", ["x", "w", "b"], ["f"], pads=[kernel // 2] * 4),
+        helper.make_node("Conv", ["x", "w", "b"], ["f"], pads=[int(padded)] * 4),
         helper.make_node("Relu", ["f"], ["r"]),
         helper.make_node("GlobalAveragePool", ["r"], ["m"]),
         helper.make_node("Flatten", ["m"], ["y" if not neurons else "flat"]),
@@ -61,7 +61,7 @@ def test_kernels_average(count: int) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(height=st.integers(1, 16), width=st.integers(1, 16), channels=st.integers(1, 9), neurons=st.integers(0, 3))
+@given(height=st.integers(1, 20), width=st.integers(1, 20), channels=st.integers(1, 9), neurons=st.integers(0, 3))
 def test_means_in_real_numbers(height: int, width: int, channels: int, neurons: int) -> None:
     model = network(height, width, channels, neurons)
     x = np.random.default_rng(0).normal(size=(1, 3, height, width)).astype(np.float32)
@@ -72,7 +72,9 @@ def test_means_in_real_numbers(height: int, width: int, channels: int, neurons: 
 
 
 @pytest.mark.parametrize("neurons", [0, 12])
-@pytest.mark.parametrize("size", [(3, 3), (4, 4), (5, 5), (7, 7), (8, 8), (25, 5), (6, 8)], ids=str)
+@pytest.mark.parametrize(
+    "size", [(3, 3), (4, 4), (5, 5), (7, 7), (8, 8), (25, 5), (6, 8), (9, 9), (13, 13), (15, 20)], ids=str
+)
 def test_means_in_bytes(size: tuple[int, int], neurons: int) -> None:
     """Within one and a half steps of the result on average, without any mean on the CPU."""
     model = network(*size, 32, neurons)
@@ -93,3 +95,28 @@ def test_a_mean_stays_in_kpu_ram() -> None:
     run_passes(make_context(), module, parse_passes("ktensor-simplify,kpu-legalize", lambda: PIPELINES))
     assert not any(isinstance(op, ktensor.AveragePool2dOp | ktensor.ReduceOp) for op in module.walk())
     assert [kpu.size4(op.output.type)[1] for op in module.walk() if isinstance(op, kpu.FoldRowsOp)] == [320]
+
+
+def test_a_large_product_reads_only_4x4_pixels() -> None:
+    """On the whole of a 7x7 map it would take longer than the CPU's mean and its ways there and back."""
+    model = network(7, 7, 256, 1000)
+    module = import_onnx(model.SerializeToString())
+    run_passes(make_context(), module, parse_passes("ktensor-simplify,kpu-legalize", lambda: PIPELINES))
+    assert not any(isinstance(op, ktensor.AveragePool2dOp | ktensor.ReduceOp) for op in module.walk())
+    *_, product = [op for op in module.walk() if isinstance(op, kpu.Conv2dOp)]
+    assert kpu.size4(product.output.type) == (1, 1000, 4, 4)
+    x = np.random.default_rng(0).normal(size=(1, 3, 7, 7)).astype(np.float32)
+    wanted = reference(model, x)
+    np.testing.assert_allclose(run(module, [x])[0], wanted, atol=1e-5 * np.abs(wanted).max(), rtol=0)
+
+
+@pytest.mark.parametrize("neurons", [0, 3])
+def test_an_unpadded_convolution_in_front_of_a_large_map(neurons: int) -> None:
+    """The mean of 12x12 pixels of a map of 14x14: cropped, then pooled."""
+    model = network(14, 14, 8, neurons, padded=False)
+    x = np.random.default_rng(0).normal(size=(1, 3, 14, 14)).astype(np.float32)
+    module = import_onnx(model.SerializeToString())
+    run_passes(make_context(), module, parse_passes(TO_KPU, lambda: PIPELINES))
+    assert not any(isinstance(op, ktensor.AveragePool2dOp | ktensor.ReduceOp) for op in module.walk())
+    wanted = reference(model, x)
+    np.testing.assert_allclose(run(module, [x])[0], wanted, atol=1e-5 * np.abs(wanted).max(), rtol=0)

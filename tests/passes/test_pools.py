@@ -38,6 +38,8 @@ class Pool:
     channels: int = 5
     counts: bool = False
     """Whether padding counts in a mean."""
+    whole: str = ""
+    """The operator that takes the maximum of the whole map instead."""
 
     def model(self) -> onnx.ModelProto:
         """An ONNX model."""
@@ -58,6 +60,10 @@ class Pool:
         )
         if self.counts:
             pool.attribute.append(helper.make_attribute("count_include_pad", 1))
+        if self.whole:
+            pool = helper.make_node(self.whole, pool.input, ["y"])
+        if self.whole == "ReduceMax":
+            pool.attribute.append(helper.make_attribute("axes", [2, 3]))
         groups = inputs if self.depthwise else 1
         nodes = [
             helper.make_node("Conv", ["x", "w", "b"], ["f"], pads=[int(self.padded)] * 4, group=groups),
@@ -126,6 +132,26 @@ def test_maxima_in_real_numbers(pool: Pool) -> None:
     assert not pools_left(module)
 
 
+@settings(max_examples=20, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    whole=st.sampled_from(["GlobalMaxPool", "ReduceMax"]),
+    activation=st.sampled_from(["Relu", "LeakyRelu", ""]),
+    depthwise=st.booleans(),
+    padded=st.booleans(),
+)
+def test_maxima_of_whole_maps_in_real_numbers(
+    size: tuple[int, int], whole: str, activation: str, depthwise: bool, padded: bool
+) -> None:
+    assume(padded or min(size) > 2)
+    pool = Pool(size, size, (1, 1), activation=activation, depthwise=depthwise, padded=padded, whole=whole)
+    model = pool.model()
+    module = legalized(model)
+    wanted = reference(model, pool.sample())
+    np.testing.assert_allclose(run(module, [pool.sample()])[0], wanted, atol=1e-5 * np.abs(wanted).max(), rtol=0)
+    assert not pools_left(module)
+
+
 MEANS = (
     Pool((9, 9), (2, 2), (2, 2), mean=True, depthwise=True),
     Pool((9, 12), (2, 2), (2, 2), mean=True, padded=False),
@@ -149,6 +175,9 @@ MAXIMA = (
     Pool((7, 9), (5, 5), (1, 1), (2, 2, 2, 2), activation="LeakyRelu"),
     Pool((7, 8), (9, 9), (1, 1), (4, 4, 4, 4)),
     Pool((13, 10), (13, 13), (1, 1), (6, 6, 6, 6), activation=""),
+    Pool((8, 8), (8, 8), (1, 1), whole="GlobalMaxPool"),
+    Pool((13, 15), (13, 15), (1, 1), whole="GlobalMaxPool", activation="LeakyRelu"),
+    Pool((16, 16), (16, 16), (1, 1), whole="ReduceMax", depthwise=True),
 )
 
 

@@ -123,9 +123,15 @@ CONSTRUCTS: tuple[Construct, ...] = (
         (channel_rule, ram_rule),
     ),
     Construct(
+        "maximum over a whole map",
+        "2x2 maxima of stride 2, and of stride 1, of identity layers and the layer in front",
+        ("kpu-legalize-pools", "kpu-split-diagonals"),
+        (channel_rule, ram_rule),
+    ),
+    Construct(
         "mean over a whole map, alone or in front of a matrix product",
         "depthwise layers that add neighbours, the last of them part of the matrix product; rows folded into channels, "
-        "mean pools in front",
+        "mean pools in front, zeros behind maps of odd sizes",
         ("kpu-legalize-global-pools",),
         (input_size_rule, line_start_rule),
     ),

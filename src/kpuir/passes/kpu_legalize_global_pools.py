@@ -18,13 +18,14 @@ A sum of n neighbours in a row is one of 3-tap kernels, one after another: the r
 1 - 2 cos(2 pi k / n) z + z^2 of 1 + z + ... + z^(n-1), and 1 + z where n is even. Kernels with a negative middle come
 first, so that the others average the rounding of their results; beyond n = 8 they would magnify it too much. Larger
 maps are halved by mean pools (in the layer that makes them, if it can), and blocks of rows become channels
-(`kpu.fold_rows`, free), which the matrix product adds. Positions outside of the map are 0 for every layer, and no
-kernel reaches beyond the pixels it adds.
+(`kpu.fold_rows`, free), which the matrix product adds; zeros behind a map make its size a multiple, and the last kernel
+makes up for their share. Positions outside of the map are 0 for every layer, and no kernel reaches beyond the pixels it
+adds. Where a matrix product has many neurons it is applied to 4x4 pixels around the mean, not to the whole map.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from xdsl.context import Context
@@ -53,6 +54,9 @@ _MOST_WEIGHTS = 1 << 18
 _CPU_PIXEL = 1e-6 * (k210.CpuCosts.DEQUANTIZE + k210.CpuCosts.WINDOW)
 
 
+Shape = tuple[int, int, int, int]
+
+
 @dataclass(frozen=True)
 class _Span:
     """The part of one axis of a map that is averaged: `count` pixels from `first` on, of `size`."""
@@ -69,7 +73,7 @@ class _Span:
 
 def sum_kernels(count: int) -> list[tuple[float, float, float]]:
     """Kernels (weights of the pixel before, itself, and behind) that one after another average `count` neighbours."""
-    middles = sorted(-2 * math.cos(2 * math.pi * k / count) for k in range(1, (count - 1) // 2 + 1))
+    middles = sorted(0.0 - 2 * round(math.cos(2 * math.pi * k / count), 15) for k in range(1, (count - 1) // 2 + 1))
     kernels = [(1.0, middle, 1.0) for middle in middles]
     if count % 2 == 0:
         kernels.append((1.0, 1.0, 0.0))
@@ -80,13 +84,29 @@ def sum_kernels(count: int) -> list[tuple[float, float, float]]:
 
 @dataclass(frozen=True)
 class _Plan:
-    """How a mean is taken: a mean pool first (its stride, or 1), blocks of rows as channels (or 1), then kernels."""
+    """How a mean is taken: a mean pool first (its stride, or 1), blocks of rows as channels (or 1), then kernels.
 
-    shape: tuple[int, int, int, int]
+    `shape` and the spans are those of `source` with `pads` (bottom, right) of zeros. `crops` tells whether only 4x4
+    pixels around the mean are left for a matrix product.
+    """
+
+    source: SSAValue
+    shape: Shape
     rows: _Span
     columns: _Span
     pool: int = 1
     fold: int = 1
+    pads: tuple[int, int] = (0, 0)
+    crops: bool = False
+
+    def padded(self) -> "_Plan":
+        """With as many zeros as make the size a multiple of the pool's, and of the blocks'."""
+        bottom, right = -self.rows.size % (self.pool * self.fold), -self.columns.size % self.pool
+        if not (bottom or right) or not (self.rows.is_whole and self.columns.is_whole):
+            return self
+        height, width = self.rows.size + bottom, self.columns.size + right
+        rows, columns = _Span(0, height, height), _Span(0, width, width)
+        return replace(self, shape=(*self.shape[:2], height, width), rows=rows, columns=columns, pads=(bottom, right))
 
     @property
     def channels(self) -> int:
@@ -103,7 +123,7 @@ class _Plan:
         return (_Span(0, rows.count // self.fold, rows.size // self.fold) if self.fold > 1 else rows), columns
 
     @property
-    def size(self) -> tuple[int, int, int, int]:
+    def size(self) -> Shape:
         """Of the map that kernels are applied to."""
         rows, columns = self.spans
         return 1, self.channels, rows.size, columns.size
@@ -122,12 +142,24 @@ class _Plan:
         count = max(len(rows), len(columns))
         still = (0.0, 1.0, 0.0)
         parts = [[still] * (count - len(kernels)) + kernels for kernels in (rows, columns)]
-        return [np.outer(row, column) for row, column in zip(*parts, strict=True)]
+        kernels = [np.outer(row, column) for row, column in zip(*parts, strict=True)]
+        (bottom, right), (height, width) = self.pads, self.shape[2:]
+        share = (height - bottom) * (width - right) / (height * width)
+        return [*kernels[:-1], kernels[-1] / share] if kernels else []
+
+    @property
+    def is_pooled_by_its_maker(self) -> bool:
+        """Whether the layer that makes the map can pool it too."""
+        conv = self.source.owner
+        bypass = isinstance(conv, kpu.Conv2dOp) and conv.pool_kind is kpu.PoolKind.BYPASS and not conv.is_depthwise
+        return bypass and self.source.has_one_use() and not any(self.pads)
 
     def is_legal(self) -> bool:
         """Whether the KPU can do it."""
         rows, columns = self.rows, self.columns
         whole = rows.is_whole and columns.is_whole
+        if any(self.pads) and not k210.border_rule(kpu.size4(self.source.type), self.shape).ok:
+            return False
         divides = rows.size % (self.pool * self.fold) == 0 and columns.size % self.pool == 0
         group = k210.row_layout(columns.size // self.pool).channels_per_line
         if (self.pool > 1 or self.fold > 1) and not (whole and divides):
@@ -135,11 +167,30 @@ class _Plan:
         if self.fold > 1 and self.shape[1] % group:
             return False
         short = max(span.count for span in self.spans) <= _LONGEST
+        if self.crops and not k210.border_rule(self.size, self.window).ok:
+            return False
         return short and k210.layer_rules(self.channels, *self.size[2:], self.channels, 3, depthwise=True).ok
+
+    @property
+    def window(self) -> Shape:
+        """What a matrix product reads."""
+        sides = k210.K210.MIN_HEIGHT, k210.K210.MIN_WIDTH
+        return (1, self.channels, *sides) if self.crops else self.size
+
+    @property
+    def margins(self) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right) that a matrix product does not read, as little as can be on the left."""
+        top, left = (
+            max(pixel + 1 - side, 0) if self.crops else 0
+            for pixel, side in zip(self.centre, self.window[2:], strict=True)
+        )
+        return top, left, self.size[2] - self.window[2] - top, self.size[3] - self.window[3] - left
 
     def crop(self, rewriter: PatternRewriter, value: SSAValue) -> SSAValue:
         """The pixel that holds the mean."""
         (row, column), (height, width) = self.centre, ktensor.shape_of(value)[2:]
+        if self.crops and (height, width) == self.window[2:]:
+            row, column = row - self.margins[0], column - self.margins[1]
         return insert(rewriter, kpu.CropOp(value, (row, column, height - row - 1, width - column - 1)))
 
 
@@ -195,21 +246,12 @@ class LegalizeGlobalPool(RewritePattern):
         if not _is_global_mean(op) or kpu.REASON in op.attributes:
             return
         source, product = op.operands[0], _Product.behind(op.results[0])
-        (top, left), shape = (0, 0), ktensor.shape_of(source)
-        if isinstance(source.owner, kpu.CropOp):
-            (top, left), source = source.owner.crops.get_values()[:2], source.owner.input
-        batch, channels, height, width = ktensor.shape_of(source)
-        spans = _Span(top, shape[2], height), _Span(left, shape[3], width)
-        plans = [
-            plan
-            for pool in (1, 2, 4)
-            for fold in range(1, height // pool // k210.K210.MIN_HEIGHT + 1)
-            if (plan := _Plan((batch, channels, height, width), *spans, pool, fold)).is_legal()
-        ]
-        if not is_on_kpu(source) or batch != 1 or not plans:
-            op.attributes[kpu.REASON] = StringAttr(_refusal(source, shape, batch))
+        shape = ktensor.shape_of(source)
+        plans = _plans(source, product) if is_on_kpu(source) and shape[0] == 1 else []
+        if not plans:
+            op.attributes[kpu.REASON] = StringAttr(_refusal(source, shape, shape[0]))
             return
-        costs = {plan: _kpu_milliseconds(plan, source, product) for plan in plans}
+        costs = {plan: _kpu_milliseconds(plan, product) for plan in plans}
         plan = min(plans, key=lambda each: costs[each])
         cpu = _cpu_milliseconds(shape, product)
         if costs[plan] > cpu and not self.forced:
@@ -217,7 +259,24 @@ class LegalizeGlobalPool(RewritePattern):
                 f"the CPU takes {cpu:.3f} ms with the ways there and back, layers would take {costs[plan]:.3f}"
             )
             return
-        _build(rewriter, op, plan, source, product)
+        _build(rewriter, op, plan, product)
+
+
+def _plans(source: SSAValue, product: _Product | None) -> list[_Plan]:
+    """Every legal way: of a map, and of the one in front if it is cropped."""
+    shape = kpu.size4(source.type)
+    starts = [_Plan(source, shape, _Span(0, shape[2], shape[2]), _Span(0, shape[3], shape[3]))]
+    if isinstance(crop := source.owner, kpu.CropOp):
+        (top, left), whole = crop.crops.get_values()[:2], kpu.size4(crop.input.type)
+        starts.append(_Plan(crop.input, whole, _Span(top, shape[2], whole[2]), _Span(left, shape[3], whole[3])))
+    plans = [
+        replace(start, pool=pool, fold=fold, crops=crops).padded()
+        for start in starts
+        for pool in (1, 2, 4)
+        for fold in range(1, max(-(-start.rows.size // pool // k210.K210.MIN_HEIGHT), 1) + 1)
+        for crops in ((False, True) if product else (False,))
+    ]
+    return [plan for plan in plans if plan.is_legal()]
 
 
 def _refusal(source: SSAValue, shape: Sequence[int], batch: int) -> str:
@@ -228,31 +287,34 @@ def _refusal(source: SSAValue, shape: Sequence[int], batch: int) -> str:
     return f"sums of {shape[2]}x{shape[3]} pixels, layers add up to {_LONGEST} in a row without too much rounding"
 
 
-def _pools_itself(source: SSAValue) -> bool:
-    """Whether the layer that makes a map can pool it too."""
-    conv = source.owner
-    bypass = isinstance(conv, kpu.Conv2dOp) and conv.pool_kind is kpu.PoolKind.BYPASS and not conv.is_depthwise
-    return bypass and source.has_one_use()
-
-
 def _is_dense(plan: _Plan, product: _Product) -> bool:
     """Whether the last kernel becomes part of the matrix product."""
     outputs = product.outputs
     return (
         plan.channels * outputs <= _MOST_WEIGHTS
         and bool(plan.kernels())
+        and not plan.crops
         and k210.layer_rules(plan.channels, *plan.size[2:], outputs, 3).ok
     )
 
 
-def _kpu_milliseconds(plan: _Plan, source: SSAValue, product: _Product | None) -> float:
-    """All layers, the way out, and the crop to one pixel."""
-    pool = 0.0 if plan.pool == 1 or _pools_itself(source) else estimates.identity(plan.shape, plan.pool)[1]
+def _kpu_milliseconds(plan: _Plan, product: _Product | None) -> float:
+    """The crop in front, all layers, the way out, and the crop to one pixel."""
+    crop, given = plan.source.owner, kpu.size4(plan.source.type)
+    cropped = isinstance(crop, kpu.CropOp)
+    cost = estimates.border(kpu.size4(crop.input.type), given, crop.crops.get_values()) if cropped else 0.0
+    if any(plan.pads):
+        cost += estimates.border(given, plan.shape, (0, 0, *plan.pads))
+    if plan.pool > 1 and not plan.is_pooled_by_its_maker:
+        cost += estimates.identity(plan.shape, plan.pool)[1]
     count, outputs = len(plan.kernels()), product.outputs if product else plan.shape[1]
     dense = product is not None and _is_dense(plan, product)
-    steps = estimates.layer(plan.size, plan.channels, 3, depthwise=True, count=count - int(dense))
-    last = estimates.layer(plan.size, outputs, 3 if dense else 1) if product or plan.fold > 1 else 0.0
-    return pool + steps + last + estimates.download((1, outputs, *plan.size[2:])) + estimates.move((1, outputs, 1, 1))
+    cost += estimates.layer(plan.size, plan.channels, 3, depthwise=True, count=count - int(dense))
+    if plan.crops:
+        cost += estimates.border(plan.size, plan.window, plan.margins)
+    if product or plan.fold > 1:
+        cost += estimates.layer(plan.window, outputs, 3 if dense else 1)
+    return cost + estimates.download((1, outputs, *plan.window[2:])) + estimates.move((1, outputs, 1, 1))
 
 
 def _cpu_milliseconds(shape: Sequence[int], product: _Product | None) -> float:
@@ -266,17 +328,18 @@ def _cpu_milliseconds(shape: Sequence[int], product: _Product | None) -> float:
     return mean + back + estimates.layer(padded, product.outputs) + there
 
 
-def _build(rewriter: PatternRewriter, op: Operation, plan: _Plan, source: SSAValue, product: _Product | None) -> None:
+def _build(rewriter: PatternRewriter, op: Operation, plan: _Plan, product: _Product | None) -> None:
     """Replace a mean, and the matrix product behind it."""
     import numpy as np
 
-    value = _reduced(rewriter, plan, source)
+    value = _reduced(rewriter, plan)
     kernels = plan.kernels()
     if product is not None:
         weight, bias = ktensor.constant_of(product.conv.weight), ktensor.constant_of(product.conv.bias)
         if weight is not None and bias is not None:
             last = [kernels.pop()] if _is_dense(plan, product) else []
             value = _summed(rewriter, value, kernels)
+            value = insert(rewriter, kpu.CropOp(value, plan.margins)) if any(plan.margins) else value
             spread = _folded(weight[:, :, 0, 0], plan)[:, :, None, None] * (last[0] if last else np.ones((1, 1)))
             value = layer(rewriter, value, spread, bias, activation=product.conv.activation.data)
             assert isinstance(value.owner, Operation)
@@ -293,11 +356,13 @@ def _build(rewriter: PatternRewriter, op: Operation, plan: _Plan, source: SSAVal
     rewriter.replace(op, [], [pixel])
 
 
-def _reduced(rewriter: PatternRewriter, plan: _Plan, source: SSAValue) -> SSAValue:
+def _reduced(rewriter: PatternRewriter, plan: _Plan) -> SSAValue:
     """The map that kernels are applied to."""
     kind = {2: kpu.PoolKind.MEAN_2_S2, 4: kpu.PoolKind.MEAN_4_S4}.get(plan.pool)
-    conv = source.owner
-    if kind is not None and _pools_itself(source) and isinstance(conv, kpu.Conv2dOp):
+    conv, source = plan.source.owner, plan.source
+    if any(plan.pads):
+        source = insert(rewriter, kpu.PadOp(source, (0, 0, *plan.pads)))
+    if kind is not None and plan.is_pooled_by_its_maker and isinstance(conv, kpu.Conv2dOp):
         pooling = kpu.Conv2dOp(conv.input, conv.weight, conv.bias, activation=conv.activation.data, pool=kind)
         pooling.location = conv.location
         source = insert(rewriter, pooling)

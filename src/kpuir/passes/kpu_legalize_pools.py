@@ -17,6 +17,9 @@ that is faster than the CPU: identity layers that pool; others stay and say why.
     %m = kpu.conv2d ... {pool = #kpu.pool<max_2_s1>}                      // %f, if only the pool reads it
     %y = kpu.conv2d %m, %down_right, %zero {pool = #kpu.pool<max_2_s2>}
 
+The maximum of a whole map (`ktensor.reduce<max>` too) is that of ever smaller maps: `max_2_s2` halves them, behind
+`max_2_s1` where a row or column is left over, which then counts in the last window.
+
 Layers that look back, and padding, see zeros outside of the map, which must not be the largest: values with a lower
 bound are raised by it in front and lowered again by the last layer; others are padded with a number below all (by the
 CPU).
@@ -33,7 +36,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
-from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 
 from kpuir.analysis import estimates
 from kpuir.analysis.bounds import lower_bound
@@ -74,6 +77,11 @@ class _Axis:
     def end(self) -> int:
         """The pixel behind the last window."""
         return self.first + (self.count - 1) * self.stride + self.window
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether there is one window, on all of it."""
+        return self.count == 1 and self.first <= 0 and self.end >= self.size
 
     @property
     def skipped(self) -> int:
@@ -319,6 +327,20 @@ def _planned(
     return replace(plan, steps=(*plan.steps, _Border(crops))) if any(crops) else plan
 
 
+def _halved(source: SSAValue, axes: tuple[_Axis, _Axis]) -> "_Plan | str":
+    """Layers that take the maximum of a whole map from ever smaller ones."""
+    if isinstance(source.owner, kpu.CropOp) or not all(axis.sees_all for axis in axes):
+        return "the window is not the whole map"
+    steps: list[_Step] = []
+    height, width = axes[0].size, axes[1].size
+    while min(height, width) // 2 >= k210.K210.MIN_HEIGHT:
+        steps += [_Pool(_MAXIMA[1])] * (height % 2 or width % 2)
+        steps.append(_Pool(_MAXIMA[2]))
+        height, width = height // 2, width // 2
+    steps += [_Pool(_MAXIMA[1])] * (max(height, width) - 1)
+    return _Plan(source, (*steps, _Border((0, 0, 1 - height, 1 - width))))
+
+
 def _bordered(source: SSAValue, axes: tuple[_Axis, _Axis], pools: Sequence[kpu.PoolKind]) -> "_Plan | str":
     """The same on a map that is padded in front too."""
     if all(axis.first >= 0 and axis.end <= axis.size for axis in axes):
@@ -390,26 +412,67 @@ def _cpu_milliseconds(op: PoolOp, source: SSAValue) -> float:
     costs = k210.CpuCosts
     reads = math.prod(result) * math.prod(op.kernel_shape.get_values()) * costs.WINDOW
     there = 0.0 if isinstance(source.owner, Block) else estimates.download(shape)
-    back = estimates.upload(result) if _is_wanted(op) else 0.0
+    back = _back_milliseconds(result) if _is_wanted(op.output) else 0.0
     changes = math.prod(shape) * costs.DEQUANTIZE + (math.prod(result) * costs.QUANTIZE if back else 0.0)
     return there + 1e-6 * (reads + changes) + back
+
+
+def _back_milliseconds(shape: Sequence[int]) -> float:
+    """The way back to KPU RAM of what is padded for it if it is small."""
+    height, width = max(shape[2], k210.K210.MIN_HEIGHT), max(shape[3], k210.K210.MIN_WIDTH)
+    padded = (*shape[:2], height, width)
+    return estimates.upload(padded) + (estimates.move(padded) if padded != tuple(shape) else 0.0)
 
 
 def _kpu_milliseconds(op: PoolOp, plan: _Plan) -> float:
     """All steps, with the way in or out where it would not be needed otherwise."""
     there = estimates.upload(ktensor.shape_of(op.input)) if isinstance(plan.source.owner, Block) else 0.0
-    return there + plan.milliseconds + (0.0 if _is_wanted(op) else estimates.download(ktensor.shape_of(op.output)))
+    if ktensor.shape_of(op.output)[2:] == (1, 1) and isinstance(plan.steps[-1], _Border) and _is_padded(op.output):
+        plan = replace(plan, steps=plan.steps[:-1])  # the layer behind runs on what is not cropped (kpu-cancel-crops)
+    return (
+        there + plan.milliseconds + (0.0 if _is_wanted(op.output) else estimates.download(ktensor.shape_of(op.output)))
+    )
 
 
-def _is_wanted(op: PoolOp) -> bool:
-    """Whether something on the KPU reads the result."""
-    users = [use.operation for use in op.output.uses]
-    return any(user.name.startswith("kpu.") or isinstance(user, _JOINING) for user in users)
+def _is_wanted(value: SSAValue) -> bool:
+    """Whether something on the KPU reads it."""
+    users = [use.operation for use in value.uses]
+    return any(
+        _is_wanted(user.output)
+        if isinstance(user, ktensor.ReshapeOp)
+        else user.name.startswith("kpu.") or isinstance(user, _JOINING)
+        for user in users
+    )
+
+
+def _is_padded(value: SSAValue) -> bool:
+    """Whether it goes back to KPU RAM on a larger map."""
+    users = [use.operation for use in value.uses]
+    return bool(users) and all(
+        _is_padded(user.output) if isinstance(user, ktensor.ReshapeOp) else isinstance(user, kpu.PadOp)
+        for user in users
+    )
 
 
 def _is_global_mean(op: PoolOp) -> bool:
     shape = ktensor.shape_of(op.input)
     return isinstance(op, ktensor.AveragePool2dOp) and tuple(op.kernel_shape.get_values()) == shape[2:]
+
+
+class SpellMaximum(RewritePattern):
+    """The maximum over height and width of what lies in KPU RAM is a pool."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: ktensor.ReduceOp, rewriter: PatternRewriter, /) -> None:
+        """Rewrite one maximum."""
+        if op.kind.data is not ktensor.ReduceKind.MAX or set(op.axes.get_values()) != {2, 3}:
+            return
+        shape = ktensor.shape_of(op.input)
+        if len(shape) != 4 or not is_on_kpu(op.input):
+            return
+        pool = ktensor.MaxPool2dOp(op.input, shape[2:])
+        pool.location = op.location
+        rewriter.replace(op, (pool, ktensor.ReshapeOp(pool, ktensor.shape_of(op.output))))
 
 
 class LegalizePool(RewritePattern):
@@ -454,7 +517,7 @@ def _best_plan(op: PoolOp) -> "_Plan | str":
         return pools
     plans = [_planned(source, square, pools)]
     if isinstance(op, ktensor.MaxPool2dOp):
-        plans.append(_bordered(source, square, pools))
+        plans += [_bordered(source, square, pools), _halved(source, square)]
     reasons = [plan if isinstance(plan, str) else plan.verdict.reason for plan in plans]
     shared = not (op.input.has_one_use() and source.has_one_use())
     good = [replace(plan, shared=shared) for plan in plans if isinstance(plan, _Plan) and plan.verdict.ok]
@@ -475,4 +538,5 @@ class KpuLegalizePoolsPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module in place."""
         if self.pools != "cpu":
+            rewrite(op, SpellMaximum(), recursive=False)
             rewrite(op, LegalizePool(self.pools == "kpu"), recursive=False)

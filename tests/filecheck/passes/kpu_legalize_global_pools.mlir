@@ -43,10 +43,26 @@ func.func @folded(%x: tensor<1x2x25x4xf32>) -> tensor<1x4xf32> {
 
 // CHECK-LABEL: @refused
 // CHECK: kpu.reason = "what is averaged is made by the CPU"
-// CHECK: kpu.reason = "sums of 13x13 pixels, layers add up to 8 in a row without too much rounding"
-func.func @refused(%x: tensor<1x2x13x13xf32>) -> (tensor<1x2x1x1xf32>, tensor<1x2x1x1xf32>) {
-  %e = ktensor.activation<exp> %x : (tensor<1x2x13x13xf32>) -> tensor<1x2x13x13xf32>
-  %0 = ktensor.average_pool2d %e {kernel_shape = array<i64: 13, 13>} : (tensor<1x2x13x13xf32>) -> tensor<1x2x1x1xf32>
-  %1 = ktensor.average_pool2d %x {kernel_shape = array<i64: 13, 13>} : (tensor<1x2x13x13xf32>) -> tensor<1x2x1x1xf32>
-  func.return %0, %1 : tensor<1x2x1x1xf32>, tensor<1x2x1x1xf32>
+// CHECK: kpu.reason = "sums of 33x33 pixels, layers add up to 8 in a row without too much rounding"
+// CHECK: kpu.reason = "2 images, the mean is taken of 1"
+func.func @refused(%x: tensor<1x2x33x33xf32>, %z: tensor<2x2x8x8xf32>) -> (tensor<1x2x1x1xf32>, tensor<1x2x1x1xf32>, tensor<2x2x1x1xf32>) {
+  %e = ktensor.activation<exp> %x : (tensor<1x2x33x33xf32>) -> tensor<1x2x33x33xf32>
+  %0 = ktensor.average_pool2d %e {kernel_shape = array<i64: 33, 33>} : (tensor<1x2x33x33xf32>) -> tensor<1x2x1x1xf32>
+  %1 = ktensor.average_pool2d %x {kernel_shape = array<i64: 33, 33>} : (tensor<1x2x33x33xf32>) -> tensor<1x2x1x1xf32>
+  %2 = ktensor.average_pool2d %z {kernel_shape = array<i64: 8, 8>} : (tensor<2x2x8x8xf32>) -> tensor<2x2x1x1xf32>
+  func.return %0, %1, %2 : tensor<1x2x1x1xf32>, tensor<1x2x1x1xf32>, tensor<2x2x1x1xf32>
+}
+
+// -----
+
+// Zeros behind the map make its size a multiple of the pool's; the last kernel has 256 / 169 of its weights.
+// CHECK-LABEL: @odd
+// CHECK: %[[p:.*]] = kpu.pad %x {pads = array<i64: 0, 0, 3, 3>} : (tensor<1x1x13x13xf32>) -> tensor<1x1x16x16xf32>
+// CHECK: kpu.conv2d %[[p]], %{{.*}}, %{{.*}} {pool = #kpu.pool<mean_4_s4>}
+// CHECK: ktensor.constant dense<{{\[\[}}{{\[\[}}2.500000e-01, 0.000000e+00, 2.500000e-01]
+// CHECK: ktensor.constant dense<{{\[\[}}{{\[\[}}0.37869823, 0.37869823, 0.000000e+00]
+// CHECK: kpu.crop %{{.*}} {crops = array<i64: 2, 2, 1, 1>} : (tensor<1x1x4x4xf32>) -> tensor<1x1x1x1xf32>
+func.func @odd(%x: tensor<1x1x13x13xf32>) -> tensor<1x1x1x1xf32> {
+  %0 = ktensor.average_pool2d %x {kernel_shape = array<i64: 13, 13>} : (tensor<1x1x13x13xf32>) -> tensor<1x1x1x1xf32>
+  func.return %0 : tensor<1x1x1x1xf32>
 }

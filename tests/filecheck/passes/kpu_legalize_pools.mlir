@@ -119,6 +119,24 @@ func.func @unbounded(%x: tensor<1x1x8x8xf32>, %w: tensor<1x1x3x3xf32>, %b: tenso
 
 // -----
 
+// The maximum of a whole map is that of ever smaller ones; of an odd number of rows, maxima of two neighbours come first.
+// CHECK-LABEL: func.func @whole(%x: tensor<1x1x9x8xf32>, %w: tensor<1x1x3x3xf32>, %b: tensor<1xf32>) -> tensor<1x1xf32> {
+// CHECK-NEXT: %[[a:.*]] = kpu.conv2d %x, %w, %b {pool = #kpu.pool<max_2_s1>} : (tensor<1x1x9x8xf32>, tensor<1x1x3x3xf32>, tensor<1xf32>) -> tensor<1x1x9x8xf32>
+// CHECK: %[[b:.*]] = kpu.conv2d %[[a]], %{{.*}}, %{{.*}} {kpu.moves, pool = #kpu.pool<max_2_s2>} : {{.*}} -> tensor<1x1x4x4xf32>
+// CHECK: %[[c:.*]] = kpu.conv2d %[[b]], %{{.*}}, %{{.*}} {kpu.moves, pool = #kpu.pool<max_2_s1>}
+// CHECK: %[[d:.*]] = kpu.conv2d %[[c]], %{{.*}}, %{{.*}} {kpu.moves, pool = #kpu.pool<max_2_s1>}
+// CHECK: %[[e:.*]] = kpu.conv2d %[[d]], %{{.*}}, %{{.*}} {kpu.moves, pool = #kpu.pool<max_2_s1>}
+// CHECK-NEXT: %[[f:.*]] = kpu.crop %[[e]] {crops = array<i64: 0, 0, 3, 3>} : (tensor<1x1x4x4xf32>) -> tensor<1x1x1x1xf32>
+// CHECK-NEXT: %[[g:.*]] = ktensor.reshape %[[f]] : (tensor<1x1x1x1xf32>) -> tensor<1x1xf32>
+// CHECK-NEXT: func.return %[[g]] : tensor<1x1xf32>
+func.func @whole(%x: tensor<1x1x9x8xf32>, %w: tensor<1x1x3x3xf32>, %b: tensor<1xf32>) -> tensor<1x1xf32> {
+  %0 = kpu.conv2d %x, %w, %b : (tensor<1x1x9x8xf32>, tensor<1x1x3x3xf32>, tensor<1xf32>) -> tensor<1x1x9x8xf32>
+  %1 = ktensor.reduce<max> %0 {axes = array<i64: 2, 3>, keep_dims = false} : (tensor<1x1x9x8xf32>) -> tensor<1x1xf32>
+  func.return %1 : tensor<1x1xf32>
+}
+
+// -----
+
 // What cannot be made of pool codes, or is made by the CPU, stays.
 // CHECK-LABEL: func.func @others(%x: tensor<1x1x9x9xf32>, %w: tensor<1x1x3x3xf32>, %b: tensor<1xf32>) -> (tensor<1x1x3x3xf32>, tensor<1x1x8x9xf32>, tensor<1x1x8x8xf32>, tensor<1x1x4x4xf32>, tensor<1x1x5x5xf32>, tensor<1x1x4x4xf32>) {
 // CHECK-NEXT: %0 = kpu.conv2d %x, %w, %b : (tensor<1x1x9x9xf32>, tensor<1x1x3x3xf32>, tensor<1xf32>) -> tensor<1x1x9x9xf32>
