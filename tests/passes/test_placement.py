@@ -117,6 +117,32 @@ def test_concats_of_anything() -> None:
     check(module_of([(1, 4, 10, 10)], body), rng)
 
 
+@pytest.mark.parametrize("value", [-1e30, -0.25, 0.5, 1e30])
+@pytest.mark.parametrize(("width", "pads"), [(7, (1, 1, 1, 1)), (20, (2, 0, 0, 2)), (50, (0, 2, 1, 0))], ids=str)
+def test_pads_of_any_value_are_those_of_the_cpu(value: float, width: int, pads: tuple[int, int, int, int]) -> None:
+    """In KPU RAM every byte can stand around a map, byte by byte as the CPU does it."""
+    rng = np.random.default_rng(width)
+
+    def body(block: Block, put: Put) -> list[SSAValue]:
+        padded = put(kpu.PadOp(conv(put, rng, block.args[0], 11, 3), pads, value))
+        one = np.eye(11, dtype=np.float32)[:, :, None, None]
+        constants = [put(ktensor.ConstantOp(array)) for array in (one, np.zeros(11, np.float32))]
+        return [put(kpu.Conv2dOp(padded, *constants, pool=kpu.PoolKind.MAX_2_S1))]
+
+    module = module_of([(1, 4, 9, width)], body)
+    samples = [{"input0": rng.uniform(-1, 1, (1, 4, 9, width)).astype(np.float32)} for _ in range(3)]
+    ours, theirs = (
+        kpuir.compile(module.clone(), dataset=samples, passes=f"kpu-quantize-all{{moves={moves}}},kbuf-lower")
+        for moves in ("kpu", "cpu")
+    )
+    assert "pad" in theirs.report.cpu_ops
+    assert "pad" not in ours.report.cpu_ops
+    for sample in samples:
+        for mine, other in zip(ours.run(sample).values(), theirs.run(sample).values(), strict=True):
+            np.testing.assert_array_equal(mine, other)
+    _check_independence(ours.module, rng)
+
+
 PADS = ((1, 0, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1), (0, 2, 0, 0), (2, 1, 1, 2))
 
 

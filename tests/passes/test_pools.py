@@ -212,6 +212,18 @@ def test_pools_in_bytes(pool: Pool) -> None:
     assert np.abs(found - wanted).mean() <= 1.5 * step
 
 
+@pytest.mark.parametrize("activation", ["", "LeakyRelu"])
+def test_padding_below_all_values_stays_in_kpu_ram(activation: str) -> None:
+    """The stem of a ResNet without ReLU: what lies outside never wins, and no map is moved by the CPU."""
+    pool = Pool((28, 29), (3, 3), (2, 2), (1, 1, 1, 1), activation=activation, channels=16)
+    samples = [{"x": pool.sample(seed)} for seed in range(6)]
+    compiled = kpuir.compile(import_onnx(pool.model().SerializeToString()), dataset=samples)
+    assert set(compiled.report.cpu_ops) <= {"dequantize", "quantize"}
+    wanted = np.stack([reference(pool.model(), sample["x"]) for sample in samples])
+    found = np.stack([compiled.run(sample)["y"] for sample in samples])
+    assert np.abs(found - wanted).mean() <= 1.5 * np.ptp(wanted) / 255
+
+
 def pyramid(channels: int) -> onnx.ModelProto:
     """Maxima of three windows around each pixel beside the map itself (SPP), between two convolutions."""
     rng = np.random.default_rng(0)

@@ -21,8 +21,8 @@ The maximum of a whole map (`ktensor.reduce<max>` too) is that of ever smaller m
 `max_2_s1` where a row or column is left over, which then counts in the last window.
 
 Layers that look back, and padding, see zeros outside of the map, which must not be the largest: values with a lower
-bound are raised by it in front and lowered again by the last layer; others are padded with a number below all (by the
-CPU).
+bound are raised by it in front and lowered again by the last layer, or padded with a number below all, which no bytes
+are below.
 
 Sources: `kpu-hardware.md` 7 (codes, borders), 8.2; lowering-facts.md 6 (composition).
 """
@@ -135,8 +135,7 @@ class _Border:
 
     def milliseconds(self, shape: Shape) -> float:
         """On the KPU if it can."""
-        result, sides = self.result(shape), [abs(side) for side in self.sides]
-        return estimates.detour(shape, result) if self.value else estimates.border(shape, result, sides)
+        return estimates.border(shape, self.result(shape), [abs(side) for side in self.sides])
 
     def rule(self, shape: Shape) -> k210.Verdict:
         """The CPU can do it."""

@@ -156,20 +156,13 @@ def _stays(op: kpu.PadOp | kpu.CropOp, borders: Borders) -> k210.Verdict:
     on_kpu = [isinstance(use.operation, _KPU_OPS) for use in op.output.uses]
     if not any(on_kpu):
         return k210.Verdict(False, "its result is needed in main RAM only")
-    verdict = _border_rule(op)
+    verdict = k210.border_rule(kpu.size4(op.input.type), kpu.size4(op.output.type))
     if not verdict.ok or borders == "kpu" or kpu.MOVES in op.attributes:
         return verdict
     source, result = ktensor.shape_of(op.input), ktensor.shape_of(op.output)
     cpu = estimates.move(result) + estimates.upload(result) + (estimates.download(source) if downloaded else 0)
     layers = estimates.border_on_kpu(source, result, border_of(op)) + (0 if all(on_kpu) else estimates.download(result))
     return k210.Verdict(layers <= cpu, f"layers take {layers:.3f} ms, the CPU with the ways there and back {cpu:.3f}")
-
-
-def _border_rule(op: kpu.PadOp | kpu.CropOp) -> k210.Verdict:
-    """Whether layers can pad or crop a map."""
-    if isinstance(op, kpu.PadOp) and op.value.value.data != 0:
-        return k210.Verdict(False, f"the border is {op.value.value.data}, layers fill up with 0")
-    return k210.border_rule(kpu.size4(op.input.type), kpu.size4(op.output.type))
 
 
 @dataclass(frozen=True)

@@ -75,8 +75,12 @@ def _element_bytes(value: SSAValue, real: float) -> bytes:
     element = ktensor.element_of(value)
     if not isinstance(element, ktensor.QuantizedType):
         return struct.pack("<f", max(-kbuf.FLOAT_MAX, min(kbuf.FLOAT_MAX, real)) if math.isinf(real) else real)
-    code = round(max(-1e9, min(1e9, real / element.scale_value))) + element.zero_point_value
-    return bytes((min(max(code, 0), 255), 0, 0, 0))
+    return bytes((code_of(real, element.scale_value, element.zero_point_value), 0, 0, 0))
+
+
+def code_of(real: float, scale: float, zero_point: int) -> int:
+    """The byte that is nearest to a real number."""
+    return min(max(round(max(-1e9, min(1e9, real / scale))) + zero_point, 0), 255)
 
 
 @converts(ktensor.SliceOp)

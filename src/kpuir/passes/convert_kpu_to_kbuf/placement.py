@@ -14,7 +14,7 @@ from xdsl.ir import BlockArgument, SSAValue
 from kpuir.dialects import kbuf, kpu, ktensor
 from kpuir.passes.convert_kpu_to_kbuf.layers import emit_layer
 from kpuir.passes.convert_kpu_to_kbuf.lowering import Lowering, converts
-from kpuir.passes.convert_kpu_to_kbuf.movement import crop_bytes, pad_bytes
+from kpuir.passes.convert_kpu_to_kbuf.movement import code_of, crop_bytes, pad_bytes
 from kpuir.target import k210
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def crop(lowering: Lowering, op: kpu.CropOp) -> None:
     if not isinstance(op.input.type, kpu.FeatureMapType):
         crop_bytes(lowering, op)
         return
-    shape, moves = ktensor.shape_of(op.output), _Moves(lowering, op.input.type)
+    shape, moves = ktensor.shape_of(op.output), _Moves(lowering, op.input.type.zero_point_value)
     source = moves.shift(lowering.buffer(op.input), -left)
     kept = lowering.part(source, (*kbuf.shape_of(source)[:3], shape[3]), 0)
     if k210.is_view(shape[1], shape[3], top, bottom) and not lowering.is_part(op.output):
@@ -105,14 +105,16 @@ def crop(lowering: Lowering, op: kpu.CropOp) -> None:
 def pad(lowering: Lowering, op: kpu.PadOp) -> None:
     """pad; or in KPU RAM.
 
-    There columns are shifted in at the left, and partly back to have some at the right; of rows, all become zero before
-    those of the input are copied between them, group by group.
+    There columns are shifted in at the left, and partly back to have some at the right; of rows, all get the border's
+    value before those of the input are copied between them, group by group.
     """
     top, left, bottom, right = op.pads.get_values()
     if not isinstance(op.input.type, kpu.FeatureMapType):
         pad_bytes(lowering, op)
         return
-    shape, moves = ktensor.shape_of(op.output), _Moves(lowering, op.input.type)
+    kind = op.input.type
+    code = code_of(op.value.value.data, kind.scale_value, kind.zero_point_value)
+    shape, moves = ktensor.shape_of(op.output), _Moves(lowering, code)
     source, result = lowering.buffer(op.input), lowering.result(op.output)
     wide = lowering.part(source, (*kbuf.shape_of(source)[:3], shape[3]), 0)
     target = None if top or bottom else result
@@ -124,11 +126,11 @@ def pad(lowering: Lowering, op: kpu.PadOp) -> None:
 
 
 class _Moves:
-    """Layers that move bytes of one zero point, those of its input type, between buffers."""
+    """Layers that move bytes between buffers; `zero_point` is the byte outside of maps, which any byte can be."""
 
-    def __init__(self, lowering: Lowering, kind: kpu.FeatureMapType) -> None:
+    def __init__(self, lowering: Lowering, zero_point: int) -> None:
         self.lowering = lowering
-        self.zero_point = kind.zero_point_value
+        self.zero_point = zero_point
 
     def shift(self, source: SSAValue, right: int, target: SSAValue | None = None) -> SSAValue:
         """The map moved right (left if negative), a layer per column; the last one writes `target`, if given."""
@@ -154,7 +156,7 @@ class _Moves:
             emit_layer(self.lowering, _mover(count, 0, self.zero_point), lines, copy)
 
     def fill(self, source: SSAValue, result: SSAValue) -> None:
-        """Set a whole map to zero, by layers that weight some bytes of `source` with 0."""
+        """Set a whole map to that byte, by layers that weight some bytes of `source` with 0."""
         _, channels, height, width = kbuf.shape_of(result)
         inputs = min(k210.row_layout(width).channels_per_line, channels)
         rows = height if channels > inputs else min(height, kbuf.shape_of(source)[2])
