@@ -135,20 +135,7 @@ def layer_numbers(op: kpu.LayerOp) -> LayerNumbers:
         width=width,
         depthwise=op.is_depthwise,
         pool=op.pool_kind,
-        pad_value=op.integer("pad_value"),
-        arg_x=op.integer("arg_x"),
-        shr_x=op.integer("shr_x"),
-        arg_w=op.integer("arg_w"),
-        shr_w=op.integer("shr_w"),
-        arg_add=op.integer("arg_add"),
-        weights=op.array("weights"),
-        bn_mul=op.array("bn_mul"),
-        bn_shift=op.array("bn_shift"),
-        bn_add=op.array("bn_add"),
-        act_start=op.array("act_start"),
-        act_mul=op.array("act_mul"),
-        act_shift=op.array("act_shift"),
-        act_add=op.array("act_add"),
+        **op.numbers(),
     )
 
 

@@ -264,6 +264,11 @@ class LayerOp(IRDLOperation):
         assert isinstance(value, IntegerAttr)
         return value.value.data
 
+    def numbers(self) -> dict[str, Any]:
+        """All numbers but the kernel size, by name: integers, and read-only arrays."""
+        arrays = {name: self.array(name) for name in _LAYER_DTYPES}
+        return {name: self.integer(name) for name in _LAYER_INTEGERS} | arrays
+
     def verify_(self) -> None:
         """Check the types of the arrays, every number against its field, and the layer's legality."""
 

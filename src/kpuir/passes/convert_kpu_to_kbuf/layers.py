@@ -32,36 +32,16 @@ def download(lowering: Lowering, op: kpu.DownloadOp) -> None:
 @converts(kpu.LayerOp)
 def layer(lowering: Lowering, op: kpu.LayerOp) -> None:
     """kpu_conv2d, with a second output in main RAM where the result is downloaded."""
+    from kpuir.quantization.registers import LayerData
+
     downloads = [use.operation for use in op.output.uses if isinstance(use.operation, kpu.DownloadOp)]
     source, output = lowering.buffer(op.input), lowering.result(op.output)
     main = lowering.result(downloads[0].output) if downloads else None
     for other in downloads[1:]:
         assert main is not None
         lowering.buffers[other.output] = main
-    emit_layer(lowering, _numbers(op), source, output, main, op.pool_kind)
-
-
-def _numbers(op: kpu.LayerOp) -> "LayerData":
-    from kpuir.quantization.registers import LayerData
-
-    return LayerData(
-        kernel_size=op.integer("kernel_size"),
-        depthwise=op.is_depthwise,
-        pad_value=op.integer("pad_value"),
-        arg_x=op.integer("arg_x"),
-        shr_x=op.integer("shr_x"),
-        arg_w=op.integer("arg_w"),
-        shr_w=op.integer("shr_w"),
-        arg_add=op.integer("arg_add"),
-        weights=op.array("weights"),
-        bn_mul=op.array("bn_mul"),
-        bn_shift=op.array("bn_shift"),
-        bn_add=op.array("bn_add"),
-        act_start=op.array("act_start"),
-        act_mul=op.array("act_mul"),
-        act_shift=op.array("act_shift"),
-        act_add=op.array("act_add"),
-    )
+    numbers = LayerData(kernel_size=op.integer("kernel_size"), depthwise=op.is_depthwise, **op.numbers())
+    emit_layer(lowering, numbers, source, output, main, op.pool_kind)
 
 
 def emit_layer(
