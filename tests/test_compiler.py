@@ -14,6 +14,7 @@ from kpuir import pipelines
 from kpuir.analysis.overlaps import find_overlaps
 from kpuir.compiler import PIPELINES, CompiledModel
 from kpuir.errors import DoesNotFitError, InvalidInputError, KpuirError, UnsupportedError
+from kpuir.importers.onnx import import_onnx
 from kpuir.interpreters.run import run
 from kpuir.kmodel import v4
 from kpuir.runtime import tensor_ports
@@ -176,6 +177,19 @@ def test_too_many_weights_are_refused_with_both_sizes(tmp_path: Path) -> None:
     assert isinstance(error, DoesNotFitError)
     assert error.location == "gemm0"
     assert "6291456" in error.message
+
+
+@pytest.mark.parametrize(("channels", "on_kpu"), [(128, True), (256, False)])
+def test_residuals_whose_maps_kpu_ram_does_not_hold_are_added_by_the_cpu(channels: int, on_kpu: bool) -> None:
+    """Two maps and their sum of 256x56x56 take 2752512 bytes, those of 128x56x56 half of it."""
+    net = Net(image=(1, 16, 56, 56))
+    x = net.op("Relu", net.conv("image", 16, channels, 1))
+    deep = net.conv(net.op("Relu", net.conv(x, channels, 32, 1)), 32, channels, 1)
+    x = net.op("Relu", net.op("Add", x, deep))
+    module = import_onnx(net.model(net.conv(x, channels, 4, 1)).SerializeToString())
+    sample = {"image": np.random.default_rng(0).random((1, 16, 56, 56)).astype(np.float32)}
+    compiled = kpuir.compile(module, dataset=[sample])
+    assert ("quantized_binary" not in compiled.report.cpu_ops) == on_kpu
 
 
 def test_what_stays_on_the_cpu_needs_no_dataset(tmp_path: Path) -> None:

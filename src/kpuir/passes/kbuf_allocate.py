@@ -29,6 +29,8 @@ from kpuir.ir.locations import layer_name
 from kpuir.memory import Buffer, allocate, check
 from kpuir.target import k210
 
+_HINT = "use a smaller input or fewer channels, or pool or stride earlier"
+_KPU_HINT = f"{_HINT}; where maps wait long, 'kpu-default{{adds=cpu concats=cpu}}' as --passes keeps them in main RAM"
 _ALIGNMENT = {kbuf.Space.KPU: k210.K210.KPU_RAM_ALIGNMENT, kbuf.Space.MAIN: k210.K210.MAIN_RAM_ALIGNMENT}
 
 
@@ -87,7 +89,7 @@ def _does_not_fit(space: kbuf.Space, lives: list[_Life], ops: Sequence[Operation
         f"{peak} bytes of {RAM_NAMES[space]} are needed, there are {CAPACITIES[space]}; most are alive here: "
         f"{alive(step)}, of them this layer's own buffers {' + '.join(map(str, sizes))}",
         location=layer_name(op),
-        hint="use a smaller input or fewer channels, or pool or stride earlier",
+        hint=_KPU_HINT if space is kbuf.Space.KPU else _HINT,
     )
 
 

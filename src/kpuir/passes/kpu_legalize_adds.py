@@ -145,6 +145,11 @@ def _refusal(op: ktensor.BinaryOp, found: _Sum, choice: Choice) -> str | None:
     if choice != "auto":
         return "adds=cpu was asked for" if choice == "cpu" else None
     sources, shape = list(found.terms), found.shape
+    room = min(
+        (_room(shape, len(sources), block) for block in _blocks(shape, len(sources))), key=lambda rule: not rule.ok
+    )
+    if not room.ok:
+        return room.reason
     ours = _milliseconds(shape, len(sources), _block(shape, len(sources))) + residency.kpu_transfers(sources, op.output)
     theirs = estimates.elements(shape, CpuCosts.QUANTIZED_ADD) * max(len(sources) - 1, 1)
     theirs += residency.cpu_transfers(sources, op.output)
@@ -163,14 +168,27 @@ def _milliseconds(shape: Sequence[int], terms: int, block: int) -> float:
     return total
 
 
-def _block(shape: Sequence[int], terms: int) -> int:
-    """How many channels to add at once: all, or fewer where that is cheaper or all are too many."""
+def _blocks(shape: Sequence[int], terms: int) -> list[int]:
+    """How many channels can be added at once."""
     channels = shape[1]
     group = k210.row_layout(shape[3]).channels_per_line
     most = (K210.MAX_CHANNELS // terms) // group * group
     blocks = {-(-channels // (count * group)) * group for count in range(1, _MOST_BLOCKS + 1)} | {most}
-    legal = [min(block, channels) for block in blocks if terms * block <= K210.MAX_CHANNELS]
-    return min(legal, key=lambda block: (_milliseconds(shape, terms, block), -block))
+    return sorted({min(block, channels) for block in blocks if terms * block <= K210.MAX_CHANNELS}, reverse=True)
+
+
+def _room(shape: Sequence[int], terms: int, block: int) -> k210.Verdict:
+    """Whether KPU RAM holds all terms, the copies of a block of them if not all are added at once, and the sum."""
+    _, channels, height, width = shape
+    one, copied = (k210.feature_map_bytes(1, count, height, width) for count in (channels, block))
+    return k210.ram_rule(terms * (one + (copied if block < channels else 0)), one)
+
+
+def _block(shape: Sequence[int], terms: int) -> int:
+    """How many channels to add at once: all, or fewer where that is cheaper or all are too many, of those that fit."""
+    blocks = _blocks(shape, terms)
+    fitting = [block for block in blocks if _room(shape, terms, block).ok] or blocks
+    return min(fitting, key=lambda block: (_milliseconds(shape, terms, block), -block))
 
 
 def _build(rewriter: PatternRewriter, found: _Sum) -> SSAValue:

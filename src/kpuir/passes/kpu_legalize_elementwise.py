@@ -36,6 +36,7 @@ from kpuir.ir.rewriting import rewrite
 from kpuir.passes import moving
 from kpuir.passes.kpu_fuse_activations import FuseActivation, HoistActivation
 from kpuir.passes.layers import constants_of, depthwise, is_linear, replace_conv
+from kpuir.target import k210
 from kpuir.target.k210 import CpuCosts
 
 Choice: TypeAlias = Literal["auto", "kpu", "cpu"]
@@ -149,6 +150,10 @@ def _refusal(op: Operation, source: SSAValue, choice: Choice) -> str | None:
         return None if choice == "kpu" else "elementwise=cpu was asked for"
     chain, shape = _chain(op), ktensor.shape_of(source)
     result = chain[-1].results[0]
+    size = k210.feature_map_bytes(shape[0], shape[1], shape[2], shape[3])
+    room = k210.ram_rule(size, size)
+    if not room.ok:
+        return room.reason
     ours = estimates.layer(shape, shape[1], depthwise=True) + residency.kpu_transfers([source], result)
     theirs = sum(_cpu_milliseconds(one) for one in chain) + residency.cpu_transfers([source], result)
     return estimates.slower_on_kpu(ours, theirs)

@@ -127,6 +127,10 @@ def _refusal(op: ktensor.PReluOp, slope: "Doubles | None", choice: Choice) -> st
     if choice != "auto":
         return "prelu=cpu was asked for" if choice == "cpu" else None
     shape = ktensor.shape_of(op.input)
+    size = k210.feature_map_bytes(shape[0], shape[1], shape[2], shape[3])
+    room = k210.ram_rule(2 * size, size)
+    if not room.ok:
+        return room.reason
     ours = _split_milliseconds(op) + min(_own_milliseconds(shape), _absorbing_milliseconds(op))
     ours += residency.kpu_transfers([op.input], op.output)
     theirs = _CPU_STEPS * estimates.elements(shape, CpuCosts.ELEMENT)
