@@ -15,17 +15,21 @@ why.
     %z = kpu.crop %y {crops = array<i64: 1, 1, 2, 2>}
 
 A sum of n neighbours in a row is one of 3-tap kernels, one after another: the real factors
-1 - 2 cos(2 pi k / n) z + z^2 of 1 + z + ... + z^(n-1), and 1 + z where n is even. Kernels with a negative middle come
-first, so that the others average the rounding of their results; beyond n = 8 they would magnify it too much. Larger
-maps are halved by mean pools (in the layer that makes them, if it can), and blocks of rows become channels
-(`kpu.fold_rows`, free), which the matrix product adds; zeros behind a map make its size a multiple, and the last kernel
-makes up for their share. Positions outside of the map are 0 for every layer, and no kernel reaches beyond the pixels it
-adds. Where a matrix product has many neurons it is applied to 4x4 pixels around the mean, not to the whole map.
+1 - 2 cos(2 pi k / n) z + z^2 of 1 + z + ... + z^(n-1), and 1 + z where n is even. Those with a negative middle magnify
+what varies within a map, and with it the steps its values are rounded to: the order is the one that leaves the least
+rounding in the mean, others in front of them and behind. Beyond n = 8 they would magnify it too much. Larger maps are
+halved, by sums of 2x2 pixels of which one in four is picked (the KPU's own means truncate), and blocks of rows become
+channels (`kpu.fold_rows`, free), which the matrix product adds; zeros behind a map make its size a multiple, and the
+last kernel makes up for their share. Positions outside of the map are 0 for every layer, and no kernel reaches beyond
+the pixels it adds. Where a matrix product has many neurons it is applied to 4x4 pixels around the mean, not to the
+whole map.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache, reduce
+from itertools import permutations, product
 from typing import TYPE_CHECKING, Literal
 
 from xdsl.context import Context
@@ -46,7 +50,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LONGEST = 8
-"""Sums of more neighbours magnify what rounding adds to the results of their first kernels more than 5 times."""
+"""Sums of more neighbours magnify what rounding adds too much."""
+
+_STILL = (0.0, 1.0, 0.0)
+"""The kernel that leaves an axis as it is."""
 
 _MOST_WEIGHTS = 1 << 18
 """A matrix product with more weights is no 3x3 convolution: nine times as many would not be worth a layer less."""
@@ -71,8 +78,12 @@ class _Span:
         return self.count == self.size
 
 
-def sum_kernels(count: int) -> list[tuple[float, float, float]]:
-    """Kernels (weights of the pixel before, itself, and behind) that one after another average `count` neighbours."""
+Taps = tuple[float, float, float]
+"""Weights of the pixel before, itself, and behind."""
+
+
+def sum_kernels(count: int) -> list[Taps]:
+    """Kernels that one after another average `count` neighbours."""
     middles = sorted(0.0 - 2 * round(math.cos(2 * math.pi * k / count), 15) for k in range(1, (count - 1) // 2 + 1))
     kernels = [(1.0, middle, 1.0) for middle in middles]
     if count % 2 == 0:
@@ -82,9 +93,35 @@ def sum_kernels(count: int) -> list[tuple[float, float, float]]:
     ]
 
 
+@cache
+def mean_kernels(height: int, width: int) -> tuple[tuple[Taps, Taps], ...]:
+    """(rows, columns) of kernels that average height x width pixels, in the order that leaves the least rounding."""
+    parts = [sum_kernels(height), sum_kernels(width)]
+    longest = max(len(kernels) for kernels in parts)
+    orders = [sorted(set(permutations(kernels + [_STILL] * (longest - len(kernels))))) for kernels in parts]
+    return min((tuple(zip(*each, strict=True)) for each in product(*orders)), key=_rounding)
+
+
+def _rounding(kernels: tuple[tuple[Taps, Taps], ...]) -> float:
+    """Variance that rounding the results of all kernels but the last adds to the mean, in some unit.
+
+    The map is taken for independent pixels with deviation 1 around a mean of 1/2: after some kernels its values spread
+    over 1/2 and 8 deviations, the step of rounding is proportional to that, and the other kernels average it.
+    """
+    done = [(0.5 + 8 * _gain(kernels[:count])) * _gain(kernels[count:]) for count in range(1, len(kernels))]
+    return sum(step * step for step in done)
+
+
+def _gain(kernels: Sequence[tuple[Taps, Taps]]) -> float:
+    """By how much kernels, one after another, multiply the deviation of independent pixels."""
+    import numpy as np
+
+    return math.prod(float(np.linalg.norm(reduce(np.convolve, axis))) for axis in zip(*kernels, strict=True))
+
+
 @dataclass(frozen=True)
 class _Plan:
-    """How a mean is taken: a mean pool first (its stride, or 1), blocks of rows as channels (or 1), then kernels.
+    """How a mean is taken: a map `pool` times smaller first (or 1), blocks of rows as channels (or 1), then kernels.
 
     `shape` and the spans are those of `source` with `pads` (bottom, right) of zeros. `crops` tells whether only 4x4
     pixels around the mean are left for a matrix product.
@@ -138,21 +175,16 @@ class _Plan:
         """3x3 kernels, applied one after another."""
         import numpy as np
 
-        rows, columns = (sum_kernels(span.count) for span in self.spans)
-        count = max(len(rows), len(columns))
-        still = (0.0, 1.0, 0.0)
-        parts = [[still] * (count - len(kernels)) + kernels for kernels in (rows, columns)]
-        kernels = [np.outer(row, column) for row, column in zip(*parts, strict=True)]
+        rows, columns = self.spans
+        kernels = [np.outer(row, column) for row, column in mean_kernels(rows.count, columns.count)]
         (bottom, right), (height, width) = self.pads, self.shape[2:]
         share = (height - bottom) * (width - right) / (height * width)
         return [*kernels[:-1], kernels[-1] / share] if kernels else []
 
     @property
-    def is_pooled_by_its_maker(self) -> bool:
-        """Whether the layer that makes the map can pool it too."""
-        conv = self.source.owner
-        bypass = isinstance(conv, kpu.Conv2dOp) and conv.pool_kind is kpu.PoolKind.BYPASS and not conv.is_depthwise
-        return bypass and self.source.has_one_use() and not any(self.pads)
+    def halvings(self) -> int:
+        """How often 2x2 pixels become one, to pool."""
+        return self.pool.bit_length() - 1
 
     def is_legal(self) -> bool:
         """Whether the KPU can do it."""
@@ -305,8 +337,9 @@ def _kpu_milliseconds(plan: _Plan, product: _Product | None) -> float:
     cost = estimates.border(kpu.size4(crop.input.type), given, crop.crops.get_values()) if cropped else 0.0
     if any(plan.pads):
         cost += estimates.border(given, plan.shape, (0, 0, *plan.pads))
-    if plan.pool > 1 and not plan.is_pooled_by_its_maker:
-        cost += estimates.identity(plan.shape, plan.pool)[1]
+    batch, channels, height, width = plan.shape
+    halves = ((batch, channels, height >> count, width >> count) for count in range(plan.halvings))
+    cost += sum(estimates.identity(half, 2)[1] for half in halves)
     count, outputs = len(plan.kernels()), product.outputs if product else plan.shape[1]
     dense = product is not None and _is_dense(plan, product)
     cost += estimates.layer(plan.size, plan.channels, 3, depthwise=True, count=count - int(dense))
@@ -358,16 +391,11 @@ def _build(rewriter: PatternRewriter, op: Operation, plan: _Plan, product: _Prod
 
 def _reduced(rewriter: PatternRewriter, plan: _Plan) -> SSAValue:
     """The map that kernels are applied to."""
-    kind = {2: kpu.PoolKind.MEAN_2_S2, 4: kpu.PoolKind.MEAN_4_S4}.get(plan.pool)
-    conv, source = plan.source.owner, plan.source
+    source = plan.source
     if any(plan.pads):
         source = insert(rewriter, kpu.PadOp(source, (0, 0, *plan.pads)))
-    if kind is not None and plan.is_pooled_by_its_maker and isinstance(conv, kpu.Conv2dOp):
-        pooling = kpu.Conv2dOp(conv.input, conv.weight, conv.bias, activation=conv.activation.data, pool=kind)
-        pooling.location = conv.location
-        source = insert(rewriter, pooling)
-    elif kind is not None:
-        source = pooled(rewriter, source, kind)
+    for _ in range(plan.halvings):
+        source = pooled(rewriter, source, kpu.PoolKind.MEAN_2_S2)
     return insert(rewriter, kpu.FoldRowsOp(source, plan.fold)) if plan.fold > 1 else source
 
 

@@ -11,6 +11,7 @@ from xdsl.ir import Block, Operation, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter
 
 from kpuir.dialects import kpu, ktensor
+from kpuir.target.k210 import weight_loads_rule
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,12 +94,18 @@ def pooled(
 ) -> SSAValue:
     """`value`, moved up and left by the `tap` (-1, 0 or 1 each), a number added, then pooled.
 
-    Maxima and picks are movers; means are not, because their layers make up for truncation. `kpu-split-diagonals` cuts
-    such layers, whose weights are a diagonal, into faster ones: `estimates.identity` says how fast.
+    Maxima and picks are movers. Means of 2x2 pixels are sums of which one in four is picked, where the KPU can do that:
+    they get a range of their own and are rounded, while the KPU's means are truncated to the steps of the map.
+    `kpu-split-diagonals` cuts such layers, whose weights are a diagonal, into faster ones: see `estimates.identity`.
     """
     import numpy as np
 
-    weight = np.eye(ktensor.shape_of(value)[1], dtype=np.float32)[:, :, None, None]
+    channels = ktensor.shape_of(value)[1]
+    weight = np.eye(channels, dtype=np.float32)[:, :, None, None]
+    if pool is kpu.PoolKind.MEAN_2_S2 and max(tap) <= 0 and weight_loads_rule(channels, channels, 3).ok:
+        box = np.zeros((3, 3), np.float32)
+        box[1 + tap[0] : 3 + tap[0], 1 + tap[1] : 3 + tap[1]] = 0.25
+        return layer(rewriter, value, weight * box, np.full(channels, addend), pool=kpu.PoolKind.LEFT_TOP_2_S2)
     if tap != (0, 0):
         weight = np.pad(weight, ((0, 0), (0, 0), (1 + tap[0], 1 - tap[0]), (1 + tap[1], 1 - tap[1])))
     if pool.is_mean or addend:

@@ -55,13 +55,16 @@ func.func @refused(%x: tensor<1x2x33x33xf32>, %z: tensor<2x2x8x8xf32>) -> (tenso
 
 // -----
 
-// Zeros behind the map make its size a multiple of the pool's; the last kernel has 256 / 169 of its weights.
+// Zeros behind the map make its size even; 2x2 pixels are added and picked. Of the kernels for 7 pixels the one with a
+// negative middle is between the others; the last has 196 / 169 of its weights.
 // CHECK-LABEL: @odd
-// CHECK: %[[p:.*]] = kpu.pad %x {pads = array<i64: 0, 0, 3, 3>} : (tensor<1x1x13x13xf32>) -> tensor<1x1x16x16xf32>
-// CHECK: kpu.conv2d %[[p]], %{{.*}}, %{{.*}} {pool = #kpu.pool<mean_4_s4>}
-// CHECK: ktensor.constant dense<{{\[\[}}{{\[\[}}2.500000e-01, 0.000000e+00, 2.500000e-01]
-// CHECK: ktensor.constant dense<{{\[\[}}{{\[\[}}0.37869823, 0.37869823, 0.000000e+00]
-// CHECK: kpu.crop %{{.*}} {crops = array<i64: 2, 2, 1, 1>} : (tensor<1x1x4x4xf32>) -> tensor<1x1x1x1xf32>
+// CHECK: %[[p:.*]] = kpu.pad %x {pads = array<i64: 0, 0, 1, 1>} : (tensor<1x1x13x13xf32>) -> tensor<1x1x14x14xf32>
+// CHECK: ktensor.constant dense<{{.*}} [0.000000e+00, 2.500000e-01, 2.500000e-01], [0.000000e+00, 2.500000e-01, 2.500000e-01]
+// CHECK: kpu.conv2d %[[p]], %{{.*}}, %{{.*}} {pool = #kpu.pool<left_top_2_s2>}
+// CHECK: ktensor.constant dense<{{\[\[}}{{\[\[}}0.10757{{[0-9]+}}, 0.04787{{[0-9]+}}, 0.10757
+// CHECK: ktensor.constant dense<{{\[\[}}{{\[\[}}1.76354{{[0-9]+}}, -2.19910{{[0-9]+}}, 1.76354
+// CHECK: ktensor.constant dense<{{\[\[}}{{\[\[}}0.12476{{[0-9]+}}, 0.22481{{[0-9]+}}, 0.12476
+// CHECK: kpu.crop %{{.*}} {crops = array<i64: 3, 3, 3, 3>} : (tensor<1x1x7x7xf32>) -> tensor<1x1x1x1xf32>
 func.func @odd(%x: tensor<1x1x13x13xf32>) -> tensor<1x1x1x1xf32> {
   %0 = ktensor.average_pool2d %x {kernel_shape = array<i64: 13, 13>} : (tensor<1x1x13x13xf32>) -> tensor<1x1x1x1xf32>
   func.return %0 : tensor<1x1x1x1xf32>
