@@ -71,6 +71,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "kpu-split-diagonals",
         "kpu-place",
         "dce",
+        "kpu-round-weights",
         "kpu-select-registers",
         "dce",
     ),
@@ -232,6 +233,7 @@ def compile(  # the name users expect: kpuir.compile
     options = {
         "kpu-equalize": of_dataset,
         "kpu-calibrate": {**of_dataset, "method": calibration},
+        "kpu-round-weights": of_dataset,
         "kpu-quantize": {"input_type": input_type},
         "ktensor-absorb-layouts": {"outputs": output_layout == "NCHW"},
         "kpu-explain": {"require": require_kpu},

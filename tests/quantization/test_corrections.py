@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-
 from kpuir.quantization.bias import weight_rounding_bias
+
 from kpuir.quantization.equalization import (
     SMALLEST_FACTOR,
     ChannelStatistics,

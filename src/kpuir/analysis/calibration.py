@@ -35,12 +35,11 @@ class Calibration:
     """What a dataset says about the values of a module.
 
     `ranges` are (lowest, highest) of what is worth representing; `lattices` the exact parameters of inputs whose values
-    lie on at most 256 levels; `means` the mean per channel of the inputs of convolutions.
+    lie on at most 256 levels.
     """
 
     ranges: Mapping[SSAValue, tuple[float, float]]
     lattices: Mapping[SSAValue, "QuantizationParameters"]
-    means: Mapping[SSAValue, "NDArray[np.float64]"]
 
 
 def is_observed(value: SSAValue) -> bool:
@@ -81,8 +80,8 @@ def _whole(size: Sequence[int]) -> Region:
 def _needed(user: Operation, value: SSAValue, known: dict[SSAValue, Region]) -> Region:
     """What a user reads of a map, its borders perhaps exceeded, to make what is kept of its own result."""
     whole = _whole(ktensor.shape_of(value)[2:])
-    if isinstance(user, kpu.ChannelSliceOp | kpu.ConcatOp):
-        return kept_region(user.output, known)
+    if isinstance(user, kpu.ChannelSliceOp | kpu.ConcatOp | kpu.UploadOp | kpu.DownloadOp):
+        return kept_region(user.results[0], known)
     if isinstance(user, kpu.CropOp | kpu.PadOp):
         top, left = (user.crops if isinstance(user, kpu.CropOp) else user.pads).get_values()[:2]
         sign = 1 if isinstance(user, kpu.CropOp) else -1
@@ -99,13 +98,31 @@ def _needed(user: Operation, value: SSAValue, known: dict[SSAValue, Region]) -> 
 
 def _read_by(conv: kpu.Conv2dOp, known: dict[SSAValue, Region]) -> Region:
     """What a layer reads: the windows of what it keeps, and around them as far as its weights are not 0."""
-    pool, taps = conv.pool_kind, _taps(conv)
     rows, columns = (
-        slice(region.start + offsets[0], region.stop + offsets[1])
-        for region, offsets in (
-            (_strided(kept, pool.stride, pick, pool.window), taps[axis])
-            for axis, (kept, pick) in enumerate(zip(kept_region(conv.output, known), pool.pick, strict=True))
-        )
+        slice(region.start + first, region.stop + last)
+        for region, (first, last) in zip(_pooled(conv, known), _taps(conv), strict=True)
+    )
+    return rows, columns
+
+
+def _pooled(conv: kpu.Conv2dOp, known: dict[SSAValue, Region]) -> Region:
+    """What a layer computes before it pools, to make what is kept of its result."""
+    pool = conv.pool_kind
+    rows, columns = (
+        _strided(kept, pool.stride, pick, pool.window)
+        for kept, pick in zip(kept_region(conv.output, known), pool.pick, strict=True)
+    )
+    return rows, columns
+
+
+def computed_pixels(conv: kpu.Conv2dOp) -> tuple[range, range]:
+    """Rows and columns, of its input, around which a layer computes what is kept of its result."""
+    pool = conv.pool_kind
+    step = pool.stride if pool.window == 1 else 1
+    size = ktensor.shape_of(conv.input)[2:]
+    rows, columns = (
+        range(*slice(window.start, window.stop, step).indices(limit))
+        for window, limit in zip(_pooled(conv, {}), size, strict=True)
     )
     return rows, columns
 
@@ -138,15 +155,6 @@ def _strided(region: slice, stride: int, begin: int, window: int) -> slice:
     return slice(begin + region.start * stride, begin + (region.stop - 1) * stride + window)
 
 
-def reaches_convolution(value: SSAValue) -> bool:
-    """Whether a value is the input of a convolution, paddings in between aside."""
-    users = [use.operation for use in value.uses]
-    return any(
-        isinstance(user, kpu.Conv2dOp) or (isinstance(user, kpu.PadOp) and reaches_convolution(user.output))
-        for user in users
-    )
-
-
 def _levels(known: "NDArray[np.float32]", array: "NDArray[np.float32]") -> "NDArray[np.float32]":
     """The different values of both, no longer counted once there are too many."""
     import numpy as np
@@ -176,37 +184,30 @@ def calibrate(
 
     arguments = entry_function(module).body.block.args
     observers: dict[SSAValue, Observer] = {}
-    sums: dict[SSAValue, NDArray[np.float64]] = {}
     regions: dict[SSAValue, Region] = {}
     known: dict[SSAValue, Region] = {}
-    averaged: dict[SSAValue, bool] = {}
     levels: dict[SSAValue, NDArray[np.float32]] = {}
-    count = 0
 
     def observe(value: SSAValue, array: "NDArray[np.float32]") -> None:
         if not is_observed(value):
             return
         if array.ndim == 4:
             if value not in regions:
-                regions[value], averaged[value] = kept_region(value, known), reaches_convolution(value)
+                regions[value] = kept_region(value, known)
             array = array[:, :, *_observed_region(value, regions[value], array.shape)]
         if value not in observers:
             observers[value] = make_observer("minmax" if value in arguments else method)
         observers[value].update(array)
-        if averaged.get(value):
-            sums[value] = sums.get(value, np.zeros(array.shape[1])) + array.mean((0, 2, 3), dtype=np.float64)
 
     evaluator = Evaluator(module, observe)
     for sample in samples:
         for value, array in zip(arguments, sample, strict=True):
             levels[value] = _levels(levels.get(value, np.empty(0, np.float32)), array)
         evaluator.run(sample)
-        count += 1
         if progress is not None:
             progress()
     found = {value: lattice(seen) for value, seen in levels.items() if seen.size <= _MOST_LEVELS}
     return Calibration(
         {value: observer.range() for value, observer in observers.items()},
         {value: parameters for value, parameters in found.items() if parameters is not None},
-        {value: total / count for value, total in sums.items()},
     )

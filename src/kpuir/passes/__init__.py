@@ -30,6 +30,7 @@ PASSES: dict[str, tuple[str, str]] = {
     "kpu-pack-pixels": ("kpuir.passes.kpu_pack_pixels", "KpuPackPixelsPass"),
     "kpu-place": ("kpuir.passes.kpu_place", "KpuPlacePass"),
     "kpu-quantize": ("kpuir.passes.kpu_quantize", "KpuQuantizePass"),
+    "kpu-round-weights": ("kpuir.passes.kpu_round_weights", "KpuRoundWeightsPass"),
     "kpu-select-registers": ("kpuir.passes.kpu_select_registers", "KpuSelectRegistersPass"),
     "kpu-shift-borders": ("kpuir.passes.kpu_shift_borders", "KpuShiftBordersPass"),
     "kpu-sink-concats": ("kpuir.passes.kpu_sink_concats", "KpuSinkConcatsPass"),

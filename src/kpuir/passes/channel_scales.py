@@ -96,9 +96,3 @@ def compensated(
     ratio, offset = scale / own.scale_value, scale * (own.zero_point_value - zero)
     addend = bias + np.einsum("ocyx,c->o", weight.astype(np.float64), offset)
     return (weight * ratio[:, None, None]).astype(np.float32), addend.astype(np.float32)
-
-
-def reread(mean: "NDArray[np.float32]", scales: "Scales", own: ktensor.QuantizedType) -> "NDArray[np.float32]":
-    """The means [C] of channels, read with the parameters `own`."""
-    scale, zero = scales
-    return ((mean / scale + zero - own.zero_point_value) * own.scale_value).astype("float32")

@@ -2,8 +2,7 @@
 
 Before: a float module at the `kpu` level. After: the same, each operation with the attribute `kpu.range` (lowest and
 highest value worth representing) and each argument too; an argument whose samples are pixels, on a lattice of at most
-256 levels, also has `kpu.lattice`, the parameters that represent it without any loss; a convolution has
-`kpu.input_mean`, the mean of each of its input channels.
+256 levels, also has `kpu.lattice`, the parameters that represent it without any loss.
 
     %y = kpu.conv2d %x, %w, %b
       =>
@@ -19,20 +18,12 @@ from typing import Literal
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import DenseArrayBase, Float64Type, ModuleOp, f64
-from xdsl.ir import BlockArgument, Operation, SSAValue
+from xdsl.ir import BlockArgument, Operation
 
 from kpuir.analysis.calibration import calibrate
 from kpuir.dialects import kpu, ktensor
-from kpuir.ir.arrays import to_dense
 from kpuir.ir.functions import entry_function, set_argument_attribute
 from kpuir.passes.dataset_pass import DatasetPass
-
-
-def _before_pads(value: SSAValue) -> SSAValue:
-    """The map whose pixels the pads of small maps leave as they are."""
-    while isinstance(value.owner, kpu.PadOp):
-        value = value.owner.input
-    return value
 
 
 @dataclass(frozen=True)
@@ -64,12 +55,6 @@ class KpuCalibratePass(DatasetPass):
             assert isinstance(value, BlockArgument)
             kind = ktensor.QuantizedType.of(parameters.scale, parameters.zero_point)
             set_argument_attribute(function, value.index, kpu.LATTICE, kind)
-        for conv in function.walk():
-            if not isinstance(conv, kpu.Conv2dOp):
-                continue
-            mean = seen.means.get(_before_pads(conv.input))
-            if mean is not None:
-                conv.attributes[kpu.INPUT_MEAN] = to_dense(mean.astype("float32"))
 
     def _pixel_range(self) -> "DenseArrayBase[Float64Type] | None":
         """Of images normalized alike in all channels: the range of pixels 0 to 255, whatever the samples use of it."""

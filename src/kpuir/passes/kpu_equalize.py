@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
-from xdsl.rewriter import InsertPoint, Rewriter
 
 from kpuir.dialects import kpu, ktensor
 from kpuir.passes.dataset_pass import DatasetPass
+from kpuir.passes.layers import set_constants
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,17 +98,8 @@ def _scale(conv: kpu.Conv2dOp, reader: kpu.Conv2dOp, seen: "ChannelStatistics") 
     factors = equalizing_factors(following, seen, reader.is_depthwise)
     if (factors == 1).all():
         return
-    _set_constants(conv, *scale_outputs(weight, bias, factors))
-    _set_constants(reader, scale_inputs(following, factors, reader.is_depthwise))
-
-
-def _set_constants(conv: kpu.Conv2dOp, *arrays: "NDArray[np.float64]") -> None:
-    """Give a layer a new weight and, if there are two arrays, bias."""
-    for index, array in enumerate(arrays, start=1):
-        constant = ktensor.ConstantOp(array.astype("float32"))
-        constant.location = conv.location
-        Rewriter.insert_op(constant, InsertPoint.before(conv))
-        conv.operands[index] = constant.output
+    set_constants(conv, *scale_outputs(weight, bias, factors))
+    set_constants(reader, scale_inputs(following, factors, reader.is_depthwise))
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,9 @@ from xdsl.rewriter import InsertPoint
 from kpuir.analysis.instructions import is_resize_instruction
 from kpuir.dialects import kpu, ktensor
 from kpuir.errors import InvalidInputError
-from kpuir.ir.arrays import to_dense, to_numpy
 from kpuir.ir.functions import argument_attributes, entry_function
 from kpuir.ir.locations import is_unknown, layer_name
-from kpuir.passes.channel_scales import absorbs_scales, channel_scales, compensated, is_mixed, leaves, reread
+from kpuir.passes.channel_scales import absorbs_scales, channel_scales, compensated, is_mixed, leaves
 
 _MOVING = (
     ktensor.ReshapeOp,
@@ -322,16 +321,13 @@ class _Quantizer:
         return True
 
     def _compensated(self, op: kpu.Conv2dOp) -> tuple[SSAValue, SSAValue]:
-        """Weight and bias, changed where a convolution reads channels of different scales; its input means as well."""
+        """Weight and bias, changed where a convolution reads channels of different scales."""
         weight, bias = ktensor.constant_of(op.weight), ktensor.constant_of(op.bias)
         if weight is None or bias is None or op.is_depthwise or not is_mixed(op.input):
             return op.weight, op.bias
         own, scales = self.ranges.parameters(op.input), channel_scales(op.input, self.ranges.parameters)
         if (scales[0] == own.scale_value).all() and (scales[1] == own.zero_point_value).all():
             return op.weight, op.bias
-        mean = op.attributes.get(kpu.INPUT_MEAN)
-        if mean is not None:
-            op.attributes[kpu.INPUT_MEAN] = to_dense(reread(to_numpy(mean), scales, own))
         constants = [ktensor.ConstantOp(array) for array in compensated(weight, bias, scales, own)]
         for constant in constants:
             constant.location = op.location

@@ -7,8 +7,8 @@ the 16-segment activation table.
       =>
     %y = kpu.layer %x {weights = dense<...>, bn_mul = dense<...>, ..., arg_w = -3 : i64, ...}
 
-The derivation is lowering-facts.md 10.9, in `kpuir.quantization.registers`. Where `kpu-calibrate` left the mean of the
-inputs, the mean error that rounding the weights adds is taken out of the bias.
+The derivation is lowering-facts.md 10.9, in `kpuir.quantization.registers`. Weights go to their nearest codes, at the
+scales that `kpu-round-weights` has chosen if it has.
 """
 
 import dataclasses
@@ -68,7 +68,6 @@ class SelectRegisters(RewritePattern):
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: kpu.Conv2dOp, rewriter: PatternRewriter, /) -> None:
         """Select the registers of one layer."""
-        from kpuir.quantization.bias import weight_rounding_bias
         from kpuir.quantization.parameters import QuantizationParameters
         from kpuir.quantization.registers import select_layer
         from kpuir.quantization.weights import quantize_weights
@@ -81,10 +80,8 @@ class SelectRegisters(RewritePattern):
             raise InvalidInputError("weights and bias of a layer must be constants", location=layer_name(op))
         parameters = [QuantizationParameters(t.scale_value, t.zero_point_value) for t in (source, result)]
         function = scalar_function(op.activation.data)
-        quantized = quantize_weights(weight)
-        mean = op.attributes.get(kpu.INPUT_MEAN)
-        if mean is not None:
-            bias = bias - weight_rounding_bias(weight, quantized.real, to_numpy(mean))
+        scale = op.attributes.get(kpu.WEIGHT_SCALE)
+        quantized = quantize_weights(weight, None if scale is None else to_numpy(scale))
         try:
             layer = select_layer(
                 weight,

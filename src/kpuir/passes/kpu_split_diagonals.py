@@ -27,7 +27,6 @@ from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewri
 
 from kpuir.analysis import estimates
 from kpuir.dialects import kpu, ktensor
-from kpuir.ir.arrays import to_dense, to_numpy
 from kpuir.ir.rewriting import rewrite
 
 if TYPE_CHECKING:
@@ -84,9 +83,6 @@ def _part(
         result_element=element,
     )
     layer.attributes.update(op.attributes)
-    mean = op.attributes.get(kpu.INPUT_MEAN)
-    if mean is not None:
-        layer.attributes[kpu.INPUT_MEAN] = to_dense(to_numpy(mean)[part])
     rewriter.insert((source, *constants, layer))
     return layer.output
 

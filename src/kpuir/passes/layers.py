@@ -1,6 +1,6 @@
 """Layers that are made of other layers: what legalization passes share to change weights and biases.
 
-Every function that makes something inserts it at the rewriter's insertion point.
+Every function with a rewriter inserts what it makes at the rewriter's insertion point.
 """
 
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from xdsl.ir import Operation, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter
+from xdsl.rewriter import InsertPoint, Rewriter
 
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.locations import fused
@@ -34,6 +35,15 @@ def constants_of(conv: kpu.Conv2dOp) -> "tuple[Doubles, Doubles] | None":
 
     weight, bias = ktensor.constant_of(conv.weight), ktensor.constant_of(conv.bias)
     return None if weight is None or bias is None else (weight.astype(np.float64), bias.astype(np.float64))
+
+
+def set_constants(conv: kpu.Conv2dOp, *arrays: "Doubles") -> None:
+    """Give a layer a new weight and, if there are two arrays, bias."""
+    for index, array in enumerate(arrays, start=1):
+        constant = ktensor.ConstantOp(array.astype("float32"))
+        constant.location = conv.location
+        Rewriter.insert_op(constant, InsertPoint.before(conv))
+        conv.operands[index] = constant.output
 
 
 def replace_conv(

@@ -29,8 +29,8 @@ class QuantizedWeights(NamedTuple):
         return (self.codes.astype(np.float64) - self.zero_point) * scale
 
 
-def quantize_weights(weight: NDArray[np.floating]) -> QuantizedWeights:
-    """The nearest codes at the scale per channel that leaves the least squared error.
+def quantize_weights(weight: NDArray[np.floating], scale: NDArray[np.float64] | None = None) -> QuantizedWeights:
+    """The nearest codes at the scale per channel, [OC], that is given or leaves the least squared error.
 
     The scales tried are the one that just holds the largest weight (kept unless another is better), one with the
     code -128 left unused, and somewhat smaller ones, which clip. Of channels with few weights also those at which the
@@ -43,6 +43,13 @@ def quantize_weights(weight: NDArray[np.floating]) -> QuantizedWeights:
     rows = np.asarray(weight, np.float64).reshape(len(weight), -1)
     zero_point = WEIGHT_ZERO_POINT if rows.min(initial=0.0) < 0 else 0
     low, high = -zero_point, 255 - zero_point
+    best = _least_error_scale(rows, low, high) if scale is None else scale
+    codes = np.clip(np.rint(rows / best[:, None]), low, high)
+    return QuantizedWeights((codes + zero_point).astype(np.uint8).reshape(weight.shape), best, zero_point)
+
+
+def _least_error_scale(rows: NDArray[np.float64], low: int, high: int) -> NDArray[np.float64]:
+    """The scale of each row."""
     full = np.maximum(rows.max(axis=1) / high, rows.min(axis=1) / min(low, -1))
     full = np.where(full > 1e-30, full, 1.0)
     count = int(np.count_nonzero(rows, axis=1).max(initial=0))
@@ -54,9 +61,7 @@ def quantize_weights(weight: NDArray[np.floating]) -> QuantizedWeights:
         searched = np.take_along_axis(rows, np.argsort(-np.abs(rows), axis=1)[:, :count], axis=1)
     if few:
         tried += [symmetric * (high / code) for code in range(high - 1, high // 2, -1)]
-    best = _best_scale(searched, full, tried, low, high)
-    codes = np.clip(np.rint(rows / best[:, None]), low, high)
-    return QuantizedWeights((codes + zero_point).astype(np.uint8).reshape(weight.shape), best, zero_point)
+    return _best_scale(searched, full, tried, low, high)
 
 
 def _best_scale(

@@ -9,8 +9,8 @@ RANGE = "kpu.range"
 LATTICE = "kpu.lattice"
 """The quantized type that holds an argument's samples without loss (they are pixels), set by calibration."""
 
-INPUT_MEAN = "kpu.input_mean"
-"""The mean of each input channel of a convolution: dense<[IC] f32>, set by calibration."""
+WEIGHT_SCALE = "kpu.weight_scale"
+"""What the weights of each output channel of a convolution are multiples of: dense<[OC] f64>, set by rounding them."""
 
 MOVES = "kpu.moves"
 """A unit on a convolution that only moves pixels, and so keeps the quantization of its input; set by legalization.

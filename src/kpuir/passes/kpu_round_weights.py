@@ -1,0 +1,176 @@
+"""`kpu-round-weights`: the weights of layers are rounded to their 8 bits so that the outputs change least.
+
+Before: `kpu.conv2d` on feature maps, with float weights, just before their registers are selected. After: weights that
+are multiples of a scale per output channel, which the attribute `kpu.weight_scale` gives, and a bias without the mean
+error that the rounding adds.
+
+    %y = kpu.conv2d %x, %w, %b : (!kpu.fmap<...>, ...
+      =>
+    %y = kpu.conv2d %x, %rounded, %corrected {kpu.weight_scale = dense<...> : tensor<8xf64>} : (!kpu.fmap<...>, ...
+
+The inputs that the layers get for the samples of a dataset say which errors matter and which cancel
+(`kpuir.quantization.rounding`). Without a dataset the module is left as it is: all weights go to the nearest code.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeAlias
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import SSAValue
+
+from kpuir.analysis.calibration import computed_pixels
+from kpuir.dialects import kpu, ktensor
+from kpuir.ir.arrays import to_dense
+from kpuir.ir.functions import entry_function
+from kpuir.passes.dataset_pass import DatasetPass
+from kpuir.passes.layers import constants_of, set_constants
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from kpuir.quantization.weights import QuantizedWeights
+
+    Doubles: TypeAlias = NDArray[np.float64]
+    Codes: TypeAlias = NDArray[np.uint8]
+    Samples: TypeAlias = list[list[NDArray[np.float32]]]
+
+_MOST_SAMPLES = 16
+_WINDOWS = 2048
+"""At how many places a layer's input is looked at, over all samples."""
+_MOST_TOGETHER = 1152
+"""Weights of one output that are chosen together: time grows with the cube of it."""
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A convolution, its weight and bias, and the nearest codes of the weight."""
+
+    conv: kpu.Conv2dOp
+    source: kpu.FeatureMapType
+    weight: "Doubles"
+    bias: "Doubles"
+    nearest: "QuantizedWeights"
+
+    @staticmethod
+    def of(conv: kpu.Conv2dOp) -> "_Layer | None":
+        """None for layers whose weights need no rounding: those that move pixels or add maps."""
+        import numpy as np
+
+        from kpuir.quantization.weights import quantize_weights
+
+        constants, source = constants_of(conv), conv.input.type
+        if constants is None or not isinstance(source, kpu.FeatureMapType):
+            return None
+        nearest = quantize_weights(constants[0])
+        exact = np.array_equal(nearest.real.astype(np.float32), constants[0].astype(np.float32))
+        return None if exact else _Layer(conv, source, *constants, nearest)
+
+    def windows(self, codes: "Codes", places: int) -> "Codes":
+        """About so many windows [P, C, taps] of an input [N, C, H, W], spread evenly over what is computed and kept."""
+        import numpy as np
+
+        kernel, zero = self.conv.kernel_size, self.source.zero_point_value
+        border = (kernel // 2,) * 2
+        padded = np.pad(codes, ((0, 0), (0, 0), border, border), constant_values=zero)
+        views = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), axis=(2, 3))
+        rows, columns = (np.array(axis) for axis in computed_pixels(self.conv))
+        size = len(codes), len(rows), len(columns)
+        total = size[0] * size[1] * size[2]
+        # An odd step does not follow the columns of a picture.
+        image, row, column = np.unravel_index(np.arange(0, total, total // places | 1), size)
+        taken = views[image, :, rows[row], columns[column]]
+        return taken.reshape(*taken.shape[:2], -1)
+
+    def round(self, windows: "Codes") -> None:
+        """Replace weight and bias of the convolution, given the windows of all samples."""
+        import numpy as np
+
+        from kpuir.quantization.rounding import rounded_codes
+
+        scale, zero = self.nearest.scale, self.nearest.zero_point
+        wanted = self.weight.reshape(*self.weight.shape[:2], -1)
+        rounded = np.empty_like(wanted)
+        shift = np.zeros(len(wanted))
+        for part, inputs in _blocks(windows, self.conv.is_depthwise):
+            rows = wanted[:, part].reshape(len(wanted), -1)
+            grouped = rows.reshape(len(inputs), -1, rows.shape[1])
+            inputs -= self.source.zero_point_value
+            mean = inputs.mean(axis=1)
+            centred = inputs - mean[:, None]
+            scales = scale.reshape(grouped.shape[:2])
+            codes = rounded_codes(grouped, scales, centred.swapaxes(1, 2) @ centred, -zero, 255 - zero)
+            change = codes * scales[:, :, None] - grouped
+            shift += np.einsum("gok,gk->go", change, mean).reshape(-1)
+            rounded[:, part] = (grouped + change).reshape(rounded[:, part].shape)
+        set_constants(self.conv, rounded.reshape(self.weight.shape), self.bias - shift * self.source.scale_value)
+        self.conv.attributes[kpu.WEIGHT_SCALE] = to_dense(scale)
+
+
+def _blocks(windows: "Codes", depthwise: bool) -> "Iterator[tuple[slice, Doubles]]":
+    """Blocks of input channels, and what is seen of each: [G, P, K], G channels where they are apart anyway."""
+    import numpy as np
+
+    count, channels, taps = windows.shape
+    if depthwise:
+        yield slice(None), windows.swapaxes(0, 1).astype(np.float64)
+        return
+    bounds = np.linspace(0, channels, -(-channels * taps // _MOST_TOGETHER) + 1).astype(int)
+    for begin, end in pairwise(bounds):
+        yield slice(begin, end), windows[None, :, begin:end].reshape(1, count, -1).astype(np.float64)
+
+
+def _argument(value: SSAValue, sample: "NDArray[np.float32]") -> "NDArray[np.generic]":
+    """A sample as the argument takes it: bytes, where it is quantized."""
+    from kpuir.interpreters.kernels.floating import quantize
+
+    kind = value.type if isinstance(value.type, kpu.FeatureMapType) else ktensor.element_of(value)
+    if not isinstance(kind, kpu.FeatureMapType | ktensor.QuantizedType):
+        return sample
+    return quantize(sample, kind.scale_value, kind.zero_point_value)
+
+
+def _observed(op: ModuleOp, layers: list[_Layer], samples: "Samples") -> "list[Codes]":
+    """The windows that each layer sees over the samples."""
+    import numpy as np
+
+    from kpuir.interpreters.run import Evaluator
+
+    seen: list[list[Codes]] = [[] for _ in layers]
+    readers: dict[SSAValue, list[int]] = {}
+    for index, layer in enumerate(layers):
+        readers.setdefault(layer.conv.input, []).append(index)
+    places = _WINDOWS // len(samples)
+
+    def observe(value: SSAValue, array: "Codes") -> None:
+        for index in readers.get(value, ()):
+            seen[index].append(layers[index].windows(array, places))
+
+    evaluator = Evaluator(op, observe)
+    for sample in samples:
+        arguments = entry_function(op).body.block.args
+        evaluator.run([_argument(value, array) for value, array in zip(arguments, sample, strict=True)])
+    return [np.concatenate(one) for one in seen]
+
+
+@dataclass(frozen=True)
+class KpuRoundWeightsPass(DatasetPass):
+    """Round weights with regard to the inputs they are multiplied with."""
+
+    name = "kpu-round-weights"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Replace weights and biases in place."""
+        if not self.has_dataset:
+            return
+        convs = [conv for conv in entry_function(op).walk() if isinstance(conv, kpu.Conv2dOp)]
+        layers = [layer for layer in map(_Layer.of, convs) if layer is not None]
+        if not layers:
+            return
+        samples = self.load(op)
+        chosen = samples[:: -(-len(samples) // _MOST_SAMPLES)]
+        for layer, windows in zip(layers, _observed(op, layers, chosen), strict=True):
+            layer.round(windows)
