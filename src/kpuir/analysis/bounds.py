@@ -1,4 +1,4 @@
-"""What is known of values without running the model: a number none of their elements is smaller than."""
+"""What is known of values without running the model: numbers that no element is smaller, or larger, than."""
 
 import math
 
@@ -13,6 +13,8 @@ _NOT_NEGATIVE = {
     *(_Kind.ABS, _Kind.EXP, _Kind.SQUARE),
     *(_Kind.SQRT, _Kind.RSQRT),
 }
+
+_AT_MOST_ONE = (_Kind.SIGMOID, _Kind.HARD_SIGMOID, _Kind.TANH)
 
 _LEAST = {
     _Kind.TANH: -1.0,
@@ -33,6 +35,18 @@ def least_of(function: ktensor.ActivationAttr) -> float:
     if function.kind is _Kind.ELU:
         return min(-function.values[0], 0.0)
     return 0.0 if function.kind in _NOT_NEGATIVE else _LEAST.get(function.kind, -math.inf)
+
+
+def function_bounds(value: SSAValue) -> tuple[float, float]:
+    """Two numbers that no element of `value` lies outside of, by the last function that makes it; else infinities."""
+    op = value.owner
+    functions = (op.function,) if isinstance(op, ktensor.ActivationOp) else ()
+    functions = op.activation.data if isinstance(op, kpu.Conv2dOp) else functions
+    if not functions:
+        return -math.inf, math.inf
+    limits = ktensor.limits(functions[-1])
+    most = 1.0 if functions[-1].kind in _AT_MOST_ONE else math.inf
+    return least_of(functions[-1]), most if limits is None else limits[1]
 
 
 def lower_bound(value: SSAValue) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from xdsl.dialects.builtin import Float32Type, ModuleOp, TensorType
 from xdsl.ir import Operation, SSAValue
 
+from kpuir.analysis.bounds import function_bounds
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.functions import entry_function
 
@@ -48,6 +49,9 @@ def is_observed(value: SSAValue) -> bool:
         return False
     return not isinstance(value.owner, _SHARING)
 
+
+_UNSEEN = 2.0
+"""How much further values reach than those seen: by this over the root of their number (found by trying 1, 2 and 0)."""
 
 Region = tuple[slice, slice]
 """Rows and columns of a map."""
@@ -165,6 +169,16 @@ def _levels(known: "NDArray[np.float32]", array: "NDArray[np.float32]") -> "NDAr
     return known
 
 
+def _with_unseen(value: SSAValue, seen: tuple[float, float], count: int) -> tuple[float, float]:
+    """A range with room for what so many numbers do not show, as far as the function that gives them allows it.
+
+    Saturated results of a layer are far worse than slightly coarser ones, and few numbers miss the extremes by more.
+    """
+    factor = 1 + _UNSEEN / count**0.5
+    least, most = function_bounds(value)
+    return max(seen[0] * factor, min(seen[0], least)), min(seen[1] * factor, max(seen[1], most))
+
+
 def calibrate(
     module: ModuleOp,
     samples: Iterable[Sequence["NDArray[np.float32]"]],
@@ -184,6 +198,7 @@ def calibrate(
 
     arguments = entry_function(module).body.block.args
     observers: dict[SSAValue, Observer] = {}
+    counts: dict[SSAValue, int] = {}
     regions: dict[SSAValue, Region] = {}
     known: dict[SSAValue, Region] = {}
     levels: dict[SSAValue, NDArray[np.float32]] = {}
@@ -198,6 +213,7 @@ def calibrate(
         if value not in observers:
             observers[value] = make_observer("minmax" if value in arguments else method)
         observers[value].update(array)
+        counts[value] = counts.get(value, 0) + array.size
 
     evaluator = Evaluator(module, observe)
     for sample in samples:
@@ -208,6 +224,9 @@ def calibrate(
             progress()
     found = {value: lattice(seen) for value, seen in levels.items() if seen.size <= _MOST_LEVELS}
     return Calibration(
-        {value: observer.range() for value, observer in observers.items()},
+        {
+            value: observer.range() if value in arguments else _with_unseen(value, observer.range(), counts[value])
+            for value, observer in observers.items()
+        },
         {value: parameters for value, parameters in found.items() if parameters is not None},
     )

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from kpuir.quantization.bias import weight_rounding_bias
 
 from kpuir.quantization.equalization import (
     SMALLEST_FACTOR,
@@ -13,30 +12,6 @@ from kpuir.quantization.weights import quantize_weights
 from tests.quantization.functions import FUNCTIONS, convolve
 
 rng = np.random.default_rng(11)
-
-
-@pytest.mark.parametrize("depthwise", [False, True])
-def test_bias_correction_restores_the_mean(depthwise: bool):
-    x = rng.uniform(0, 1, (6, 40, 40)) * np.arange(1, 7)[:, None, None]
-    weight = rng.standard_normal((6, 1 if depthwise else 6, 3, 3))
-    rounded = np.round(weight * 4) / 4  # coarse, so that the shift is plain
-    shift = weight_rounding_bias(weight, rounded, x.mean(axis=(1, 2)))
-    inner = np.s_[:, 1:-1, 1:-1]
-    actual = (convolve(x, rounded, depthwise) - convolve(x, weight, depthwise))[inner].mean(axis=(1, 2))
-    assert np.abs(actual).max() > 0.1
-    np.testing.assert_allclose(shift, actual, atol=0.02 * np.abs(actual).max())
-
-
-def test_bias_correction_of_exact_weights_is_zero():
-    weight = np.ones((2, 3, 1, 1))
-    assert weight_rounding_bias(weight, quantize_weights(weight).real, np.ones(3)) == pytest.approx([0, 0])
-
-
-def test_bias_correction_rejects_other_shapes():
-    with pytest.raises(ValueError, match="do not go with"):
-        weight_rounding_bias(np.ones((2, 3, 1, 1)), np.ones((2, 3, 1, 1)), np.ones(2))
-    with pytest.raises(ValueError, match="were quantized to shape"):
-        weight_rounding_bias(np.ones((2, 3, 1, 1)), np.ones((2, 3, 3, 3)), np.ones(3))
 
 
 @pytest.mark.parametrize("first_depthwise", [False, True])
