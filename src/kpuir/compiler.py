@@ -83,6 +83,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "canonicalize",
         "cse",
         "convert-kpu-to-kbuf",
+        "kbuf-spill",
         "kbuf-allocate",
     ),
     "kpu-default": ("ktensor-simplify", "kpu-legalize", "kpu-quantize-all", "kbuf-lower"),
@@ -91,7 +92,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "kpu-legalize",
         "kpu-assume-ranges",
         "kpu-quantize-all{from=kpu-quantize}",
-        "kbuf-lower{until=convert-kpu-to-kbuf}",
+        "kbuf-lower{until=kbuf-spill}",
     ),
 }
 """The pipelines by name; an entry is the text of a pass with its options, or the name of another pipeline."""

@@ -126,8 +126,5 @@ def _place(value: SSAValue) -> tuple[object, int, int]:
     size, offset = kbuf.byte_size(value), kbuf.offset_of(value)
     if offset is not None:
         return kbuf.space_of(value), offset, offset + size
-    inside = 0
-    while isinstance(value.owner, kbuf.SubviewOp):
-        inside += value.owner.byte_offset.value.data
-        value = value.owner.source
-    return value, inside, inside + size
+    inside = kbuf.offset_in_root(value)
+    return kbuf.root_of(value), inside, inside + size

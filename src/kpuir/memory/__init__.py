@@ -9,14 +9,22 @@ from kpuir.memory.allocate import allocate
 from kpuir.memory.bounds import busiest_step, lower_bound
 from kpuir.memory.buffers import Allocation, Buffer
 from kpuir.memory.check import BadAllocationError, check, find_problems
+from kpuir.memory.spill import Access, Cuts, Moves, Segment, Way, plan, segments
 
 __all__ = [
+    "Access",
     "Allocation",
     "BadAllocationError",
     "Buffer",
+    "Cuts",
+    "Moves",
+    "Segment",
+    "Way",
     "allocate",
     "busiest_step",
     "check",
     "find_problems",
     "lower_bound",
+    "plan",
+    "segments",
 ]

@@ -59,28 +59,34 @@ def lifetimes(ops: Sequence[Operation]) -> list[_Life]:
     return lives
 
 
-def _place(space: kbuf.Space, lives: list[_Life], ops: Sequence[Operation]) -> int:
+def buffers_in(space: kbuf.Space, ops: Sequence[Operation]) -> dict[kbuf.AllocOp, Buffer]:
+    """The allocs of one RAM among the operations of `@main`, as what is placed there."""
+    lives = [life for life in lifetimes(ops) if kbuf.space_of(life.op.result) is space]
+    return {
+        life.op: Buffer(f"{index}", kbuf.byte_size(life.op.result), life.first, life.last, _ALIGNMENT[space])
+        for index, life in enumerate(lives)
+    }
+
+
+def _place(space: kbuf.Space, ops: Sequence[Operation]) -> int:
     """Give the allocs of one RAM their offsets; return the bytes used."""
     capacity = CAPACITIES[space]
-    named = {f"{index}": life for index, life in enumerate(lives)}
-    buffers = [
-        Buffer(name, kbuf.byte_size(life.op.result), life.first, life.last, _ALIGNMENT[space])
-        for name, life in named.items()
-    ]
+    named = buffers_in(space, ops)
+    buffers = list(named.values())
     allocation = allocate(buffers, capacity)
     check(buffers, allocation)
     if allocation.peak > capacity:
-        raise _does_not_fit(space, lives, ops, allocation.peak)
-    for name, life in named.items():
-        life.op.properties["offset"] = IntegerAttr(allocation.offsets[name], i64)
+        raise _does_not_fit(space, buffers, ops, allocation.peak)
+    for op, buffer in named.items():
+        op.properties["offset"] = IntegerAttr(allocation.offsets[buffer.name], i64)
     return allocation.peak
 
 
-def _does_not_fit(space: kbuf.Space, lives: list[_Life], ops: Sequence[Operation], peak: int) -> DoesNotFitError:
+def _does_not_fit(space: kbuf.Space, buffers: list[Buffer], ops: Sequence[Operation], peak: int) -> DoesNotFitError:
     """The error for the instruction at which most bytes are alive."""
 
     def alive(step: int) -> int:
-        return sum(kbuf.byte_size(life.op.result) for life in lives if life.first <= step <= life.last)
+        return sum(buffer.size for buffer in buffers if buffer.first <= step <= buffer.last)
 
     step = max(range(len(ops)), key=alive)
     op = ops[step]
@@ -111,11 +117,7 @@ class KbufAllocatePass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Set all offsets in place. Raises DoesNotFitError."""
         ops = list(entry_function(op).body.block.ops)
-        lives = lifetimes(ops)
-        used = {
-            space: _place(space, [life for life in lives if kbuf.space_of(life.op.result) == space], ops)
-            for space in (kbuf.Space.KPU, kbuf.Space.MAIN)
-        }
+        used = {space: _place(space, ops) for space in (kbuf.Space.KPU, kbuf.Space.MAIN)}
         main = -(-used[kbuf.Space.MAIN] // 8) * 8
         op.attributes["kbuf.main_bytes"] = IntegerAttr(main, i64)
         op.attributes["kbuf.constant_bytes"] = IntegerAttr(_place_constants(ops), i64)

@@ -43,7 +43,17 @@ from kpuir.dialects.kbuf.base import (
     shape_of,
     space_of,
 )
-from kpuir.dialects.kbuf.buffers import AllocOp, ConstantOp, InputOp, OutputOp, SubviewOp, offset_of, root_of, users_of
+from kpuir.dialects.kbuf.buffers import (
+    AllocOp,
+    ConstantOp,
+    InputOp,
+    OutputOp,
+    SubviewOp,
+    offset_in_root,
+    offset_of,
+    root_of,
+    users_of,
+)
 from kpuir.dialects.kbuf.cpu import (
     CpuConv2dOp,
     CpuDepthwiseConv2dOp,
@@ -178,6 +188,7 @@ __all__ = [
     "buffer_type",
     "byte_size",
     "element_size",
+    "offset_in_root",
     "offset_of",
     "property_kinds",
     "root_of",

@@ -260,3 +260,12 @@ def root_of(value: SSAValue) -> SSAValue:
     while isinstance(value.owner, SubviewOp):
         value = value.owner.source
     return value
+
+
+def offset_in_root(value: SSAValue) -> int:
+    """The byte of `root_of(value)` at which a buffer begins."""
+    offset = 0
+    while isinstance(value.owner, SubviewOp):
+        offset += value.owner.byte_offset.value.data
+        value = value.owner.source
+    return offset

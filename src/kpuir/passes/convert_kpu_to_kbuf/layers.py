@@ -51,9 +51,9 @@ def emit_layer(
     output: SSAValue,
     main: SSAValue | None = None,
     pool: kpu.PoolKind = kpu.PoolKind.BYPASS,
-) -> None:
+) -> kbuf.KpuConv2dOp:
     """One kpu_conv2d between buffers of shape [N, C, H, W]; `main` gets a copy in main RAM."""
-    lowering.emit(
+    return lowering.emit(
         kbuf.KpuConv2dOp(
             source,
             output,

@@ -66,7 +66,7 @@ def concat(lowering: Lowering, op: kpu.ConcatOp) -> None:
             shape = (1, min(k210.K210.MAX_CHANNELS, channels - begin), height, width)
             source = lowering.part(lowering.buffer(operand), shape, _line(begin, operand))
             target = lowering.part(whole, shape, offset + _line(begin, operand))
-            emit_layer(lowering, _mover(shape[1], 0, operand.type.zero_point_value), source, target)
+            copy(lowering, source, target, operand.type.zero_point_value)
 
 
 @converts(kpu.ChannelSliceOp)
@@ -125,6 +125,11 @@ def pad(lowering: Lowering, op: kpu.PadOp) -> None:
         moves.copy_rows(wide, result, 0, top)
 
 
+def copy(lowering: Lowering, source: SSAValue, target: SSAValue, zero_point: int = 0) -> kbuf.KpuConv2dOp:
+    """One layer that copies the bytes of a map in KPU RAM, of at most 1024 channels."""
+    return emit_layer(lowering, _mover(kbuf.shape_of(source)[1], 0, zero_point), source, target)
+
+
 class _Moves:
     """Layers that move bytes between buffers; `zero_point` is the byte outside of maps, which any byte can be."""
 
@@ -152,8 +157,8 @@ class _Moves:
             count = min(size, channels - first)
             shape = (1, count, rows, width)
             lines = self.lowering.part(source, shape, _line_of(source, first, top))
-            copy = self.lowering.part(target, shape, _line_of(target, first, below))
-            emit_layer(self.lowering, _mover(count, 0, self.zero_point), lines, copy)
+            there = self.lowering.part(target, shape, _line_of(target, first, below))
+            copy(self.lowering, lines, there, self.zero_point)
 
     def fill(self, source: SSAValue, result: SSAValue) -> None:
         """Set a whole map to that byte, by layers that weight some bytes of `source` with 0."""
