@@ -154,7 +154,10 @@ def _leads_down(step: Step) -> bool:
 
 
 def _purpose(step: Step) -> str:
-    """For what a way is there, and why that is not on the KPU."""
+    """For what a way is there, and why that is not on the KPU; what lowering noted, if it did."""
+    noted = reason_of(step.op)
+    if noted:
+        return noted
     ends = step.targets() if _leads_down(step) else step.sources()
     works = [end for end in ends if end.role is Role.CPU]
     if not _leads_down(step):

@@ -8,6 +8,7 @@ before the cut stay until then, which helps where they are a part of the whole) 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import pairwise
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ def segments(accesses: Sequence[Access], cuts: Cuts) -> list[Segment]:
     """The parts of a buffer's life, in order; `accesses` are in order too."""
     bounds = [0, *sorted(cuts), len(accesses)]
     found: list[Segment] = []
-    for first, behind in reversed(list(zip(bounds, bounds[1:], strict=False))):
+    for first, behind in reversed(list(pairwise(bounds))):
         carried = found[-1].restored if found and found[-1].way is Way.COPY else ()
         reads = [access for access in accesses[first:behind] if access.moves is None]
         restored = tuple(
@@ -154,9 +155,9 @@ class _Plan:
         return True
 
     def relax(self) -> None:
-        """Take back cuts, or copy instead, where no more bytes than now are above the limit then; dearest ones first."""
-        dearest = sorted(range(len(self.cuts)), key=lambda n: -cost(self.buffers[n], self.cuts[n]))
-        for number, index in [(number, index) for number in dearest for index in self.cuts[number]]:
+        """Take back cuts, or copy instead, where no more bytes than now are above the limit then; the dearest first."""
+        dearest = sorted(range(len(self.cuts)), key=lambda each: -cost(self.buffers[each], self.cuts[each]))
+        for number, index in [(each, index) for each in dearest for index in self.cuts[each]]:
             kept = {other: way for other, way in self.cuts[number].items() if other != index}
             for cuts in (kept, {**kept, index: Way.COPY}):
                 if self.excess(self._with(number, cuts)) <= self.excess() and self._price(number, cuts) < 0:

@@ -30,7 +30,7 @@ from kpuir.memory import Buffer, allocate, check
 from kpuir.target import k210
 
 _HINT = "use a smaller input or fewer channels, or pool or stride earlier"
-_KPU_HINT = f"{_HINT}; where maps wait long, 'kpu-default{{adds=cpu concats=cpu}}' as --passes keeps them in main RAM"
+_KPU_HINT = f"{_HINT}; 'kpu-default{{adds=cpu concats=cpu}}' as --passes adds and joins maps in main RAM"
 _ALIGNMENT = {kbuf.Space.KPU: k210.K210.KPU_RAM_ALIGNMENT, kbuf.Space.MAIN: k210.K210.MAIN_RAM_ALIGNMENT}
 
 

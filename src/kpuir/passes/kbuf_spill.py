@@ -69,20 +69,25 @@ def _moves(op: Operation, shape: Sequence[int]) -> Moves:
 
 
 def _uses(ops: Sequence[Operation]) -> list[list[_Use]]:
-    """The uses of each buffer in KPU RAM, in order; steps count instructions from 1, the caller comes before and after."""
+    """The uses of each buffer in KPU RAM, in order; steps count instructions from 1, inputs are filled at 0."""
     found: dict[SSAValue, list[_Use]] = {}
     step = 0
     for op in ops:
-        step += isinstance(op, kbuf.InstructionOp)
-        if not isinstance(op, kbuf.InstructionOp | kbuf.InputOp):
+        if not isinstance(op, kbuf.InstructionOp | kbuf.InputOp | kbuf.OutputOp):
             continue
-        written = [op.buffer] if isinstance(op, kbuf.InputOp) else op.destinations
+        step += not isinstance(op, kbuf.InputOp)
+        written = op.destinations if isinstance(op, kbuf.InstructionOp) else (op.buffer,)
         for index, value in enumerate(op.operands):
             if kbuf.space_of(value) is not kbuf.Space.KPU:
                 continue
+            writes = value in written and not isinstance(op, kbuf.OutputOp)
             start = kbuf.offset_in_root(value)
-            moves = _moves(op, kbuf.shape_of(value)) if value in written else None
-            access = Access(0 if isinstance(op, kbuf.InputOp) else step, start, start + kbuf.byte_size(value), moves)
+            access = Access(
+                0 if isinstance(op, kbuf.InputOp) else step,
+                start,
+                start + kbuf.byte_size(value),
+                _moves(op, kbuf.shape_of(value)) if writes else None,
+            )
             found.setdefault(kbuf.root_of(value), []).append(_Use(op, index, access))
     return list(found.values())
 
@@ -119,26 +124,23 @@ class _Split:
         ]
         whole = [kbuf.shape_of(root)] if kbuf.byte_size(root) == size else []
         shape, *_ = (*whole, *shapes, (1, 1, size // K210.LINE_BYTES, K210.LINE_BYTES))
-        return _before(self.uses[segment.first].op).alloc(shape, kbuf.UI8, kbuf.Space.KPU)
+        buffer = _before(self.uses[segment.first].op).alloc(shape, kbuf.UI8, kbuf.Space.KPU)
+        buffer.name_hint = root.name_hint
+        return buffer
 
     def _part(self, op: Operation, index: int, buffer: tuple[int, SSAValue]) -> SSAValue:
         """What access `index` is to, in front of `op`: a part of a buffer that begins at a byte of the whole."""
         start, value = buffer
         return _before(op).part(value, self.shapes[index], self.uses[index].access.start - start)
 
-    def _restore(
-        self, index: int, segment: Segment, here: tuple[int, SSAValue], before: tuple[int, SSAValue]
-    ) -> None:
+    def _restore(self, index: int, segment: Segment, here: tuple[int, SSAValue], before: tuple[int, SSAValue]) -> None:
         """Write again, in front of a segment, what access `index` wrote."""
         reader, writer = self.uses[segment.first].op, self.uses[index].op
         target = self._part(reader, index, here)
         if segment.way is Way.COPY:
-            restored = copy(_before(reader), self._part(reader, index, before), target)
+            copy(_before(reader), self._part(reader, index, before), target).location = writer.location
         else:
-            restored = kbuf.KpuUploadOp(self._away(index), target, in_shape=kbuf.shape_of(target))
-            restored.attributes[kpu.REASON] = StringAttr(self.reason)
-            _before(reader).emit(restored)
-        restored.location = writer.location
+            _before(reader).emit(self._upload(writer, self._away(index), target))
 
     def _away(self, index: int) -> SSAValue:
         """Where in main RAM access `index` also writes to, or from where it uploads."""
@@ -148,12 +150,28 @@ class _Split:
         if isinstance(writer, kbuf.KpuConv2dOp) and writer.main_output is not None:
             return writer.main_output
         if index not in self.waiting:
-            self.waiting[index] = main = _before(writer).alloc(self.shapes[index], kbuf.UI8)
-            if isinstance(writer, kbuf.KpuConv2dOp):
-                writer.attributes[kpu.REASON] = StringAttr(self.reason)
-                writer.properties["registers"] = RegistersAttr(replace(writer.values()["registers"], send_data_out=1))
-                writer.operands = [*writer.operands, main]
+            self.waiting[index] = _before(writer).alloc(self.shapes[index], kbuf.UI8)
+            self._send(writer, self.waiting[index])
         return self.waiting[index]
+
+    def _send(self, writer: Operation, main: SSAValue) -> None:
+        """Let what is written go to main RAM too; an input comes there, and is uploaded."""
+        if isinstance(writer, kbuf.KpuConv2dOp):
+            writer.attributes[kpu.REASON] = StringAttr(self.reason)
+            writer.properties["registers"] = RegistersAttr(replace(writer.values()["registers"], send_data_out=1))
+            writer.operands = [*writer.operands, main]
+            return
+        assert isinstance(writer, kbuf.InputOp)
+        block = writer.parent
+        assert block is not None
+        block.insert_op_after(self._upload(writer, main, writer.buffer), writer)
+        writer.operands = [main]
+
+    def _upload(self, writer: Operation, main: SSAValue, target: SSAValue) -> kbuf.KpuUploadOp:
+        upload = kbuf.KpuUploadOp(main, target, in_shape=kbuf.shape_of(target))
+        upload.attributes[kpu.REASON] = StringAttr(self.reason)
+        upload.location = writer.location
+        return upload
 
 
 def _before(op: Operation) -> Lowering:
@@ -203,8 +221,7 @@ class KbufSpillPass(ModulePass):
         reason = f"KPU RAM is full: of maps of {alive} bytes, needed at once, it holds {self.capacity}"
         limit, best = self.capacity, function
         while peak > self.capacity and limit > 0:
-            trial = function.clone()
-            _spill(trial, limit, reason)
+            _spill(trial := function.clone(), limit, reason)
             needed, alive = _needed(trial, self.capacity)
             if needed < peak:
                 peak, best = needed, trial
