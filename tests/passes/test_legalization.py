@@ -16,7 +16,8 @@ from tests.passes.graphs import Put, arguments_of, module_of, random_graph, samp
 
 CONTEXT = pipelines.make_context()
 TO_KPU = (*PIPELINES["ktensor-simplify"], *PIPELINES["kpu-legalize"])
-DECOMPOSE = PIPELINES["kbuf-lower"][:-2]
+LOWER = PIPELINES["kbuf-lower"]
+DECOMPOSE = LOWER[: LOWER.index("convert-kpu-to-kbuf")]
 TOLERANCE = 1e-4
 
 
