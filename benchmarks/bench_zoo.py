@@ -4,7 +4,7 @@
 
 For each: layers on the KPU, instructions left for the CPU (without the conversion of outputs), uploads and downloads,
 the estimated milliseconds at 400 MHz, the peaks of both RAMs and the kmodel (KiB), the cosine of the kmodel's output
-with ONNX Runtime's over 4 samples (mean, lowest, and for comparison that of outputs of one sample and the next), and
+with ONNX Runtime's over 16 samples (mean, lowest, and for comparison that of outputs of one sample and the next), and
 the seconds of compiling. Below are convolutions and matrix products on the CPU and what the checks found, if anything.
 A NAME chooses the networks whose names contain it.
 """

@@ -44,7 +44,7 @@ class Measured:
         return float(np.mean(self.cosines))
 
 
-def measure(model: onnx.ModelProto, calibration: int = 8, tests: int = 4) -> Measured:
+def measure(model: onnx.ModelProto, calibration: int = 8, tests: int = 16) -> Measured:
     """Compile and run a model of one image. Raises DoesNotFitError and whatever else compiling does."""
     shape = [size.dim_value for size in model.graph.input[0].type.tensor_type.shape.dim]
     start = time.perf_counter()

@@ -176,7 +176,8 @@ def _with_unseen(value: SSAValue, seen: tuple[float, float], count: int) -> tupl
     """
     factor = 1 + _UNSEEN / count**0.5
     least, most = function_bounds(value)
-    return max(seen[0] * factor, min(seen[0], least)), min(seen[1] * factor, max(seen[1], most))
+    low, high = min(seen[0], seen[0] * factor), max(seen[1], seen[1] * factor)
+    return max(low, min(seen[0], least)), min(high, max(seen[1], most))
 
 
 def calibrate(
