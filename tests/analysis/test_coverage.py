@@ -133,7 +133,7 @@ def test_every_kind_has_a_reason() -> None:
     silent = {
         *(ktensor.ConstantOp, ktensor.ReshapeOp, ktensor.QuantizeOp, ktensor.DequantizeOp),
         *(kpu.Conv2dOp, kpu.LayerOp, kpu.UploadOp, kpu.DownloadOp, kpu.ConcatOp, kpu.ChannelSliceOp, kpu.FoldRowsOp),
-        kpu.LinesOp,
+        *(kpu.ImagesOp, kpu.LinesOp),
         *(kbuf.KpuConv2dOp, kbuf.KpuUploadOp, kbuf.QuantizeOp, kbuf.DequantizeOp, kbuf.MemoryCopyOp),
     }
     kinds = [*chain(ktensor.KTensor.operations, kpu.Kpu.operations), *kbuf.INSTRUCTIONS]

@@ -1,6 +1,7 @@
 """Convolutions and products of every shape on the KPU: large and dilated kernels, splits; against ONNX Runtime."""
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, SSAValue
 
+import kpuir
 from kpuir import pipelines
+from kpuir.analysis.overlaps import find_overlaps
 from kpuir.compiler import PIPELINES
 from kpuir.dialects import kpu, ktensor
 from kpuir.interpreters.run import run
@@ -83,7 +86,10 @@ class Case:
 
 KERNELS = st.sampled_from([(5, 5), (7, 7), (1, 5), (7, 1), (2, 5), (4, 4), (6, 3), (10, 4), (3, 9)])
 OPTIONS = st.sampled_from(
-    ["", "{depthwise=sum}", "{depthwise=dense}", "{dilation=space-to-batch}", "{dilation=copies}"]
+    [
+        *("", "{depthwise=sum}", "{depthwise=dense}", "{depthwise=images}"),
+        *("{dilation=space-to-batch}", "{dilation=copies}"),
+    ]
 )
 
 
@@ -129,6 +135,48 @@ def test_dilated_kernels(
     extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     size = max(size[0], extent[0]), max(size[1], extent[1])
     Case((1, inputs, *size), outputs, kernel, pads, strides, dilations, groups).check(options)
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "strides"),
+    [
+        (72, (5, 5), (1, 1)),
+        (48, (20, 20), (1, 1)),
+        (24, (40, 36), (2, 2)),
+        (240, (20, 20), (1, 1)),
+        (24, (9, 7), (2, 2)),
+    ],
+    ids=str,
+)
+def test_blocks_of_channels_are_images(channels: int, size: Pair, strides: Pair) -> None:
+    """One weight copies and one adds all blocks, some blocks after another where KPU RAM does not hold all copies."""
+    module = Case((1, channels, *size), channels, (5, 5), (2, 2, 2, 2), strides, groups=channels).check(
+        "{depthwise=images}"
+    )
+    images = [op for op in module.walk() if isinstance(op, kpu.Conv2dOp) and ktensor.shape_of(op.output)[0] > 1]
+    assert len(images) == (6 if channels == 240 else 2)
+
+
+def test_a_byte_of_weights_counts_where_time_does_not() -> None:
+    """672 channels: all forms take about as long; images need nine copies of nine weights each and little more."""
+    module = Case((1, 672, 10, 10), 672, (5, 5), (2, 2, 2, 2), groups=672).check()
+    weights = [ktensor.shape_of(op.weight) for op in module.walk() if isinstance(op, kpu.Conv2dOp)]
+    assert sum(map(prod, weights)) < 5 * 672 * 25
+
+
+@pytest.mark.parametrize("form", ["images", "sum", "dense"])
+@pytest.mark.parametrize("size", [(5, 5), (12, 20), (9, 36)], ids=str)
+def test_depthwise_forms_in_bytes(form: str, size: Pair) -> None:
+    """Off by one and a half steps of the result at most, on average."""
+    case = Case((1, 24, *size), 24, (5, 5), (2, 2, 2, 2), groups=24)
+    passes = f"kpu-legalize-kernels{{depthwise={form}}},kpu-legalize,kpu-quantize-all,kbuf-lower"
+    rng = np.random.default_rng(1)
+    samples = [case.image, *(rng.uniform(-1, 1, case.image.shape).astype(np.float32) for _ in range(3))]
+    compiled = kpuir.compile(case.module(), dataset=[{"input0": sample} for sample in samples], passes=passes)
+    assert find_overlaps(compiled.module) == []
+    (found,) = compiled.run({"input0": case.image}).values()
+    wanted = case.wanted()
+    assert np.abs(found - wanted).mean() <= 1.5 * float(np.ptp(wanted)) / 255
 
 
 def test_taps_without_weights_need_no_copies() -> None:
@@ -208,7 +256,7 @@ def test_a_block_of_1152_channels(kernel: int) -> None:
     close(run(module, sample)[0], wanted)
     assert not operations(module, ktensor.Conv2dOp, ktensor.ActivationOp)
     widest = [op for op in module.walk() if op.results and ktensor.shape_of(op.results[0])[1:2] > (1024,)]
-    assert all(isinstance(op, kpu.ConcatOp) for op in widest)
+    assert all(isinstance(op, kpu.ConcatOp | kpu.ImagesOp) for op in widest)
 
 
 def test_a_classifier_of_1280_features() -> None:

@@ -175,6 +175,19 @@ def test_rows_become_channels() -> None:
     check(module_of([(1, 4, 25, 5)], body), rng, transfers=1)
 
 
+@pytest.mark.parametrize("width", [5, 20, 36])
+def test_blocks_of_channels_become_images(width: int) -> None:
+    """And back: a layer on images writes where a concatenation wants their channels."""
+    rng = np.random.default_rng(width)
+
+    def body(block: Block, put: Put) -> list[SSAValue]:
+        wide = conv(put, rng, block.args[0], 24, 3)
+        blocks = put(kpu.ImagesOp(conv(put, rng, put(kpu.ImagesOp(wide, 3)), 4, 3, [RELU]), 1))
+        return [conv(put, rng, put(kpu.ConcatOp([wide, blocks])), 7, 1), blocks]
+
+    check(module_of([(1, 4, 9, width)], body), rng, transfers=2)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_borders_are_shifted_away(data: st.DataObject) -> None:

@@ -80,6 +80,19 @@ def test_weight_loads_table(kernel: int, ic: int, one: int, per_load: int, most:
         assert not k210.weight_loads_rule(ic, most + 1, kernel).ok
 
 
+@pytest.mark.parametrize(
+    ("layer", "total"),
+    [
+        ((3, 16, 3), 256 + 256 + 256 + 512),
+        ((64, 128, 1), 256 + 1024 + 256 + 8192),
+        ((128, 128, 3, True), 256 + 1024 + 256 + 1280),
+    ],
+)
+def test_bytes_of_layers(layer: tuple[int, int, int], total: int) -> None:
+    """Registers, 8 bytes of batch-norm a channel, activation table and weights, each from a multiple of 256 on."""
+    assert k210.layer_bytes(*layer) == total
+
+
 def test_weight_loads_of_published_layers() -> None:
     assert k210.weight_loads(3, 16, 3, False) == (16, 432, 1)
     assert k210.weight_loads(512, 512, 3, False).loads == 86

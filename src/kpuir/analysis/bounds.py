@@ -61,7 +61,9 @@ def lower_bound(value: SSAValue) -> float:
             return 0.0
         case ktensor.MaxPool2dOp() | ktensor.TransposeOp() | ktensor.ReshapeOp() | ktensor.SliceOp():
             return lower_bound(op.input)
-        case ktensor.ResizeOp() | kpu.CropOp() | kpu.StridedSliceOp() | kpu.ChannelSliceOp() | kpu.FoldRowsOp():
+        case ktensor.ResizeOp() | kpu.CropOp() | kpu.StridedSliceOp():
+            return lower_bound(op.input)
+        case kpu.ChannelSliceOp() | kpu.FoldRowsOp() | kpu.ImagesOp():
             return lower_bound(op.input)
         case ktensor.AveragePool2dOp():
             return min(0.0, lower_bound(op.input))

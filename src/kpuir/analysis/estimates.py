@@ -4,10 +4,12 @@
 shapes are [N, C, H, W].
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from math import prod
+from typing import TypeVar
 
-from kpuir.target.k210 import K210, CpuCosts, border_rule, is_view, layer_milliseconds, row_layout
+from kpuir.target.k210 import K210, CpuCosts, border_rule, is_view, layer_bytes, layer_milliseconds, row_layout
 
 
 def layer(
@@ -17,6 +19,45 @@ def layer(
     _, channels, height, width = input_shape
     once = layer_milliseconds(channels, output_channels, height, width, kernel, depthwise) + K210.LAYER_SOFTWARE_MS
     return count * input_shape[0] * once
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a form of an operation takes: milliseconds, and bytes of main RAM for its layers."""
+
+    milliseconds: float
+    bytes: float = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """Of both."""
+        return Cost(self.milliseconds + other.milliseconds, self.bytes + other.bytes)
+
+    def __mul__(self, count: float) -> "Cost":
+        """Of so many, perhaps about."""
+        return Cost(self.milliseconds * count, self.bytes * count)
+
+
+NOTHING = Cost(0.0)
+_AS_FAST = 1.05
+"""Estimates that differ by less count as equal: the time model is no better than that (`kpu-hardware.md` 10.3)."""
+
+
+def best(options: Iterable[T], cost: Callable[[T], Cost]) -> T:
+    """The smallest of those that are about as fast as the fastest: a byte of main RAM only matters next to time."""
+    costs = [(option, cost(option)) for option in options]
+    enough = _AS_FAST * min(one.milliseconds for _, one in costs)
+    return min((pair for pair in costs if pair[1].milliseconds <= enough), key=lambda pair: pair[1].bytes)[0]
+
+
+def layers(
+    input_shape: Sequence[int], output_channels: int, kernel: int = 1, depthwise: bool = False, count: int = 1
+) -> Cost:
+    """`count` layers on a map, each the same for all its images."""
+    size = layer_bytes(input_shape[1], output_channels, kernel, depthwise)
+    return Cost(layer(input_shape, output_channels, kernel, depthwise, count), count * size)
 
 
 def download(shape: Sequence[int]) -> float:

@@ -16,7 +16,8 @@ from kpuir.target import k210
 WEIGHTED = (ktensor.Conv2dOp, ktensor.Conv2dTransposeOp, ktensor.MatmulOp)
 """The operations the KPU is for: convolutions and matrix products."""
 
-FREE = (ktensor.ConstantOp, ktensor.ReshapeOp, kpu.ConcatOp, kpu.ChannelSliceOp, kpu.FoldRowsOp, kpu.LinesOp)
+_VIEWS = (kpu.ConcatOp, kpu.ChannelSliceOp, kpu.FoldRowsOp, kpu.ImagesOp, kpu.LinesOp)
+FREE = (ktensor.ConstantOp, ktensor.ReshapeOp, *_VIEWS)
 """What takes no time anywhere: the same bytes under another shape, or a place for them."""
 
 _FUNCTION = (

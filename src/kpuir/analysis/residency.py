@@ -13,7 +13,7 @@ from kpuir.dialects import kpu, ktensor
 from kpuir.target import k210
 from kpuir.target.k210 import Verdict
 
-_LAYERS = (kpu.Conv2dOp, kpu.ConcatOp, kpu.ChannelSliceOp, kpu.FoldRowsOp)
+_LAYERS = (kpu.Conv2dOp, kpu.ConcatOp, kpu.ChannelSliceOp, kpu.FoldRowsOp, kpu.ImagesOp)
 _MOVES = (kpu.PadOp, kpu.CropOp, kpu.StridedSliceOp)
 _SHUFFLES = (ktensor.ReshapeOp, ktensor.TransposeOp)
 _POOLS = (ktensor.MaxPool2dOp, ktensor.AveragePool2dOp, ktensor.SpaceToDepthOp)

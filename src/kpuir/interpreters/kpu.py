@@ -106,6 +106,11 @@ class KpuFunctions(InterpreterFunctions):
         blocks = args[0].reshape(batch, channels // group, group, factor, height // factor, width)
         return (blocks.transpose(0, 1, 3, 2, 4, 5).reshape(kpu.size4(op.output.type)),)
 
+    @impl(kpu.ImagesOp)
+    def run_images(self, interpreter: Interpreter, op: kpu.ImagesOp, args: PythonValues) -> PythonValues:
+        """The same numbers in the same order."""
+        return (args[0].reshape(kpu.size4(op.output.type)),)
+
     @impl(kpu.LinesOp)
     def run_lines(self, interpreter: Interpreter, op: kpu.LinesOp, args: PythonValues) -> PythonValues:
         """[1, q g s, rows, W] to lines of g pieces of pitch pixels each; 0 behind the W of each."""

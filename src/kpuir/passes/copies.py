@@ -11,6 +11,7 @@ from xdsl.ir import SSAValue
 from xdsl.pattern_rewriter import PatternRewriter
 
 from kpuir.analysis import estimates
+from kpuir.analysis.estimates import Cost
 from kpuir.dialects import kpu, ktensor
 from kpuir.passes import splitting
 from kpuir.passes.forms import Form, Request
@@ -57,18 +58,18 @@ def _lines(plan: Plan, channels: int) -> int:
     return -(-channels // group) * group
 
 
-def _one_by_one(plan: Plan, channels: int) -> float:
-    """Milliseconds of the layers that make copies, a depthwise one each."""
+def _one_by_one(plan: Plan, channels: int) -> Cost:
+    """What the layers take that make copies, a depthwise one each."""
     count = sum(map(len, plan.levels[1:]))
-    return estimates.layer(_shape(plan, channels), channels, 3, depthwise=True, count=count)
+    return estimates.layers(_shape(plan, channels), channels, 3, depthwise=True, count=count)
 
 
-def _together(plan: Plan, channels: int) -> float | None:
-    """Milliseconds of the layers that make all copies of one distance each; None where they have too many channels."""
+def _together(plan: Plan, channels: int) -> Cost | None:
+    """What the layers take that make all copies of one distance each; None where they have too many channels."""
     counts = [len(level) * channels for level in plan.levels]
     if any(not splitting.fits_layer(ic, oc, 3) for ic, oc in pairwise(counts)):
         return None
-    return sum(estimates.layer(_shape(plan, ic), oc, 3) for ic, oc in pairwise(counts))
+    return sum((estimates.layers(_shape(plan, ic), oc, 3) for ic, oc in pairwise(counts)), estimates.NOTHING)
 
 
 def _copies_one_by_one(rewriter: PatternRewriter, value: SSAValue, plan: Plan) -> Copies:
@@ -110,7 +111,7 @@ def _used(rewriter: PatternRewriter, whole: SSAValue, level: list[Shift], plan: 
 def _dense_forms(request: Request, plan: Plan) -> Iterator[Form]:
     """One convolution on the concatenation of all copies, made one by one or together."""
     channels, outputs = request.channels, request.outputs
-    border = plan.border_milliseconds(request.shape, outputs)
+    border = Cost(plan.border_milliseconds(request.shape, outputs))
     together = _together(plan, channels)
     counts = {
         "copies": (_one_by_one(plan, channels), _lines(plan, channels) * len(plan.used), _copies_one_by_one),
@@ -124,12 +125,12 @@ def _dense_forms(request: Request, plan: Plan) -> Iterator[Form]:
         fits = channels <= K210.MAX_CHANNELS and splitting.rule(total, outputs, *plan.size, plan.kernel).ok
         if making is None or not fits or not _fits_ram(request, plan, total):
             continue
-        cost = border + making + splitting.milliseconds(_shape(plan, total), outputs, plan.kernel)
+        cost = border + making + splitting.cost(_shape(plan, total), outputs, plan.kernel)
 
         def build(rewriter: PatternRewriter, value: SSAValue, make: "_Make" = make) -> SSAValue:
-            value = _padded(rewriter, value, plan)
+            value = padded(rewriter, value, plan)
             weighted = _on_copies(rewriter, make(rewriter, value, plan), request.weight, request.bias, plan)
-            return _picked(rewriter, weighted, plan)
+            return picked(rewriter, weighted, plan)
 
         yield Form(name, cost, build)
 
@@ -161,23 +162,25 @@ def _on_copies(
     for begin, (_, shifts) in zip(concat.first_channels, copies, strict=True):
         for index, copy in enumerate(shifts):
             first = begin + index * channels
-            _place(placed[:, first : first + channels], weight, plan, copy)
+            place(placed[:, first : first + channels], weight, plan, copy)
     value = copies[0][0] if len(copies) == 1 else insert(rewriter, concat)
     return splitting.convolution(rewriter, value, placed, bias)
 
 
-def _place(target: "NDArray[np.float32]", weight: "NDArray[np.float32]", plan: Plan, copy: Shift) -> None:
+def place(target: "NDArray[np.float32]", weight: "NDArray[np.float32]", plan: Plan, copy: Shift) -> None:
     """Put the taps that a copy serves where they stand in the kernel that reads it."""
     (rows, columns), (places, across) = plan.taps(copy), plan.places(copy)
     for (row, i), (column, j) in product(zip(places, rows, strict=True), zip(across, columns, strict=True)):
         target[:, :, row, column] = weight[:, :, i, j]
 
 
-def _padded(rewriter: PatternRewriter, value: SSAValue, plan: Plan) -> SSAValue:
+def padded(rewriter: PatternRewriter, value: SSAValue, plan: Plan) -> SSAValue:
+    """The input with what a plan pads."""
     return insert(rewriter, kpu.PadOp(value, plan.pads)) if any(plan.pads) else value
 
 
-def _picked(rewriter: PatternRewriter, value: SSAValue, plan: Plan) -> SSAValue:
+def picked(rewriter: PatternRewriter, value: SSAValue, plan: Plan) -> SSAValue:
+    """What a plan keeps of the result."""
     if any(plan.crops):
         value = insert(rewriter, kpu.CropOp(value, plan.crops))
     if plan.strided:
@@ -194,7 +197,7 @@ def _picked(rewriter: PatternRewriter, value: SSAValue, plan: Plan) -> SSAValue:
 def _depthwise_forms(request: Request, plan: Plan) -> Iterator[Form]:
     """Sums of depthwise layers, one on each copy; and dense ones on the copies of some channels at a time."""
     channels, count = request.channels, len(plan.used)
-    border = plan.border_milliseconds(request.shape, channels)
+    border = Cost(plan.border_milliseconds(request.shape, channels))
     if channels > K210.MAX_CHANNELS or not _fits_ram(request, plan, channels * min(count, 4)):
         return
     making = border + _one_by_one(plan, channels)
@@ -202,28 +205,28 @@ def _depthwise_forms(request: Request, plan: Plan) -> Iterator[Form]:
         if most > channels or (count > 1 and most > splitting.most_summed_channels(count)):
             continue
         shape = _shape(plan, min(most, channels))
-        once = estimates.layer(shape, most, plan.kernel, depthwise=True, count=count)
-        once += estimates.layer(_shape(plan, count * most), most) if count > 1 else 0
+        once = estimates.layers(shape, most, plan.kernel, depthwise=True, count=count)
+        once += estimates.layers(_shape(plan, count * most), most) if count > 1 else estimates.NOTHING
 
         def build(rewriter: PatternRewriter, value: SSAValue, most: int = most) -> SSAValue:
             return _built_sum(rewriter, value, request, plan, most)
 
-        yield Form("depthwise-sum", making + channels / most * once, build)
+        yield Form("depthwise-sum", making + once * (channels / most), build)
         total = _lines(plan, most) * count
         if not splitting.fits_layer(total, most, plan.kernel) or channels * total * 9 > _DENSE_DEPTHWISE_BYTES:
             continue
-        once = _one_by_one(plan, most) + estimates.layer(_shape(plan, total), most, plan.kernel)
+        once = _one_by_one(plan, most) + estimates.layers(_shape(plan, total), most, plan.kernel)
 
         def build_dense(rewriter: PatternRewriter, value: SSAValue, most: int = most) -> SSAValue:
             return _built_dense(rewriter, value, request, plan, most)
 
-        yield Form("depthwise-dense", border + channels / most * once, build_dense)
+        yield Form("depthwise-dense", border + once * (channels / most), build_dense)
 
 
 def _built_sum(rewriter: PatternRewriter, value: SSAValue, request: Request, plan: Plan, most: int) -> SSAValue:
     import numpy as np
 
-    value = _padded(rewriter, value, plan)
+    value = padded(rewriter, value, plan)
     copies = [(copy, shifts[0]) for copy, shifts in _copies_one_by_one(rewriter, value, plan)]
     results: list[SSAValue] = []
     for first, count in splitting.parts(request.channels, most):
@@ -231,28 +234,23 @@ def _built_sum(rewriter: PatternRewriter, value: SSAValue, request: Request, pla
         partial: list[SSAValue] = []
         for copy, copied in copies:
             kernel = np.zeros((count, 1, plan.kernel, plan.kernel), np.float32)
-            _place(kernel, request.weight[part], plan, copied)
-            source = _slice(rewriter, copy, first, count)
+            place(kernel, request.weight[part], plan, copied)
+            source = splitting.slice_channels(rewriter, copy, first, count)
             partial.append(layer(rewriter, source, kernel, None if len(copies) > 1 else bias, depthwise=True))
         results.append(splitting.added(rewriter, partial, bias) if len(copies) > 1 else partial[0])
-    return _picked(rewriter, splitting.joined(rewriter, results), plan)
+    return picked(rewriter, splitting.joined(rewriter, results), plan)
 
 
 def _built_dense(rewriter: PatternRewriter, value: SSAValue, request: Request, plan: Plan, most: int) -> SSAValue:
     import numpy as np
 
-    value = _padded(rewriter, value, plan)
+    value = padded(rewriter, value, plan)
     results: list[SSAValue] = []
     for first, count in splitting.parts(request.channels, most):
         channels = np.arange(count)
         weight = np.zeros((count, count, *request.weight.shape[2:]), np.float32)
         weight[channels, channels] = request.weight[first : first + count, 0]
-        copies = _copies_one_by_one(rewriter, _slice(rewriter, value, first, count), plan)
+        copies = _copies_one_by_one(rewriter, splitting.slice_channels(rewriter, value, first, count), plan)
         bias = request.bias[first : first + count]
         results.append(_on_copies(rewriter, copies, weight, bias, plan))
-    return _picked(rewriter, splitting.joined(rewriter, results), plan)
-
-
-def _slice(rewriter: PatternRewriter, value: SSAValue, first: int, count: int) -> SSAValue:
-    whole = count == ktensor.shape_of(value)[1]
-    return value if whole else insert(rewriter, kpu.ChannelSliceOp(value, first, count))
+    return picked(rewriter, splitting.joined(rewriter, results), plan)

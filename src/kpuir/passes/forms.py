@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from xdsl.ir import SSAValue
 from xdsl.pattern_rewriter import PatternRewriter
 
+from kpuir.analysis.estimates import Cost
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -79,8 +81,8 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """One way to do a convolution: its name, estimated milliseconds, and what inserts it behind a value."""
+    """One way to do a convolution: its name, what it takes, and what inserts it behind a value."""
 
     name: str
-    milliseconds: float
+    cost: Cost
     build: Callable[[PatternRewriter, SSAValue], SSAValue]

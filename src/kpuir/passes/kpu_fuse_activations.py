@@ -20,13 +20,17 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
+from xdsl.rewriter import InsertPoint
 
 from kpuir.analysis.functions import scalar_function
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.locations import fused
 from kpuir.ir.rewriting import rewrite
 
-_MOVING = (kpu.CropOp, kpu.StridedSliceOp, kpu.BatchToSpaceOp, ktensor.ReshapeOp, ktensor.TransposeOp, ktensor.SliceOp)
+_MOVING = (
+    *(kpu.CropOp, kpu.StridedSliceOp, kpu.BatchToSpaceOp, kpu.ImagesOp),
+    *(ktensor.ReshapeOp, ktensor.TransposeOp, ktensor.SliceOp),
+)
 
 
 def _producer(value: SSAValue) -> Operation | None:
@@ -54,7 +58,9 @@ class FuseActivation(RewritePattern):
             activation=(*conv.activation.data, found[1]),
         )
         new.location = fused(conv.location, op.location)
-        rewriter.replace(op, new)
+        rewriter.insertion_point = InsertPoint.before(conv)  # so that what it reads need not live until `op`
+        rewriter.insert(new)
+        rewriter.replace(op, [], new.results)
         rewriter.erase(conv)
 
 

@@ -7,6 +7,7 @@ can do have kernels of at most 3x3 and no dilation; the others carry the reason 
   are more input channels of a 3x3 convolution (`kpuir.passes.shifting`). Exact.
 * A depthwise convolution so would no longer be one. Either it becomes a dense one, for a few channels at a time, or the
   sum of depthwise ones, each on a copy, added by a 1x1 convolution; each of these partial sums is rounded to a byte.
+  With blocks of channels as images, copies and sums are the same few weights for all (`kpuir.passes.block_images`).
 * A dilated one becomes an ordinary one on the phases of the map as images of their own (`kpu.space_to_batch`), which
   the CPU sorts out.
 
@@ -17,7 +18,9 @@ can do have kernels of at most 3x3 and no dilation; the others carry the reason 
     %c = kpu.concat %l, %x, %r
     %y = ktensor.conv2d %c, %v {pads = array<i64: 1, 1, 1, 1>}
 
-What takes least time by `kpuir.analysis.estimates` is chosen. Sources: lowering-facts.md 4, 9.1; `kpu-hardware.md` 10.
+What takes least time by `kpuir.analysis.estimates` is chosen, of what is about as fast the smallest.
+
+Sources: lowering-facts.md 4, 9.1; `kpu-hardware.md` 10; `kmodel-v4.md` 9.3.
 """
 
 from dataclasses import dataclass
@@ -29,16 +32,17 @@ from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 
+from kpuir.analysis import estimates
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.rewriting import rewrite
-from kpuir.passes import copies, phase_images
+from kpuir.passes import block_images, copies, phase_images
 from kpuir.passes.forms import Form, Request
 from kpuir.passes.moving import insert
 from kpuir.passes.splitting import dense_weight, parts
 from kpuir.target import k210
 
 Dilation = Literal["auto", "copies", "space-to-batch"]
-Depthwise = Literal["auto", "sum", "dense"]
+Depthwise = Literal["auto", "sum", "dense", "images"]
 
 
 def _is_large(op: ktensor.Conv2dOp) -> bool:
@@ -80,20 +84,19 @@ class LegalizeKernel(RewritePattern):
         if isinstance(request, str):
             op.attributes[kpu.REASON] = StringAttr(request)
             return
-        forms = [*copies.forms(request), *phase_images.forms(request)]
+        forms = [*copies.forms(request), *block_images.forms(request), *phase_images.forms(request)]
         if not forms:
             op.attributes[kpu.REASON] = StringAttr(_reason(request))
             return
         asked_for = [form for form in forms if self._asked_for(form)]
-        best = min(asked_for or forms, key=lambda form: form.milliseconds)
+        best = estimates.best(asked_for or forms, lambda form: form.cost)
         rewriter.replace(op, [], [best.build(rewriter, op.input)])
 
     def _asked_for(self, form: Form) -> bool:
         """Whether the options allow a form."""
         if self.dilation != "auto" and (form.name == "space-to-batch") != (self.dilation == "space-to-batch"):
             return False
-        other = {"sum": "depthwise-dense", "dense": "depthwise-sum"}
-        return self.depthwise == "auto" or form.name != other[self.depthwise]
+        return self.depthwise == "auto" or not form.name.startswith("depthwise") or form.name.endswith(self.depthwise)
 
 
 class SplitDepthwise(RewritePattern):
@@ -136,7 +139,8 @@ def _reason(request: Request) -> str:
 class KpuLegalizeKernelsPass(ModulePass):
     """Make large and dilated kernels 3x3 ones, on shifted copies or on phases of the map.
 
-    `dilation`: what becomes of dilated convolutions, `depthwise`: of depthwise ones; "auto" takes what is faster. A
+    `dilation`: what becomes of dilated convolutions, `depthwise`: of depthwise ones; "auto" takes what is faster, or
+    smaller where that is about as fast. A
     form that is not possible is replaced by another.
     """
 

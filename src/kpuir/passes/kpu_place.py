@@ -37,7 +37,8 @@ from kpuir.target import k210
 
 Borders = Literal["auto", "kpu", "cpu"]
 
-_KPU_OPS = (kpu.Conv2dOp, kpu.ConcatOp, kpu.ChannelSliceOp, kpu.FoldRowsOp, kpu.LinesOp, kpu.PadOp, kpu.CropOp)
+_VIEWS = (kpu.ConcatOp, kpu.ChannelSliceOp, kpu.FoldRowsOp, kpu.ImagesOp, kpu.LinesOp)
+_KPU_OPS = (kpu.Conv2dOp, *_VIEWS, kpu.PadOp, kpu.CropOp)
 
 
 class Place(RewritePattern):

@@ -51,6 +51,7 @@ _MOVING = (
     kpu.BatchToSpaceOp,
     kpu.ChannelSliceOp,
     kpu.FoldRowsOp,
+    kpu.ImagesOp,
     kpu.LinesOp,
 )
 _BYTE_KINDS = ("add", "sub", "mul", "min", "max")

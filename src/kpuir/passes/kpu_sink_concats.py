@@ -3,6 +3,7 @@
 Before: the parts of a convolution that was split, joined by `kpu.concat`, and behind it scalar functions, strided
 slices and poolings. After: each is done to the parts, where it can become a part of the layer that makes them; so are
 crops in front of them, and pads in front of channel slices. A channel slice that is just some of the operands is those.
+A strided slice of blocks of channels that are images (`kpu.images`) is one of the images.
 
     %c = kpu.concat %f, %g                                 // 576 channels each, from layers
     %r = ktensor.activation<relu> %c
@@ -29,6 +30,7 @@ from kpuir.analysis.functions import scalar_function
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.rewriting import rewrite
 from kpuir.passes.splitting import LINE
+from kpuir.target import k210
 
 _PER_CHANNEL = (kpu.StridedSliceOp, ktensor.MaxPool2dOp, ktensor.AveragePool2dOp)
 
@@ -60,7 +62,7 @@ def _from_layer(value: SSAValue) -> bool:
     found = scalar_function(owner)
     if found is not None:
         return _from_layer(found[0])
-    through = (kpu.ConcatOp, kpu.PadOp, kpu.CropOp, ktensor.ReduceOp, *_PER_CHANNEL)
+    through = (kpu.ConcatOp, kpu.ImagesOp, kpu.PadOp, kpu.CropOp, ktensor.ReduceOp, *_PER_CHANNEL)
     return isinstance(owner, through) and all(_from_layer(operand) for operand in owner.operands)
 
 
@@ -101,6 +103,28 @@ class SinkConcat(RewritePattern):
         rewriter.replace(op, [*made, kpu.ConcatOp([one.results[0] for one in made])])
 
 
+def _picks_whole(op: kpu.StridedSliceOp) -> bool:
+    """Whether a layer picks the pixels of a strided slice without any being padded, which is for one image only."""
+    strides = op.strides.get_values()
+    sizes = [ktensor.shape_of(value)[2:] for value in (op.input, op.output)]
+    whole = all(before == after * stride for before, after, stride in zip(*sizes, strides, strict=True))
+    return whole and k210.output_size_rule(*sizes[1]).ok
+
+
+class SinkImages(RewritePattern):
+    """Pixels are picked of images of blocks of channels rather than of the blocks, so that the layer in front can."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: kpu.StridedSliceOp, rewriter: PatternRewriter, /) -> None:
+        """slice(images(x)) -> images(slice(x))."""
+        images = op.input.owner
+        if not isinstance(images, kpu.ImagesOp) or not op.input.has_one_use() or not _from_layer(images.input):
+            return
+        if _picks_whole(op):
+            picked = kpu.StridedSliceOp(images.input, op.begin.get_values(), op.strides.get_values())
+            rewriter.replace(op, [picked, kpu.ImagesOp(picked.output, images.count.value.data)])
+
+
 class SliceConcat(RewritePattern):
     """A slice of a concatenation is (a slice of) those of its operands that it covers."""
 
@@ -131,4 +155,4 @@ class KpuSinkConcatsPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module in place."""
-        rewrite(op, FunctionBeforeCrop(), SinkConcat(), SliceConcat())
+        rewrite(op, FunctionBeforeCrop(), SinkConcat(), SinkImages(), SliceConcat())

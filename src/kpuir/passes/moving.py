@@ -121,7 +121,7 @@ def border_of(op: kpu.PadOp | kpu.CropOp) -> tuple[int, ...]:
 def is_on_kpu(value: SSAValue) -> bool:
     """Whether a value lies in KPU RAM when it is made: a layer's result, a view of one, or an input of the model."""
     owner = value.owner
-    if isinstance(owner, kpu.ChannelSliceOp | kpu.FoldRowsOp | kpu.PadOp | kpu.CropOp):
+    if isinstance(owner, kpu.ChannelSliceOp | kpu.FoldRowsOp | kpu.ImagesOp | kpu.PadOp | kpu.CropOp):
         return is_on_kpu(owner.input)
     return isinstance(owner, kpu.Conv2dOp | kpu.ConcatOp | Block)
 

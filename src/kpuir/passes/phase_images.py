@@ -73,8 +73,8 @@ def forms(request: Request) -> Iterator[Form]:
     blocks = rows.block, columns.block
     images = (blocks[0] * blocks[1], request.channels, *size)
     result = (1, request.outputs, *(p.axis.last + 1 - p.axis.begin for p in (rows, columns)))
-    cost = estimates.layer(images, request.outputs, 3, request.depthwise)
-    cost += estimates.detour(request.shape, images) + estimates.detour((images[0], request.outputs, *size), result)
+    detours = estimates.detour(request.shape, images) + estimates.detour((images[0], request.outputs, *size), result)
+    cost = estimates.layers(images, request.outputs, 3, request.depthwise) + estimates.Cost(detours)
 
     def build(rewriter: PatternRewriter, value: SSAValue) -> SSAValue:
         weight = np.zeros((*request.weight.shape[:2], 3, 3), np.float32)

@@ -4,8 +4,10 @@
   the outputs each, whose maps lie next to each other as one `kpu.concat`. Exact. All parts but the last have a multiple
   of 4 channels, so that nothing fills up lines whatever the width.
 * More inputs than a layer has: layers for some of the inputs each, and one that adds the partial sums: a 1x1
-  convolution of their concatenation. A partial sum is a byte in steps of its own range, so n of them add an error of
-  about 0.3 sqrt(n) steps, while their range shrinks as n grows.
+  convolution of their concatenation, for some of the outputs at a time. Where these are equally many, one after
+  another are images, and there is one layer with one small weight for all; the bias is in a partial sum then. A
+  partial sum is a byte in steps of its own range, so n of them add an error of about 0.3 sqrt(n) steps, while their
+  range shrinks as n grows.
 
 Every function inserts at the rewriter's insertion point and returns the new value. Source: `kpu-hardware.md` 5 and 8.
 """
@@ -18,6 +20,7 @@ from xdsl.ir import SSAValue
 from xdsl.pattern_rewriter import PatternRewriter
 
 from kpuir.analysis import estimates
+from kpuir.analysis.estimates import Cost
 from kpuir.dialects import kpu, ktensor
 from kpuir.passes.moving import insert, layer
 from kpuir.target import k210
@@ -66,27 +69,39 @@ def fits_layer(inputs: int, outputs: int, kernel: int) -> bool:
     return max(inputs, outputs) <= most and k210.weight_loads_rule(inputs, outputs, kernel).ok
 
 
-def milliseconds(shape: Sequence[int], outputs: int, kernel: int) -> float:
+def cost(shape: Sequence[int], outputs: int, kernel: int) -> Cost:
     """What `convolution` takes for an ordinary one on a map of `shape`, about."""
     count = -(-shape[1] // K210.MAX_CHANNELS)
-    return estimates.layer(shape, outputs, kernel) if count == 1 else _best_sums(shape, count, outputs, kernel)[0]
+    return estimates.layers(shape, outputs, kernel) if count == 1 else _best_sums(shape, count, outputs, kernel)[0]
 
 
-def _best_sums(shape: Sequence[int], count: int, outputs: int, kernel: int) -> tuple[float, int]:
-    """(milliseconds, outputs at a time) of partial sums over `count` parts of the inputs, and layers that add them.
+def _best_sums(shape: Sequence[int], count: int, outputs: int, kernel: int) -> tuple[Cost, int]:
+    """(what it takes, outputs at a time) for partial sums over `count` parts of the inputs, and layers that add them.
 
     A layer that adds many channels has mostly weights of zero: several with some channels each are faster and smaller.
     """
     part, most = -(-shape[1] // count), most_summed_channels(count)
-    candidates = {min(size, most, outputs) for size in (*_SUMMED, most)}
-    return min((_sums(shape, part, count, outputs, kernel, size), size) for size in candidates)
+    divisors = {size for size in range(LINE, min(most, outputs) + 1, LINE) if outputs % size == 0}
+    candidates = sorted({min(size, most, outputs) for size in (*_SUMMED, most)} | divisors)
+    costs = {size: _sums(shape, part, count, outputs, kernel, size) for size in candidates}
+    best = estimates.best(candidates, lambda size: costs[size])
+    return costs[best], best
 
 
-def _sums(shape: Sequence[int], part: int, count: int, outputs: int, kernel: int, size: int) -> float:
-    """Milliseconds with `size` outputs at a time."""
+def _is_alike(shape: Sequence[int], count: int, outputs: int, size: int) -> bool:
+    """Whether one layer can add `count` parts for `size` outputs at a time, each an image, and KPU RAM holds them."""
+    maps = (k210.feature_map_bytes(1, channels, *shape[2:]) for channels in (shape[1], count * outputs, outputs))
+    return shape[0] == 1 and size < outputs and outputs % size == 0 == size % LINE and sum(maps) <= K210.KPU_RAM_BYTES
+
+
+def _sums(shape: Sequence[int], part: int, count: int, outputs: int, kernel: int, size: int) -> Cost:
+    """What it takes with `size` outputs at a time."""
     batch, _, *sides = shape
-    partial = estimates.layer((batch, part, *sides), size, kernel, count=count)
-    return -(-outputs // size) * (partial + estimates.layer((batch, count * size, *sides), size))
+    times = -(-outputs // size)
+    partial = estimates.layers((batch, part, *sides), size, kernel, count=count * times)
+    alike = _is_alike(shape, count, outputs, size)
+    images, layers = (times, 1) if alike else (batch, times)
+    return partial + estimates.layers((images, count * size, *sides), size, count=layers)
 
 
 def convolution(
@@ -119,6 +134,12 @@ def joined(rewriter: PatternRewriter, values: Sequence[SSAValue]) -> SSAValue:
     return values[0] if len(values) == 1 else insert(rewriter, kpu.ConcatOp(values))
 
 
+def slice_channels(rewriter: PatternRewriter, value: SSAValue, first: int, count: int) -> SSAValue:
+    """Some channels of a map."""
+    whole = count == ktensor.shape_of(value)[1]
+    return value if whole else insert(rewriter, kpu.ChannelSliceOp(value, first, count))
+
+
 def added(rewriter: PatternRewriter, values: Sequence[SSAValue], bias: "NDArray[np.float32]") -> SSAValue:
     """The sum of maps [1, C, H, W] and a bias [C], by one layer; together they have at most 1024 channels."""
     import numpy as np
@@ -129,6 +150,15 @@ def added(rewriter: PatternRewriter, values: Sequence[SSAValue], bias: "NDArray[
     for first in concat.first_channels:
         weight[channels, first + channels] = 1
     return layer(rewriter, insert(rewriter, concat), weight, bias)
+
+
+def added_alike(rewriter: PatternRewriter, value: SSAValue, blocks: int, terms: int) -> SSAValue:
+    """The sums of `terms` maps each that lie one after another, as images, by one layer with one weight for all."""
+    import numpy as np
+
+    images = insert(rewriter, kpu.ImagesOp(value, blocks))
+    identity = np.eye(ktensor.shape_of(images)[1] // terms, dtype=np.float32)
+    return layer(rewriter, images, np.tile(identity, terms)[:, :, None, None])
 
 
 def most_summed_channels(count: int) -> int:
@@ -168,14 +198,22 @@ def _summed(
     import numpy as np
 
     chosen = pieces(rewriter, value, K210.MAX_CHANNELS)
+    shape, outputs = ktensor.shape_of(value), len(weight)
+    _, most = _best_sums(shape, len(chosen), outputs, weight.shape[2])
+    alike = _is_alike(shape, len(chosen), outputs, most)
     results: list[SSAValue] = []
-    _, most = _best_sums(ktensor.shape_of(value), len(chosen), len(weight), weight.shape[2])
-    for first, count in parts(len(weight), most):
-        rows = weight[first : first + count]
+    for first, count in parts(outputs, most):
+        rows, own = weight[first : first + count], bias[first : first + count]
         nothing = np.zeros(count, np.float32)
-        partial = [convolution(rewriter, piece, rows[:, begin : begin + n], nothing) for begin, n, piece in chosen]
-        results.append(added(rewriter, partial, bias[first : first + count]))
-    return joined(rewriter, results)
+        partial = [
+            convolution(rewriter, piece, rows[:, begin : begin + n], own if alike and not begin else nothing)
+            for begin, n, piece in chosen
+        ]
+        results += partial if alike else [added(rewriter, partial, own)]
+    whole = joined(rewriter, results)
+    if not alike:
+        return whole
+    return insert(rewriter, kpu.ImagesOp(added_alike(rewriter, whole, outputs // most, len(chosen)), 1))
 
 
 def _channels_per_load(inputs: int, kernel: int) -> int:

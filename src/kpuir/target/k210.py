@@ -23,6 +23,10 @@ class K210:
     LINE_BYTES: int = 64
     KPU_RAM_ALIGNMENT: int = 64
     MAIN_RAM_ALIGNMENT: int = 8
+    TABLE_ALIGNMENT: int = 256
+    REGISTER_BYTES: int = 120
+    BATCH_NORM_BYTES: int = 8
+    ACTIVATION_BYTES: int = 144
     MAX_CHANNELS: int = 1024
     MIN_HEIGHT: int = 4
     MIN_WIDTH: int = 4
@@ -159,6 +163,16 @@ def is_view(channels: int, width: int, top: int, bottom: int) -> bool:
 
 
 # --- Weight loading (section 5) -----------------------------------------------------------------------------------
+
+
+def layer_bytes(input_channels: int, output_channels: int, kernel: int, depthwise: bool = False) -> int:
+    """What a layer takes of a kmodel, about: registers, batch-norm, activation and weights, each at multiples of 256.
+
+    kmodel-v4.md 9.3.
+    """
+    weights = output_channels * (1 if depthwise else input_channels) * kernel * kernel
+    tables = (K210.REGISTER_BYTES, K210.BATCH_NORM_BYTES * output_channels, K210.ACTIVATION_BYTES, weights)
+    return sum(-(-size // K210.TABLE_ALIGNMENT) * K210.TABLE_ALIGNMENT for size in tables)
 
 
 class WeightLoads(NamedTuple):

@@ -69,5 +69,9 @@ func.func @placement(%a: !kpu.fmap<1x5x20x20, 0.5, 3>, %b: !kpu.fmap<1x3x20x20, 
   %4 = kpu.fold_rows %x {factor = 5 : i64} : (tensor<1x8x25x5xf32>) -> tensor<1x40x5x5xf32>
   // CHECK: kpu.lines %x {height = 25 : i64} : (tensor<1x8x25x5xf32>) -> tensor<1x2x25x64xf32>
   %5 = kpu.lines %x {height = 25 : i64} : (tensor<1x8x25x5xf32>) -> tensor<1x2x25x64xf32>
+  // CHECK: kpu.images %x {count = 2 : i64} : (tensor<1x8x25x5xf32>) -> tensor<2x4x25x5xf32>
+  %6 = kpu.images %x {count = 2 : i64} : (tensor<1x8x25x5xf32>) -> tensor<2x4x25x5xf32>
+  // CHECK: kpu.images %6 {count = 1 : i64} : (tensor<2x4x25x5xf32>) -> tensor<1x8x25x5xf32>
+  %7 = kpu.images %6 {count = 1 : i64} : (tensor<2x4x25x5xf32>) -> tensor<1x8x25x5xf32>
   func.return %3, %4 : !kpu.fmap<1x4x21x21, 0.5, 3>, tensor<1x40x5x5xf32>
 }

@@ -251,3 +251,9 @@ func.func @lines(%a: tensor<1x8x25x5xf32>) {
   %0 = kpu.lines %a {height = 20 : i64} : (tensor<1x8x25x5xf32>) -> tensor<1x2x20x64xf32>
   func.return
 }
+// -----
+// CHECK: 1x12x25x5 is not 2 images of equal channels, a multiple of the 4 in a line
+func.func @images(%a: tensor<1x12x25x5xf32>) {
+  %0 = kpu.images %a {count = 2 : i64} : (tensor<1x12x25x5xf32>) -> tensor<2x6x25x5xf32>
+  func.return
+}

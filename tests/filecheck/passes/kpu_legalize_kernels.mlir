@@ -1,5 +1,6 @@
 // RUN: kpu-opt %s -p kpu-legalize-kernels --split-input-file | filecheck %s
 // RUN: kpu-opt %s -p 'kpu-legalize-kernels{dilation=space-to-batch}' --split-input-file | filecheck %s --check-prefix=PHASES
+// RUN: kpu-opt %s -p 'kpu-legalize-kernels{depthwise=images}' --split-input-file | filecheck %s --check-prefix=IMAGES
 
 // Two copies, moved by a column each, made by one layer, serve five columns.
 // CHECK-LABEL: @row
@@ -45,4 +46,23 @@ func.func @too_wide(%x: tensor<1x2x8x600xf32>) -> tensor<1x4x8x600xf32> {
 func.func @computed(%x: tensor<1x2x8x8xf32>, %w: tensor<4x2x5x5xf32>) -> tensor<1x4x4x4xf32> {
   %y = ktensor.conv2d %x, %w : (tensor<1x2x8x8xf32>, tensor<4x2x5x5xf32>) -> tensor<1x4x4x4xf32>
   func.return %y : tensor<1x4x4x4xf32>
+}
+
+// -----
+
+// A depthwise one: nine copies of each block of channels, by one small layer for all blocks, partial sums of all in one
+// depthwise layer, and sums of those of each block, again by one layer.
+// IMAGES-LABEL: @depthwise
+// IMAGES: %[[x:.*]] = kpu.images %x {count = [[n:[0-9]+]] : i64} : (tensor<1x96x10x10xf32>)
+// IMAGES: %[[c:.*]] = kpu.conv2d %[[x]], {{.*}}kpu.moves
+// IMAGES: %[[d:.*]] = kpu.images %[[c]] {count = 1 : i64} : {{.*}} -> tensor<1x864x10x10xf32>
+// IMAGES: %[[p:.*]] = kpu.conv2d %[[d]], {{.*}}depthwise = true
+// IMAGES: %[[q:.*]] = kpu.images %[[p]] {count = [[n]] : i64}
+// IMAGES: %[[s:.*]] = kpu.conv2d %[[q]],
+// IMAGES: %[[y:.*]] = kpu.images %[[s]] {count = 1 : i64} : {{.*}} -> tensor<1x96x10x10xf32>
+// IMAGES: func.return %[[y]]
+func.func @depthwise(%x: tensor<1x96x10x10xf32>) -> tensor<1x96x10x10xf32> {
+  %w = ktensor.constant dense<0.5> : tensor<96x1x5x5xf32>
+  %y = ktensor.conv2d %x, %w {pads = array<i64: 2, 2, 2, 2>, groups = 96 : i64} : (tensor<1x96x10x10xf32>, tensor<96x1x5x5xf32>) -> tensor<1x96x10x10xf32>
+  func.return %y : tensor<1x96x10x10xf32>
 }

@@ -27,7 +27,7 @@ from kpuir.dialects.kpu.movement import (
     StridedSliceOp,
     UploadOp,
 )
-from kpuir.dialects.kpu.placement import ChannelSliceOp, ConcatOp, FoldRowsOp, LinesOp
+from kpuir.dialects.kpu.placement import ChannelSliceOp, ConcatOp, FoldRowsOp, ImagesOp, LinesOp
 from kpuir.target.k210 import PoolKind
 
 Kpu = Dialect(
@@ -42,6 +42,7 @@ Kpu = Dialect(
         ConcatOp,
         ChannelSliceOp,
         FoldRowsOp,
+        ImagesOp,
         LinesOp,
         UploadOp,
         DownloadOp,
@@ -64,6 +65,7 @@ __all__ = [
     "DownloadOp",
     "FeatureMapType",
     "FoldRowsOp",
+    "ImagesOp",
     "Kpu",
     "LayerOp",
     "LinesOp",

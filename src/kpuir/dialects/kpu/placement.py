@@ -190,6 +190,40 @@ class LinesOp(IRDLOperation):
         require_type(self.output.type, reshaped(self.input.type, _in_lines(size, height)))
 
 
+@irdl_op_definition
+class ImagesOp(IRDLOperation):
+    """Blocks of channels as images of their own, `count` of them, or images as blocks of channels.
+
+    Image n of the result has the channels n * C .. n * C + C - 1 of all channels of the input, counted through its own
+    images. Images lie in KPU RAM one after another, as blocks of channels do that fill their lines: where there are
+    several, their channels are a multiple of those in a line. A layer does the same to all images.
+
+        %y = kpu.images %x {count = 3 : i64} : (tensor<1x24x5x5xf32>) -> tensor<3x8x5x5xf32>
+    """
+
+    name = "kpu.images"
+    input = operand_def()
+    count = prop_def(IntegerAttr[I64])
+    output = result_def()
+    traits = traits_def(Pure())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = _FORMAT
+
+    def __init__(self, input: SSAValue | Operation, count: int) -> None:
+        x = SSAValue.get(input)
+        super().__init__(
+            operands=[x],
+            properties={"count": int_attr(count)},
+            result_types=[reshaped(x.type, _as_images(size4(x.type), count))],
+        )
+
+    def verify_(self) -> None:
+        """Check that all images have as many channels and full lines, and the result type."""
+        require_type(
+            self.output.type, reshaped(self.input.type, _as_images(size4(self.input.type), self.count.value.data))
+        )
+
+
 def first_channels(sizes: Sequence[Size4]) -> tuple[int, ...]:
     """The channel at which each of several maps begins that lie one after another, each at a new line."""
     group = k210.row_layout(sizes[0][3]).channels_per_line
@@ -214,6 +248,17 @@ def _folded(size: Size4, factor: int) -> Size4:
             f"{channels} channels one of the {group} in a line"
         )
     return batch, channels * factor, height // factor, width
+
+
+def _as_images(size: Size4, count: int) -> Size4:
+    batch, channels, height, width = size
+    group = k210.row_layout(width).channels_per_line
+    each = batch * channels // max(count, 1)
+    if each * count != batch * channels or any(n > 1 and c % group for n, c in ((batch, channels), (count, each))):
+        raise VerifyException(
+            f"{format_shape(size)} is not {count} images of equal channels, a multiple of the {group} in a line"
+        )
+    return count, each, height, width
 
 
 def _in_lines(size: Size4, height: int) -> Size4:

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from kpuir.kmodel.layer import ACTIVATION_SEGMENTS, WORDS, LayerRegisters
 from kpuir.kmodel.v4.codec import I32, Array, Cursor, Fields, Memory, MemoryRange, Range, Scalar, Shape
 from kpuir.kmodel.v4.instructions import Instruction, U8Array
+from kpuir.target.k210 import K210
 
 U64Array = NDArray[np.uint64]
 
-KPU_ALIGNMENT = 256
+KPU_ALIGNMENT = K210.TABLE_ALIGNMENT
 """File-offset alignment of the arrays of a kpu_conv2d body, as every writer since beta1 keeps it."""
 
 

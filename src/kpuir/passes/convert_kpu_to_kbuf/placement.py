@@ -30,8 +30,14 @@ def join_operands(lowering: Lowering, function: func.FuncOp) -> None:
         if not isinstance(op, kpu.ConcatOp) or not isinstance(op.output.type, kpu.FeatureMapType):
             continue
         for operand, first in zip(op.inputs, op.first_channels, strict=True):
-            if _is_written(operand) and not lowering.is_part(operand):
-                lowering.join(op.output, operand, _line(first, op.output))
+            written = _images(operand)
+            if _is_written(written) and not lowering.is_part(written):
+                lowering.join(op.output, written, _line(first, op.output))
+
+
+def _images(value: SSAValue) -> SSAValue:
+    """The images that a map's blocks of channels are, the map itself unless it is seen as such."""
+    return value.owner.input if isinstance(value.owner, kpu.ImagesOp) else value
 
 
 def _is_written(value: SSAValue) -> bool:
@@ -58,7 +64,7 @@ def concat(lowering: Lowering, op: kpu.ConcatOp) -> None:
     whole = lowering.buffers[op.output] if op.output in lowering.buffers else lowering.result(op.output)
     for operand, first in zip(op.inputs, op.first_channels, strict=True):
         offset = _line(first, op.output)
-        if lowering.is_part(operand, op.output, offset):
+        if lowering.is_part(_images(operand), op.output, offset):
             continue
         assert isinstance(operand.type, kpu.FeatureMapType)
         _, channels, height, width = kpu.size4(operand.type)
@@ -76,8 +82,8 @@ def channel_slice(lowering: Lowering, op: kpu.ChannelSliceOp) -> None:
     lowering.buffers[op.output] = lowering.part(lowering.buffer(op.input), ktensor.shape_of(op.output), offset)
 
 
-@converts(kpu.FoldRowsOp, kpu.LinesOp)
-def reread(lowering: Lowering, op: kpu.FoldRowsOp | kpu.LinesOp) -> None:
+@converts(kpu.FoldRowsOp, kpu.ImagesOp, kpu.LinesOp)
+def reread(lowering: Lowering, op: kpu.FoldRowsOp | kpu.ImagesOp | kpu.LinesOp) -> None:
     """The same lines under another shape."""
     lowering.buffers[op.output] = lowering.part(lowering.buffer(op.input), ktensor.shape_of(op.output), 0)
 
