@@ -140,6 +140,20 @@ def test_a_large_product_reads_only_4x4_pixels() -> None:
     np.testing.assert_allclose(run(module, [x])[0], wanted, atol=1e-5 * np.abs(wanted).max(), rtol=0)
 
 
+def test_a_product_of_partial_sums_reads_the_whole_map() -> None:
+    """More channels than a layer takes: no pixel is cropped and padded again in front of the sums."""
+    model = network(7, 7, 1280, 10)
+    module = import_onnx(model.SerializeToString())
+    run_passes(make_context(), module, parse_passes("ktensor-simplify,kpu-legalize", lambda: PIPELINES))
+    assert not any(isinstance(op, ktensor.ReduceOp | kpu.PadOp) for op in module.walk())
+    assert [ktensor.shape_of(op.input) for op in module.walk() if isinstance(op, kpu.CropOp)] == [(1, 10, 7, 7)]
+    x = np.random.default_rng(0).normal(size=(1, 3, 7, 7)).astype(np.float32)
+    wanted = reference(model, x)
+    np.testing.assert_allclose(run(module, [x])[0], wanted, atol=1e-5 * np.abs(wanted).max(), rtol=0)
+    samples = [{"x": np.random.default_rng(seed).uniform(0, 1, x.shape).astype(np.float32)} for seed in range(4)]
+    assert steps_off(model, samples, "kpu") <= 1.5
+
+
 @pytest.mark.parametrize("neurons", [0, 3])
 def test_an_unpadded_convolution_in_front_of_a_large_map(neurons: int) -> None:
     """The mean of 12x12 pixels of a map of 14x14: cropped, then pooled."""

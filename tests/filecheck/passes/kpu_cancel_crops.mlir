@@ -45,3 +45,42 @@ func.func @moved(%x: tensor<1x64x7x7xf32>, %v: tensor<64x64x1x1xf32>, %b: tensor
   %4 = kpu.crop %3 {crops = array<i64: 0, 0, 3, 3>} : (tensor<1x64x4x4xf32>) -> tensor<1x64x1x1xf32>
   func.return %4 : tensor<1x64x1x1xf32>
 }
+
+// -----
+
+// The same for partial sums: what joins their channels runs on the whole map too.
+// CHECK-LABEL: @sums
+// CHECK-NEXT: %[[p:.*]] = kpu.conv2d %x, %w, %b : {{.*}} -> tensor<1x4x7x7xf32>
+// CHECK-NEXT: %[[q:.*]] = kpu.conv2d %y, %w, %b : {{.*}} -> tensor<1x4x7x7xf32>
+// CHECK-NEXT: %[[j:.*]] = kpu.concat %[[p]], %[[q]] : {{.*}} -> tensor<1x8x7x7xf32>
+// CHECK-NEXT: %[[s:.*]] = kpu.conv2d %[[j]], %v, %b : {{.*}} -> tensor<1x4x7x7xf32>
+// CHECK-NEXT: %[[c:.*]] = kpu.crop %[[s]] {crops = array<i64: 3, 3, 3, 3>}
+// CHECK-NEXT: func.return %[[c]]
+func.func @sums(%x: tensor<1x64x7x7xf32>, %y: tensor<1x64x7x7xf32>, %w: tensor<4x64x1x1xf32>, %v: tensor<4x8x1x1xf32>, %b: tensor<4xf32>) -> tensor<1x4x1x1xf32> {
+  %0 = kpu.crop %x {crops = array<i64: 3, 3, 3, 3>} : (tensor<1x64x7x7xf32>) -> tensor<1x64x1x1xf32>
+  %1 = kpu.crop %y {crops = array<i64: 3, 3, 3, 3>} : (tensor<1x64x7x7xf32>) -> tensor<1x64x1x1xf32>
+  %2 = kpu.pad %0 {pads = array<i64: 0, 0, 3, 3>} : (tensor<1x64x1x1xf32>) -> tensor<1x64x4x4xf32>
+  %3 = kpu.pad %1 {pads = array<i64: 0, 0, 3, 3>} : (tensor<1x64x1x1xf32>) -> tensor<1x64x4x4xf32>
+  %4 = kpu.conv2d %2, %w, %b : (tensor<1x64x4x4xf32>, tensor<4x64x1x1xf32>, tensor<4xf32>) -> tensor<1x4x4x4xf32>
+  %5 = kpu.conv2d %3, %w, %b : (tensor<1x64x4x4xf32>, tensor<4x64x1x1xf32>, tensor<4xf32>) -> tensor<1x4x4x4xf32>
+  %6 = kpu.concat %4, %5 : (tensor<1x4x4x4xf32>, tensor<1x4x4x4xf32>) -> tensor<1x8x4x4xf32>
+  %7 = kpu.conv2d %6, %v, %b : (tensor<1x8x4x4xf32>, tensor<4x8x1x1xf32>, tensor<4xf32>) -> tensor<1x4x4x4xf32>
+  %8 = kpu.crop %7 {crops = array<i64: 0, 0, 3, 3>} : (tensor<1x4x4x4xf32>) -> tensor<1x4x1x1xf32>
+  func.return %8 : tensor<1x4x1x1xf32>
+}
+
+// -----
+
+// A sum of what is not padded likewise stays as it is.
+// CHECK-LABEL: @unlike
+// CHECK-COUNT-2: kpu.pad
+func.func @unlike(%x: tensor<1x4x7x7xf32>, %y: tensor<1x4x7x7xf32>, %v: tensor<4x8x1x1xf32>, %b: tensor<4xf32>) -> tensor<1x4x1x1xf32> {
+  %0 = kpu.crop %x {crops = array<i64: 3, 3, 3, 3>} : (tensor<1x4x7x7xf32>) -> tensor<1x4x1x1xf32>
+  %1 = kpu.crop %y {crops = array<i64: 2, 3, 4, 3>} : (tensor<1x4x7x7xf32>) -> tensor<1x4x1x1xf32>
+  %2 = kpu.pad %0 {pads = array<i64: 0, 0, 3, 3>} : (tensor<1x4x1x1xf32>) -> tensor<1x4x4x4xf32>
+  %3 = kpu.pad %1 {pads = array<i64: 0, 0, 3, 3>} : (tensor<1x4x1x1xf32>) -> tensor<1x4x4x4xf32>
+  %6 = kpu.concat %2, %3 : (tensor<1x4x4x4xf32>, tensor<1x4x4x4xf32>) -> tensor<1x8x4x4xf32>
+  %7 = kpu.conv2d %6, %v, %b : (tensor<1x8x4x4xf32>, tensor<4x8x1x1xf32>, tensor<4xf32>) -> tensor<1x4x4x4xf32>
+  %8 = kpu.crop %7 {crops = array<i64: 0, 0, 3, 3>} : (tensor<1x4x4x4xf32>) -> tensor<1x4x1x1xf32>
+  func.return %8 : tensor<1x4x1x1xf32>
+}
