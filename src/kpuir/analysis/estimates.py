@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from math import prod
 from typing import TypeVar
 
-from kpuir.target.k210 import K210, CpuCosts, border_rule, is_view, layer_bytes, layer_milliseconds, row_layout
+from kpuir.target.k210 import (
+    K210,
+    CpuCosts,
+    border_rule,
+    feature_map_bytes,
+    is_view,
+    layer_bytes,
+    layer_milliseconds,
+    ram_rule,
+    row_layout,
+    same_lines,
+)
 
 
 def layer(
@@ -63,6 +74,27 @@ def layers(
 def download(shape: Sequence[int]) -> float:
     """A map copied from KPU RAM to main RAM."""
     return 1e-6 * prod(shape) * CpuCosts.DOWNLOAD
+
+
+def narrowed(shape: Sequence[int], right: int) -> int:
+    """How many pixels wide a map is best downloaded of which the last `right` columns are not wanted.
+
+    A layer that copies the others makes a narrower map, where rows of both lie in as many lines.
+    """
+    batch, channels, height, width = shape
+    keep = max(width - right, K210.MIN_WIDTH)
+    if keep >= width or height < K210.MIN_HEIGHT or channels > K210.MAX_CHANNELS or not same_lines(width, keep):
+        return width
+    narrow = (batch, channels, height, keep)
+    fits = ram_rule(*(feature_map_bytes(*size) for size in (shape, narrow))).ok
+    return keep if fits and download(narrow) + layer(narrow, channels, depthwise=True) < download(shape) else width
+
+
+def download_without(shape: Sequence[int], right: int) -> float:
+    """A map copied from KPU RAM to main RAM, of which the last `right` columns are not wanted."""
+    narrow = (*shape[:3], narrowed(shape, right))
+    copy = layer(narrow, shape[1], depthwise=True) if narrow[3] < shape[3] else 0.0
+    return download(narrow) + copy
 
 
 def upload(shape: Sequence[int]) -> float:

@@ -104,9 +104,9 @@ class PassCropsOn(RewritePattern):
         if not all(_is_alike(pad, op, front) for pad in pads) or not all(_ends(crop, op, found) for crop in crops):
             return
         whole, padded = ktensor.shape_of(front.input)[2:], ktensor.shape_of(op.output)[2:]
-        if not _is_worthwhile([*pads, *between, *crops], whole, padded):
-            return
         moved = [ours - theirs for ours, theirs in zip(border_of(front), border_of(op), strict=True)]
+        if not _is_worthwhile([*pads, *between, *crops], whole, padded, moved):
+            return
         for pad in pads:
             assert isinstance(pad.input.owner, kpu.CropOp)
             rewriter.replace(pad, [], [pad.input.owner.input])
@@ -135,8 +135,13 @@ def _ends(crop: kpu.CropOp, pad: kpu.PadOp, found: set[Operation | Block]) -> bo
     return outside and not any(use.operation in found for use in crop.output.uses)
 
 
-def _is_worthwhile(found: Sequence[Operation], whole: tuple[int, ...], padded: tuple[int, ...]) -> bool:
-    """Whether the KPU can do that on maps of the size `whole`, and faster than with the ways to `padded` ones."""
+def _is_worthwhile(
+    found: Sequence[Operation], whole: tuple[int, ...], padded: tuple[int, ...], moved: Sequence[int]
+) -> bool:
+    """Whether the KPU can do that on maps of the size `whole`, and faster than with the ways to `padded` ones.
+
+    `moved`: how much more is cropped on each side then.
+    """
     more = 0.0
     for op in found:
         if isinstance(op, kpu.ConcatOp | kpu.ChannelSliceOp):
@@ -148,7 +153,8 @@ def _is_worthwhile(found: Sequence[Operation], whole: tuple[int, ...], padded: t
         if isinstance(op, kpu.PadOp):
             more -= estimates.detour(large, small)
         elif isinstance(op, kpu.CropOp) and not any(isinstance(use.operation, kpu.PadOp) for use in op.output.uses):
-            more += estimates.download(large) - estimates.download(small)
+            right = border_of(op)[3]
+            more += estimates.download_without(large, right + moved[3]) - estimates.download_without(small, right)
         elif isinstance(op, kpu.Conv2dOp):
             outputs = ktensor.shape_of(op.weight)[0]
             if not k210.layer_rules(channels, whole[0], whole[1], outputs, 1, op.is_depthwise).ok:

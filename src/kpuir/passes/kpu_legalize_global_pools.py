@@ -218,11 +218,16 @@ class _Plan:
         )
         return top, left, self.size[2] - self.window[2] - top, self.size[3] - self.window[3] - left
 
+    @property
+    def pixel(self) -> tuple[int, int]:
+        """The one that holds the mean in what a matrix product reads."""
+        (row, column), (top, left) = self.centre, self.margins[:2]
+        return row - top, column - left
+
     def crop(self, rewriter: PatternRewriter, value: SSAValue) -> SSAValue:
         """The pixel that holds the mean."""
-        (row, column), (height, width) = self.centre, ktensor.shape_of(value)[2:]
-        if self.crops and (height, width) == self.window[2:]:
-            row, column = row - self.margins[0], column - self.margins[1]
+        height, width = ktensor.shape_of(value)[2:]
+        row, column = self.pixel if (height, width) == self.window[2:] else self.centre
         return insert(rewriter, kpu.CropOp(value, (row, column, height - row - 1, width - column - 1)))
 
 
@@ -347,7 +352,8 @@ def _kpu_milliseconds(plan: _Plan, product: _Product | None) -> float:
         cost += estimates.border(plan.size, plan.window, plan.margins)
     if product or plan.fold > 1:
         cost += estimates.layer(plan.window, outputs, 3 if dense else 1)
-    return cost + estimates.download((1, outputs, *plan.window[2:])) + estimates.move((1, outputs, 1, 1))
+    right = plan.window[3] - 1 - plan.pixel[1]
+    return cost + estimates.download_without((1, outputs, *plan.window[2:]), right) + estimates.move((1, outputs, 1, 1))
 
 
 def _cpu_milliseconds(shape: Sequence[int], product: _Product | None) -> float:

@@ -13,7 +13,8 @@ there; a value made and used by layers never leaves KPU RAM.
     %y = kpu.download %g
 
 A pad or crop of a map that is in KPU RAM stays there where that takes less time than the CPU does, with the ways there
-and back. What is downloaded without being a layer's own result is copied by a layer first.
+and back. What is downloaded without being a layer's own result is copied by a layer first; so are the columns of a map
+that are wanted, where there are enough others.
 
 Raises DoesNotFitError for a layer whose input and output exceed KPU RAM together (`kpu-hardware.md` 2).
 """
@@ -84,6 +85,24 @@ def _copy(rewriter: PatternRewriter, value: SSAValue) -> SSAValue:
     copy.attributes[kpu.MOVES] = UnitAttr()
     rewriter.insert((*constants, copy))
     return copy.output
+
+
+class NarrowDownload(RewritePattern):
+    """Columns on the right that are cropped in main RAM are left in KPU RAM, where a copy costs less than they do."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: kpu.CropOp, rewriter: PatternRewriter, /) -> None:
+        """Rewrite the crop of what nothing else needs."""
+        download, (top, left, bottom, right) = op.input.owner, border_of(op)
+        if not isinstance(download, kpu.DownloadOp) or not op.input.has_one_use():
+            return
+        shape = ktensor.shape_of(op.input)
+        gone = shape[3] - estimates.narrowed(shape, right)
+        if gone:
+            narrow = kpu.CropOp(download.input, (0, 0, 0, gone))
+            crop = kpu.CropOp(down := kpu.DownloadOp(narrow), (top, left, bottom, right - gone))
+            crop.attributes.update(op.attributes)
+            rewriter.replace(op, [narrow, down, crop])
 
 
 class DownloadCopy(RewritePattern):
@@ -180,4 +199,6 @@ class KpuPlacePass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module in place."""
         rewrite(op, Place(self.moves), recursive=False)
+        if self.moves != "cpu":
+            rewrite(op, NarrowDownload(), recursive=False)
         rewrite(op, DownloadCopy(), recursive=False)

@@ -48,3 +48,18 @@ func.func @main(%x: tensor<1x8x8x8x!ktensor.quantized<ui8, 1.0, 0>>, %w: tensor<
   %4 = kpu.concat %3, %2 : (tensor<1x4x9x7x!ktensor.quantized<ui8, 2.0, 0>>, tensor<1x8x9x7x!ktensor.quantized<ui8, 2.0, 0>>) -> tensor<1x12x9x7x!ktensor.quantized<ui8, 2.0, 0>>
   func.return %4 : tensor<1x12x9x7x!ktensor.quantized<ui8, 2.0, 0>>
 }
+
+// -----
+
+// Of a map of which one pixel is wanted, four columns are copied and downloaded: less than all seven.
+// CHECK-LABEL: func.func @narrow
+// CHECK: %[[f:.*]] = kpu.conv2d
+// CHECK: %[[c:.*]] = kpu.crop %[[f]] {crops = array<i64: 0, 0, 0, 3>} : {{.*}} -> !kpu.fmap<1x512x7x4
+// CHECK: %[[k:.*]] = kpu.conv2d %[[c]], %{{.*}}, %{{.*}} {kpu.moves, depthwise = true}
+// CHECK: %[[d:.*]] = kpu.download %[[k]]
+// CHECK: kpu.crop %[[d]] {{.*}}crops = array<i64: 3, 3, 3, 0>
+func.func @narrow(%x: tensor<1x8x7x7x!ktensor.quantized<ui8, 1.0, 0>>, %w: tensor<512x8x1x1xf32>, %b: tensor<512xf32>) -> tensor<1x512x1x1x!ktensor.quantized<ui8, 2.0, 0>> {
+  %0 = kpu.conv2d %x, %w, %b : (tensor<1x8x7x7x!ktensor.quantized<ui8, 1.0, 0>>, tensor<512x8x1x1xf32>, tensor<512xf32>) -> tensor<1x512x7x7x!ktensor.quantized<ui8, 2.0, 0>>
+  %1 = kpu.crop %0 {crops = array<i64: 3, 3, 3, 3>} : (tensor<1x512x7x7x!ktensor.quantized<ui8, 2.0, 0>>) -> tensor<1x512x1x1x!ktensor.quantized<ui8, 2.0, 0>>
+  func.return %1 : tensor<1x512x1x1x!ktensor.quantized<ui8, 2.0, 0>>
+}
