@@ -44,6 +44,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "canonicalize",
         "kpu-sink-concats",
         "kpu-fuse-activations",
+        "kpu-sink-crops",
         "kpu-legalize-adds",
         "kpu-legalize-prelu",
         "kpu-legalize-elementwise",

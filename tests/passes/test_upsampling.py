@@ -194,7 +194,7 @@ def test_interleavings_of_a_convolution_become_one(modes: tuple[str, ...]) -> No
     model = net(nodes, {"x": (1, 2, 4, 5)}, constants, [f"v{len(modes)}"])
     module = lowered(model, KTensorSinkDepthToSpacePass("never"))
     (left,) = (op for op in module.walk() if isinstance(op, ktensor.DepthToSpaceOp))
-    assert (left.block_size.value.data, left.mode.data) == (np.prod(blocks), ktensor.DepthMode.CRD)
+    assert (left.block_size.value.data, left.mode.data) == (np.prod(blocks), ktensor.DepthMode.DCR)
 
 
 @pytest.mark.parametrize(("mode", "groups"), [("CRD", 3), ("DCR", 1)])

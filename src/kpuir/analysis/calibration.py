@@ -66,7 +66,7 @@ def kept_region(value: SSAValue, known: dict[SSAValue, Region] | None = None) ->
     known = {} if known is None else known
     if value not in known:
         size = ktensor.shape_of(value)[2:]
-        parts = [_needed(use.operation, value, known) for use in value.uses] or [_whole(size)]
+        parts = [read_region(use.operation, value, known) for use in value.uses] or [_whole(size)]
         rows, columns = (
             slice(
                 max(min(part[axis].start for part in parts), 0), min(max(part[axis].stop for part in parts), size[axis])
@@ -81,8 +81,9 @@ def _whole(size: Sequence[int]) -> Region:
     return slice(0, size[0]), slice(0, size[1])
 
 
-def _needed(user: Operation, value: SSAValue, known: dict[SSAValue, Region]) -> Region:
+def read_region(user: Operation, value: SSAValue, known: dict[SSAValue, Region] | None = None) -> Region:
     """What a user reads of a map, its borders perhaps exceeded, to make what is kept of its own result."""
+    known = {} if known is None else known
     whole = _whole(ktensor.shape_of(value)[2:])
     if isinstance(user, kpu.ChannelSliceOp | kpu.ConcatOp | kpu.UploadOp | kpu.DownloadOp):
         return kept_region(user.results[0], known)

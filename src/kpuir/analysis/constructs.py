@@ -58,8 +58,17 @@ CONSTRUCTS: tuple[Construct, ...] = (
     ),
     Construct(
         "any other padding: none, asymmetric, larger",
-        "pad in front, crop behind, folded with their neighbours; in KPU RAM by layers that move pixels",
-        ("ktensor-fuse-pads", "convert-ktensor-to-kpu", "kpu-cancel-crops", "kpu-shift-borders", "kpu-place"),
+        "pad in front, crop behind, as late as possible and folded with their neighbours; in KPU RAM by layers that "
+        "move pixels",
+        (
+            "ktensor-fuse-pads",
+            "kpu-legalize-kernels",
+            "convert-ktensor-to-kpu",
+            "kpu-sink-crops",
+            "kpu-cancel-crops",
+            "kpu-shift-borders",
+            "kpu-place",
+        ),
         (border_rule,),
     ),
     Construct(
@@ -210,7 +219,7 @@ CONSTRUCTS: tuple[Construct, ...] = (
     Construct(
         "maps below 4x4",
         "padded at the end, the results outside dropped",
-        ("convert-ktensor-to-kpu", "kpu-cancel-crops", "kpu-shift-borders"),
+        ("convert-ktensor-to-kpu", "kpu-sink-crops", "kpu-cancel-crops", "kpu-shift-borders"),
         (input_size_rule,),
     ),
 )

@@ -35,6 +35,7 @@ PASSES: dict[str, tuple[str, str]] = {
     "kpu-select-registers": ("kpuir.passes.kpu_select_registers", "KpuSelectRegistersPass"),
     "kpu-shift-borders": ("kpuir.passes.kpu_shift_borders", "KpuShiftBordersPass"),
     "kpu-sink-concats": ("kpuir.passes.kpu_sink_concats", "KpuSinkConcatsPass"),
+    "kpu-sink-crops": ("kpuir.passes.kpu_sink_crops", "KpuSinkCropsPass"),
     "kpu-split-depthwise": ("kpuir.passes.kpu_split_depthwise", "KpuSplitDepthwisePass"),
     "kpu-split-diagonals": ("kpuir.passes.kpu_split_diagonals", "KpuSplitDiagonalsPass"),
     "ktensor-absorb-layouts": ("kpuir.passes.ktensor_absorb_layouts", "KTensorAbsorbLayoutsPass"),

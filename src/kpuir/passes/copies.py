@@ -156,14 +156,15 @@ def _on_copies(
     import numpy as np
 
     outputs, channels = weight.shape[:2]
-    concat = kpu.ConcatOp([value for value, _ in copies])
-    total, kernel = ktensor.shape_of(concat.output)[1], plan.kernel
-    placed = np.zeros((outputs, total, kernel, kernel), np.float32)
-    for begin, (_, shifts) in zip(concat.first_channels, copies, strict=True):
+    value, begins, kernel = copies[0][0], (0,), plan.kernel
+    if len(copies) > 1:
+        concat = kpu.ConcatOp([value for value, _ in copies])
+        value, begins = insert(rewriter, concat), concat.first_channels
+    placed = np.zeros((outputs, ktensor.shape_of(value)[1], kernel, kernel), np.float32)
+    for begin, (_, shifts) in zip(begins, copies, strict=True):
         for index, copy in enumerate(shifts):
             first = begin + index * channels
             place(placed[:, first : first + channels], weight, plan, copy)
-    value = copies[0][0] if len(copies) == 1 else insert(rewriter, concat)
     return splitting.convolution(rewriter, value, placed, bias)
 
 

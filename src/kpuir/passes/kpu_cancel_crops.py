@@ -1,8 +1,8 @@
-"""`kpu-cancel-crops`: between 1x1 convolutions on maps that were padded to 4x4, nothing is cropped and padded again.
+"""`kpu-cancel-crops`: nothing is cropped and padded again where what is cropped is never looked at.
 
-Before: small maps (and the vectors of matrix products) go through every layer as pad, 1x1 convolution, crop. After:
-where a crop is followed by a pad back to the same size and then only 1x1 convolutions whose own results are cropped
-likewise, both are gone and the whole chain stays in KPU RAM.
+Before: maps that are computed larger than the model wants (below 4x4, or without padding) go through every layer as
+pad, convolution, crop. After: where a crop is followed by a pad back to the same size and no pixel that is kept depends
+on the padding, both are gone and the whole chain stays in KPU RAM.
 
     %c = kpu.crop %f {crops = array<i64: 0, 0, 3, 3>}
     %p = kpu.pad %c {pads = array<i64: 0, 0, 3, 3>}
@@ -12,10 +12,12 @@ likewise, both are gone and the whole chain stays in KPU RAM.
     %g = kpu.conv2d %f, %w, %b
     %y = kpu.crop %g {crops = array<i64: 0, 0, 3, 3>}
 
-A 1x1 convolution never mixes pixels, so what stands in the padding does not reach the pixels that are kept. Where the
-pad is another one, which puts the kept pixels elsewhere (a matrix product behind a mean whose result is not the first
+A 1x1 convolution never mixes pixels, one of a single row no rows: what stands in the padding does not reach what is
+kept. `kpuir.analysis.calibration.kept_region` follows what every layer reads up to the crops at the end. Where the pad
+is another one, which puts the kept pixels elsewhere (a matrix product behind a mean whose result is not the first
 pixel), what is pointwise runs on the map as it is, and its result is cropped where the pixels are: one convolution, or
-many with channels sliced and joined between them (the partial sums of a large matrix product).
+many with channels sliced and joined between them (the partial sums of a large matrix product). A convolution of what
+is cropped and not padded comes before the crop, as in `kpu-sink-crops`.
 """
 
 from collections.abc import Sequence
@@ -29,24 +31,12 @@ from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 
 from kpuir.analysis import estimates
+from kpuir.analysis.calibration import kept_region
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.rewriting import rewrite
+from kpuir.passes.kpu_sink_crops import ConvolutionBeforeCrop, is_within
 from kpuir.passes.moving import border_of, is_on_kpu
 from kpuir.target import k210
-
-
-def _keeps_within(conv: object, crops: tuple[int, ...]) -> bool:
-    """Whether `conv` is pointwise and all its users crop at least `crops`."""
-    if not isinstance(conv, kpu.Conv2dOp) or ktensor.shape_of(conv.weight)[2:] != (1, 1):
-        return False
-    if conv.pool.data != kpu.PoolKind.BYPASS:
-        return False
-    users = [use.operation for use in conv.output.uses]
-    return bool(users) and all(
-        isinstance(user, kpu.CropOp)
-        and all(theirs >= ours for theirs, ours in zip(user.crops.get_values(), crops, strict=True))
-        for user in users
-    )
 
 
 class CancelCropPad(RewritePattern):
@@ -56,10 +46,9 @@ class CancelCropPad(RewritePattern):
     def match_and_rewrite(self, op: kpu.PadOp, rewriter: PatternRewriter, /) -> None:
         """Remove one pair."""
         crop = op.input.owner
-        if not isinstance(crop, kpu.CropOp) or crop.crops.get_values() != op.pads.get_values():
+        if not isinstance(crop, kpu.CropOp) or border_of(crop) != border_of(op) or not op.output.first_use:
             return
-        crops = tuple(crop.crops.get_values())
-        if all(_keeps_within(use.operation, crops) for use in op.output.uses):
+        if is_within(kept_region(op.output), border_of(op), op.output):
             rewriter.replace(op, [], [crop.input])
 
 
@@ -176,10 +165,10 @@ def _made_again(op: Operation) -> Operation:
 
 @dataclass(frozen=True)
 class KpuCancelCropsPass(ModulePass):
-    """Remove crops that are undone by a pad before a 1x1 convolution."""
+    """Remove crops that are undone by a pad nobody looks at; move others behind what is pointwise, and convolutions."""
 
     name = "kpu-cancel-crops"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module in place."""
-        rewrite(op, CancelCropPad(), PassCropsOn())
+        rewrite(op, CancelCropPad(), PassCropsOn(), ConvolutionBeforeCrop())

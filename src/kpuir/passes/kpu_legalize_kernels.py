@@ -1,7 +1,9 @@
 """`kpu-legalize-kernels`: convolutions with kernels larger than 3x3, and dilated ones, become ones the KPU has.
 
 Before: `ktensor.conv2d` of any kernel, dilation, padding and stride, with one group or depthwise. After: those the KPU
-can do have kernels of at most 3x3 and no dilation; the others carry the reason as the attribute `kpu.reason`.
+can do have kernels of at most 3x3 and no dilation; the others carry the reason as the attribute `kpu.reason`. Smaller
+kernels too take such a form where that is faster than padding more than the KPU does itself (a causal convolution),
+above all if rows so become longer than their lines: that is a way through main RAM.
 
 * Shifted copies: layers with a single 1 in their kernels make copies of the input moved by some rows and columns, which
   are more input channels of a 3x3 convolution (`kpuir.passes.shifting`). Exact.
@@ -35,7 +37,9 @@ from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewri
 from kpuir.analysis import estimates
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.rewriting import rewrite
-from kpuir.passes import block_images, copies, phase_images
+from kpuir.passes import block_images, copies, phase_images, splitting
+from kpuir.passes.axes import Axis
+from kpuir.passes.convert_ktensor_to_kpu import embed_kernel
 from kpuir.passes.forms import Form, Request
 from kpuir.passes.moving import insert
 from kpuir.passes.splitting import dense_weight, parts
@@ -49,6 +53,34 @@ def _is_large(op: ktensor.Conv2dOp) -> bool:
     """Whether the kernel, with its dilation, covers more than 3x3."""
     extents = [(k - 1) * d + 1 for k, d in zip(op.kernel_shape, op.dilations.get_values(), strict=True)]
     return max(extents) > 3 or any(d > 1 < k for k, d in zip(op.kernel_shape, op.dilations.get_values(), strict=True))
+
+
+def _milliseconds_padded(request: Request) -> float | None:
+    """What a small kernel takes with padding in front or to longer lines; None where it needs no such padding.
+
+    What maps below 4x4 are padded by costs nothing: neighbours are padded likewise (`kpu-cancel-crops`).
+    """
+    if request.depthwise or max(request.dilations) > 1 or max(request.strides) > 1:
+        return None
+    kernel, pads = embed_kernel(request.weight, request.pads)
+    given, size = request.shape[2:], kernel.shape[2]
+    axes = [Axis.plan(given[axis], size, pads[axis], pads[2 + axis], 1) for axis in (0, 1)]
+    padded, wanted = ([getattr(axis, name) for axis in axes] for name in ("padded", "last"))
+    in_front = any(axis.pad_low for axis in axes) or not k210.same_lines(given[1], padded[1])
+    if not in_front or not k210.input_size_rule(*padded).ok:
+        return None
+    sources = [max(side, k210.K210.MIN_HEIGHT) for side in given]
+    results = [max(last + 1 - axis.begin, k210.K210.MIN_HEIGHT) for last, axis in zip(wanted, axes, strict=True)]
+    pads, crops = (
+        (*before, *(max(all_ - some - first, 0) for all_, some, first in zip(padded, sizes, before, strict=True)))
+        for sizes, before in ((sources, [a.pad_low for a in axes]), (results, [a.begin for a in axes]))
+    )
+    before, behind = (1, request.channels, *padded), (1, request.outputs, *padded)
+    return (
+        (estimates.border((1, request.channels, *sources), before, pads) if any(pads) else 0.0)
+        + splitting.cost(before, request.outputs, size).milliseconds
+        + (estimates.border(behind, (1, request.outputs, *results), crops) if any(crops) else 0.0)
+    )
 
 
 def _request(op: ktensor.Conv2dOp) -> Request | str:
@@ -78,9 +110,12 @@ class LegalizeKernel(RewritePattern):
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: ktensor.Conv2dOp, rewriter: PatternRewriter, /) -> None:
         """Rewrite it in the form that takes least time, or record why there is none."""
-        if kpu.REASON in op.attributes or not _is_large(op):
+        if kpu.REASON in op.attributes:
             return
         request = _request(op)
+        if not _is_large(op):
+            self._replace_padded(op, request, rewriter)
+            return
         if isinstance(request, str):
             op.attributes[kpu.REASON] = StringAttr(request)
             return
@@ -91,6 +126,15 @@ class LegalizeKernel(RewritePattern):
         asked_for = [form for form in forms if self._asked_for(form)]
         best = estimates.best(asked_for or forms, lambda form: form.cost)
         rewriter.replace(op, [], [best.build(rewriter, op.input)])
+
+    def _replace_padded(self, op: ktensor.Conv2dOp, request: Request | str, rewriter: PatternRewriter) -> None:
+        """Rewrite a convolution with a small kernel, if that is faster than its padding."""
+        plain = None if isinstance(request, str) else _milliseconds_padded(request)
+        if isinstance(request, str) or plain is None:
+            return
+        faster = [form for form in copies.forms(request) if form.cost.milliseconds < plain]
+        if faster:
+            rewriter.replace(op, [], [estimates.best(faster, lambda form: form.cost).build(rewriter, op.input)])
 
     def _asked_for(self, form: Form) -> bool:
         """Whether the options allow a form."""

@@ -33,7 +33,7 @@ from kpuir.dialects import kpu, ktensor
 from kpuir.errors import DoesNotFitError
 from kpuir.ir.locations import layer_name
 from kpuir.ir.rewriting import rewrite
-from kpuir.passes.moving import border_of
+from kpuir.passes.moving import border_of, insert
 from kpuir.target import k210
 
 Borders = Literal["auto", "kpu", "cpu"]
@@ -117,12 +117,9 @@ class DownloadCopy(RewritePattern):
         parts: list[SSAValue] = []
         for first in range(0, channels, k210.K210.MAX_CHANNELS):
             count = min(k210.K210.MAX_CHANNELS, channels - first)
-            part = kpu.ChannelSliceOp(op.input, first, count)
-            if count < channels:
-                rewriter.insert(part)
-            download = kpu.DownloadOp(_copy(rewriter, part.output if count < channels else op.input))
-            rewriter.insert(download)
-            parts.append(download.output)
+            whole = count == channels
+            part = op.input if whole else insert(rewriter, kpu.ChannelSliceOp(op.input, first, count))
+            parts.append(insert(rewriter, kpu.DownloadOp(_copy(rewriter, part))))
         if len(parts) > 1:
             concat = ktensor.ConcatOp(parts, 1)
             rewriter.insert(concat)

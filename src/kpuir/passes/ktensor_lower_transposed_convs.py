@@ -13,8 +13,8 @@ channels, whose result `ktensor.depth_to_space` interleaves. What an odd size ha
 
 Stuffing the input with zeros instead would make the KPU work on a map s * s times as large, with s * s times fewer
 channels: no faster, and nothing on the KPU can stuff. Mode crd rather than dcr because the phases of one channel lie
-together: groups stay groups, and the CPU interleaves in two passes instead of three. Kernels up to 3 * s taps that
-overhang by no more than s on a side become 3x3: 2x2, 3x3, 4x4 and 5x5 at stride 2 all do.
+together: groups stay groups. Kernels up to 3 * s taps that overhang by no more than s on a side become 3x3: 2x2, 3x3,
+4x4 and 5x5 at stride 2 all do.
 
 A transposed convolution that cannot become one keeps the reason as the attribute `kpu.reason`. Sources:
 lowering-facts.md 5.

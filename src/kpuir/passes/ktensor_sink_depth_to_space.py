@@ -11,8 +11,8 @@ the KPU that is a way through main RAM: 172 ns a byte, 45 ms for a map of 16x128
 * It may stand behind concats and sums as well: what in them is not sorted becomes so by `ktensor.space_to_depth`, which
   the KPU can do.
 * Other sums, products ... of two maps are done before interleaving.
-* Of a convolution's result, mode dcr becomes crd, which the CPU does faster, and at the end two interleavings become
-  one: the output channels change places.
+* Of a convolution's result, two interleavings become one at the end, and mode crd becomes dcr, one transpose of the CPU
+  instead of two: the output channels change places. Until then the mode is crd, in which groups stay groups.
 
     %u = ktensor.depth_to_space %x {block_size = 2 : i64}
     %y = ktensor.conv2d %u, %w {pads = array<i64: 1, 1, 1, 1>}              // 8 -> 4 channels
@@ -141,6 +141,19 @@ class OrderChannels(RewritePattern):
         value = reordered(rewriter, part.value, order)
         if value is not None:
             rewriter.replace(op, [], [interleaved(rewriter, value, (phases.block, phases.block))])
+
+
+class PhasesFirst(RewritePattern):
+    """The convolution behind an interleaving gives its channels in the order of mode dcr: one transpose, not two."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: ktensor.DepthToSpaceOp, rewriter: PatternRewriter, /) -> None:
+        """Rewrite one interleaving of mode crd."""
+        if op.mode.data is not ktensor.DepthMode.CRD or ktensor.shape_of(op.output)[1] == 1:
+            return
+        value = reordered(rewriter, op.input, channels_of(op).reshape(-1))
+        if value is not None:
+            rewriter.replace(op, ktensor.DepthToSpaceOp(value, op.block_size.value.data, ktensor.DepthMode.DCR))
 
 
 def reordered(rewriter: PatternRewriter, value: SSAValue, order: "NDArray[np.intp]") -> SSAValue | None:
@@ -276,4 +289,5 @@ class KTensorSinkDepthToSpacePass(ModulePass):
         rewrite(op, OrderChannels(deep=False))
         rewrite(op, SinkThroughFunction(), SinkThroughMaps(self.sink, self.weight_bytes), convolution)
         rewrite(op, OrderChannels(deep=True))
+        rewrite(op, PhasesFirst())
         rewrite(op, ExplainInterleaving(convolution))

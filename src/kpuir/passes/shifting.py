@@ -43,6 +43,11 @@ class AxisPlan:
         return self.copies == self.offsets
 
     @property
+    def is_idle(self) -> bool:
+        """Whether the kernel has one row and reads just that, so that padding is for the size of the map alone."""
+        return self.offsets == (0,) and self.axis.pad_low == self.axis.begin == 0 and self.axis.stride == 1
+
+    @property
     def worth(self) -> tuple[int, ...]:
         """What the plan needs: the fewer of each, the better."""
         grown = self.axis.pad_low + self.axis.pad_high
@@ -147,13 +152,23 @@ class Plan:
         return max(self.rows.axis.stride, self.columns.axis.stride) > 1
 
     def border_milliseconds(self, shape: Sequence[int], outputs: int) -> float:
-        """What padding the input, cropping the result and picking at rows that are no multiples of strides costs."""
+        """What padding the input, cropping the result and picking at rows that are no multiples of strides costs.
+
+        What an idle axis is padded by costs nothing: neighbours are padded likewise (`kpu-cancel-crops`), and who comes
+        from main RAM is padded on the way.
+        """
+        axes, idle = (self.rows.axis, self.columns.axis), (self.rows.is_idle, self.columns.is_idle) * 2
         padded, result = (1, shape[1], *self.size), (1, outputs, *self.size)
-        top, left, bottom, right = self.crops
-        cropped = (1, outputs, result[2] - top - bottom, result[3] - left - right)
-        cost = estimates.border(shape, padded, self.pads) if any(self.pads) else 0.0
-        cost += estimates.border(result, cropped, self.crops) if any(self.crops) else 0.0
-        axes = self.rows.axis, self.columns.axis
+        pads, crops = (
+            tuple(0 if stays else side for side, stays in zip(sides, idle, strict=True))
+            for sides in (self.pads, self.crops)
+        )
+        given, cropped = (
+            (1, channels, self.size[0] - sides[0] - sides[2], self.size[1] - sides[1] - sides[3])
+            for channels, sides in ((shape[1], pads), (outputs, crops))
+        )
+        cost = estimates.border(given, padded, pads) if any(pads) else 0.0
+        cost += estimates.border(result, cropped, crops) if any(crops) else 0.0
         picks_all = axes[0].begin % axes[0].stride == 0 and axes[1].begin < axes[1].stride
         return cost if picks_all else cost + estimates.identity(result, axes[0].stride)[1]
 

@@ -71,6 +71,24 @@ func.func @sums(%x: tensor<1x64x7x7xf32>, %y: tensor<1x64x7x7xf32>, %w: tensor<4
 
 // -----
 
+// A row of zeros between others is never seen by a kernel of one row.
+// CHECK-LABEL: @row
+// CHECK: %[[f:.*]] = kpu.conv2d %x
+// CHECK: %[[g:.*]] = kpu.conv2d %[[f]]
+// CHECK-NEXT: kpu.crop %[[g]] {crops = array<i64: 0, 0, 3, 0>}
+func.func @row(%x: tensor<1x1x4x8xf32>) -> tensor<1x1x1x8xf32> {
+  %w = ktensor.constant dense<[[[[0.0, 0.0, 0.0], [1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]]]> : tensor<1x1x3x3xf32>
+  %b = ktensor.constant dense<0.0> : tensor<1xf32>
+  %0 = kpu.conv2d %x, %w, %b : (tensor<1x1x4x8xf32>, tensor<1x1x3x3xf32>, tensor<1xf32>) -> tensor<1x1x4x8xf32>
+  %1 = kpu.crop %0 {crops = array<i64: 0, 0, 3, 0>} : (tensor<1x1x4x8xf32>) -> tensor<1x1x1x8xf32>
+  %2 = kpu.pad %1 {pads = array<i64: 0, 0, 3, 0>} : (tensor<1x1x1x8xf32>) -> tensor<1x1x4x8xf32>
+  %3 = kpu.conv2d %2, %w, %b : (tensor<1x1x4x8xf32>, tensor<1x1x3x3xf32>, tensor<1xf32>) -> tensor<1x1x4x8xf32>
+  %4 = kpu.crop %3 {crops = array<i64: 0, 0, 3, 0>} : (tensor<1x1x4x8xf32>) -> tensor<1x1x1x8xf32>
+  func.return %4 : tensor<1x1x1x8xf32>
+}
+
+// -----
+
 // A sum of what is not padded likewise stays as it is.
 // CHECK-LABEL: @unlike
 // CHECK-COUNT-2: kpu.pad
@@ -83,4 +101,19 @@ func.func @unlike(%x: tensor<1x4x7x7xf32>, %y: tensor<1x4x7x7xf32>, %v: tensor<4
   %7 = kpu.conv2d %6, %v, %b : (tensor<1x8x4x4xf32>, tensor<4x8x1x1xf32>, tensor<4xf32>) -> tensor<1x4x4x4xf32>
   %8 = kpu.crop %7 {crops = array<i64: 0, 0, 3, 3>} : (tensor<1x4x4x4xf32>) -> tensor<1x4x1x1xf32>
   func.return %8 : tensor<1x4x1x1xf32>
+}
+
+// -----
+
+// Without padding every convolution loses a row and column on each side: all of them at the end.
+// CHECK-LABEL: @valid
+// CHECK: %[[f:.*]] = kpu.conv2d %x
+// CHECK-NEXT: %[[g:.*]] = kpu.conv2d %[[f]]
+// CHECK-NEXT: kpu.crop %[[g]] {crops = array<i64: 2, 2, 2, 2>}
+func.func @valid(%x: tensor<1x8x20x20xf32>, %w: tensor<8x8x3x3xf32>, %b: tensor<8xf32>) -> tensor<1x8x16x16xf32> {
+  %0 = kpu.conv2d %x, %w, %b : (tensor<1x8x20x20xf32>, tensor<8x8x3x3xf32>, tensor<8xf32>) -> tensor<1x8x20x20xf32>
+  %1 = kpu.crop %0 {crops = array<i64: 1, 1, 1, 1>} : (tensor<1x8x20x20xf32>) -> tensor<1x8x18x18xf32>
+  %2 = kpu.conv2d %1, %w, %b : (tensor<1x8x18x18xf32>, tensor<8x8x3x3xf32>, tensor<8xf32>) -> tensor<1x8x18x18xf32>
+  %3 = kpu.crop %2 {crops = array<i64: 1, 1, 1, 1>} : (tensor<1x8x18x18xf32>) -> tensor<1x8x16x16xf32>
+  func.return %3 : tensor<1x8x16x16xf32>
 }

@@ -66,3 +66,18 @@ func.func @depthwise(%x: tensor<1x96x10x10xf32>) -> tensor<1x96x10x10xf32> {
   %y = ktensor.conv2d %x, %w {pads = array<i64: 2, 2, 2, 2>, groups = 96 : i64} : (tensor<1x96x10x10xf32>, tensor<96x1x5x5xf32>) -> tensor<1x96x10x10xf32>
   func.return %y : tensor<1x96x10x10xf32>
 }
+
+// -----
+
+// Padding of two columns in front would make rows of 64 pixels longer than their lines; a copy moved by one does not.
+// CHECK-LABEL: @causal
+// CHECK: %[[m:.*]] = kpu.conv2d %x, {{.*}} {kpu.moves, depthwise = true} : {{.*}} -> tensor<1x16x8x64xf32>
+// CHECK-NOT: pad
+// CHECK: kpu.concat
+// CHECK: kpu.conv2d {{.*}} -> tensor<1x16x8x64xf32>
+// CHECK-NEXT: func.return
+func.func @causal(%x: tensor<1x16x8x64xf32>) -> tensor<1x16x8x64xf32> {
+  %w = ktensor.constant dense<0.5> : tensor<16x16x1x3xf32>
+  %y = ktensor.conv2d %x, %w {pads = array<i64: 0, 2, 0, 0>} : (tensor<1x16x8x64xf32>, tensor<16x16x1x3xf32>) -> tensor<1x16x8x64xf32>
+  func.return %y : tensor<1x16x8x64xf32>
+}

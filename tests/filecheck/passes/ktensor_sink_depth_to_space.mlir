@@ -397,3 +397,19 @@ func.func @bytes(%x: tensor<1x64x128x128xf32>) -> tensor<1x32x256x256xf32> {
   %1 = ktensor.conv2d %0, %w : (tensor<1x16x256x256xf32>, tensor<32x16x1x1xf32>) -> tensor<1x32x256x256xf32>
   func.return %1 : tensor<1x32x256x256xf32>
 }
+
+// -----
+
+// What is left is interleaved by one transpose: all channels of a phase lie together.
+// CHECK-LABEL: @phases_first
+// CHECK: ktensor.depth_to_space %{{.*}} {block_size = 2 : i64} : (tensor<1x8x8x8xf32>) -> tensor<1x2x16x16xf32>
+// NEVER-LABEL: @phases_first
+// NEVER: ktensor.depth_to_space %{{.*}} {block_size = 2 : i64} : (tensor<1x8x8x8xf32>) -> tensor<1x2x16x16xf32>
+// LIGHT-LABEL: @phases_first
+// LIGHT: ktensor.depth_to_space %{{.*}} {block_size = 2 : i64} : (tensor<1x8x8x8xf32>) -> tensor<1x2x16x16xf32>
+func.func @phases_first(%x: tensor<1x4x8x8xf32>) -> tensor<1x2x16x16xf32> {
+  %w = ktensor.constant dense<1.0> : tensor<8x4x1x1xf32>
+  %0 = ktensor.conv2d %x, %w : (tensor<1x4x8x8xf32>, tensor<8x4x1x1xf32>) -> tensor<1x8x8x8xf32>
+  %1 = ktensor.depth_to_space %0 {block_size = 2 : i64, mode = #ktensor.depth_mode<crd>} : (tensor<1x8x8x8xf32>) -> tensor<1x2x16x16xf32>
+  func.return %1 : tensor<1x2x16x16xf32>
+}
