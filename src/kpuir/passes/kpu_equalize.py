@@ -46,11 +46,23 @@ def _reader(conv: kpu.Conv2dOp) -> kpu.Conv2dOp | None:
         moves = isinstance(user, kpu.Conv2dOp) and kpu.MOVES in user.attributes
         if isinstance(user, kpu.Conv2dOp) and not moves:
             return user if user.input == value else None
+        if isinstance(user, kpu.Conv2dOp) and not _keeps_channels(user):
+            return None
         zeros = isinstance(user, kpu.PadOp) and user.value.value.data == 0
         if not (moves or zeros or isinstance(user, kpu.CropOp | kpu.StridedSliceOp)):
             return None
         value = user.results[0]
     return None
+
+
+def _keeps_channels(mover: kpu.Conv2dOp) -> bool:
+    """Whether a layer that moves pixels leaves every channel in its place, and makes no more of them."""
+    import numpy as np
+
+    weight = ktensor.constant_of(mover.weight)
+    if mover.is_depthwise or weight is None:
+        return mover.is_depthwise
+    return np.array_equal(weight.sum((2, 3)), np.eye(*weight.shape[:2]))
 
 
 def pairs(module: ModuleOp) -> Iterator[tuple[kpu.Conv2dOp, kpu.Conv2dOp]]:
