@@ -87,7 +87,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "kbuf-spill",
         "kbuf-allocate",
     ),
-    "kpu-default": ("ktensor-simplify", "kpu-legalize", "kpu-quantize-all", "kbuf-lower"),
+    "kpu-default": ("ktensor-simplify", "ktensor-split-inputs", "kpu-legalize", "kpu-quantize-all", "kbuf-lower"),
     "kpu-coverage": (
         "ktensor-simplify",
         "kpu-legalize",
@@ -233,6 +233,7 @@ def compile(  # the name users expect: kpuir.compile
         "std": None if std is None else tuple(float(value) for value in std),
     }
     options = {
+        "ktensor-split-inputs": {**of_dataset, "parts": 1 if input_type == "uint8" else None},
         "kpu-equalize": of_dataset,
         "kpu-calibrate": {**of_dataset, "method": calibration},
         "kpu-round-weights": of_dataset,

@@ -170,6 +170,18 @@ def _levels(known: "NDArray[np.float32]", array: "NDArray[np.float32]") -> "NDAr
     return known
 
 
+def lattice_of(arrays: Iterable["NDArray[np.float32]"]) -> "QuantizationParameters | None":
+    """The parameters that represent all numbers of some arrays without any loss, because they are pixels; else None."""
+    import numpy as np
+
+    from kpuir.quantization.parameters import lattice
+
+    levels = np.empty(0, np.float32)
+    for array in arrays:
+        levels = _levels(levels, array)
+    return lattice(levels) if levels.size <= _MOST_LEVELS else None
+
+
 def _with_unseen(value: SSAValue, seen: tuple[float, float], count: int) -> tuple[float, float]:
     """A range with room for what so many numbers do not show, as far as the function that gives them allows it.
 
@@ -196,14 +208,13 @@ def calibrate(
 
     from kpuir.interpreters.run import Evaluator
     from kpuir.quantization.observers import Observer, make_observer
-    from kpuir.quantization.parameters import lattice
 
     arguments = entry_function(module).body.block.args
     observers: dict[SSAValue, Observer] = {}
     counts: dict[SSAValue, int] = {}
     regions: dict[SSAValue, Region] = {}
     known: dict[SSAValue, Region] = {}
-    levels: dict[SSAValue, NDArray[np.float32]] = {}
+    inputs: dict[SSAValue, list[NDArray[np.float32]]] = {value: [] for value in arguments}
 
     def observe(value: SSAValue, array: "NDArray[np.float32]") -> None:
         if not is_observed(value):
@@ -220,11 +231,11 @@ def calibrate(
     evaluator = Evaluator(module, observe)
     for sample in samples:
         for value, array in zip(arguments, sample, strict=True):
-            levels[value] = _levels(levels.get(value, np.empty(0, np.float32)), array)
+            inputs[value].append(array)
         evaluator.run(sample)
         if progress is not None:
             progress()
-    found = {value: lattice(seen) for value, seen in levels.items() if seen.size <= _MOST_LEVELS}
+    found = {value: lattice_of(seen) for value, seen in inputs.items()}
     return Calibration(
         {
             value: observer.range() if value in arguments else _with_unseen(value, observer.range(), counts[value])

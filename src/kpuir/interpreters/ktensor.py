@@ -185,7 +185,8 @@ class KTensorFunctions(InterpreterFunctions):
     @impl(ktensor.QuantizeOp)
     def run_quantize(self, interpreter: Interpreter, op: ktensor.QuantizeOp, args: PythonValues) -> PythonValues:
         """The bytes of numbers."""
-        return (floating.quantize(args[0], op.element.scale_value, op.element.zero_point_value),)
+        zero_point = op.element.zero_point_value + op.addend.value.data
+        return (floating.quantize(args[0], op.element.scale_value / op.multiplier.value.data, zero_point),)
 
     @impl(ktensor.DequantizeOp)
     def run_dequantize(self, interpreter: Interpreter, op: ktensor.DequantizeOp, args: PythonValues) -> PythonValues:

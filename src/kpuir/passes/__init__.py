@@ -53,5 +53,6 @@ PASSES: dict[str, tuple[str, str]] = {
     ),
     "ktensor-sink-depth-to-space": ("kpuir.passes.ktensor_sink_depth_to_space", "KTensorSinkDepthToSpacePass"),
     "ktensor-sink-transposes": ("kpuir.passes.ktensor_sink_transposes", "KTensorSinkTransposesPass"),
+    "ktensor-split-inputs": ("kpuir.passes.ktensor_split_inputs", "KTensorSplitInputsPass"),
 }
 """Name of a pass -> (module, class)."""

@@ -167,9 +167,7 @@ def _stays(op: kpu.PadOp | kpu.CropOp, borders: Borders) -> k210.Verdict:
         return k210.Verdict(False, "the CPU was asked to pad and crop")
     if not ktensor.is_quantized(op.output):
         return k210.Verdict(False, "it is a map of floats")
-    if not (downloaded or isinstance(op.input, BlockArgument)):
-        reshaped = isinstance(op.input.owner, ktensor.ReshapeOp)
-        return k210.Verdict(False, f"its input {'is reshaped, which is done' if reshaped else 'is made'} in main RAM")
+    made = not (downloaded or isinstance(op.input, BlockArgument))  # in main RAM
     on_kpu = [isinstance(use.operation, _KPU_OPS) for use in op.output.uses]
     if not any(on_kpu):
         return k210.Verdict(False, "its result is needed in main RAM only")
@@ -178,7 +176,8 @@ def _stays(op: kpu.PadOp | kpu.CropOp, borders: Borders) -> k210.Verdict:
         return verdict
     source, result = ktensor.shape_of(op.input), ktensor.shape_of(op.output)
     cpu = estimates.move(result) + estimates.upload(result) + (estimates.download(source) if downloaded else 0)
-    layers = estimates.border_on_kpu(source, result, border_of(op)) + (0 if all(on_kpu) else estimates.download(result))
+    layers = estimates.border_on_kpu(source, result, border_of(op)) + (estimates.upload(source) if made else 0)
+    layers += 0 if all(on_kpu) else estimates.download(result)
     return k210.Verdict(layers <= cpu, f"layers take {layers:.3f} ms, the CPU with the ways there and back {cpu:.3f}")
 
 

@@ -141,6 +141,8 @@ class _Ranges:
         from kpuir.quantization.parameters import QuantizationParameters
 
         leader = self._find(self._root(value))
+        if isinstance(leader.owner, ktensor.DequantizeOp) and leader not in self._merged:
+            return leader.owner.element
         lattice = self._argument(leader, kpu.LATTICE)
         if isinstance(lattice, ktensor.QuantizedType) and leader not in self._merged:
             return lattice

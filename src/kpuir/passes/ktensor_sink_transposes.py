@@ -120,7 +120,7 @@ def _activation(op: ktensor.ActivationOp, x: SSAValue, p: Permutation) -> Moved:
 
 
 def _quantize(op: ktensor.QuantizeOp, x: SSAValue, p: Permutation) -> Moved:
-    return ktensor.QuantizeOp(x, op.element), p
+    return ktensor.QuantizeOp(x, op.element, op.multiplier.value.data, op.addend.value.data), p
 
 
 def _dequantize(op: ktensor.DequantizeOp, x: SSAValue, p: Permutation) -> Moved:

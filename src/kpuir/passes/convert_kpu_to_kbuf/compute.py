@@ -288,15 +288,14 @@ def quantize(lowering: Lowering, op: ktensor.QuantizeOp) -> None:
     """quantize; a constant is quantized here and now."""
     from kpuir.quantization.parameters import QuantizationParameters
 
-    element = ktensor.element_of(op.output)
-    assert isinstance(element, ktensor.QuantizedType)
+    scale, zero_point = op.element.scale_value / op.multiplier.value.data, op.element.zero_point_value
     array = ktensor.constant_of(op.input)
-    if array is not None:
-        codes = QuantizationParameters(element.scale_value, element.zero_point_value).quantize(array)
+    if array is not None and op.is_plain:
+        codes = QuantizationParameters(scale, zero_point).quantize(array)
         lowering.buffers[op.output] = lowering.constant(codes)
         return
     source = lowering.buffer(op.input)
-    numbers = {"zero_point": element.zero_point_value, "scale": 1 / element.scale_value}
+    numbers = {"zero_point": zero_point + op.addend.value.data, "scale": 1 / scale}
     lowering.emit(kbuf.QuantizeOp(source, lowering.result(op.output), **numbers))
 
 

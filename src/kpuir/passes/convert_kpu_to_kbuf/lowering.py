@@ -1,5 +1,6 @@
 """What the conversion of every operation shares: the buffers of values, constants, and the table of conversions."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,6 +47,11 @@ def shape4(shape: Sequence[int]) -> tuple[int, ...]:
     if len(shape) > MAX_RANK:
         raise RefusalError(f"a tensor of {len(shape)} dimensions ({'x'.join(map(str, shape))}); kmodels have at most 4")
     return (1,) * (MAX_RANK - len(shape)) + tuple(shape)
+
+
+def byte_size(value: SSAValue) -> int:
+    """The bytes of a tensor in main RAM."""
+    return math.prod(ktensor.shape_of(value)) * (1 if ktensor.is_quantized(value) else 4)
 
 
 def clamp_of(op: Operation) -> Clamp | None:
@@ -138,9 +144,8 @@ class Lowering:
         kind = value.type
         if value in self._parts:
             whole, offset = self._parts[value]
-            assert isinstance(kind, kpu.FeatureMapType)
             parent = self.buffers[whole] if whole in self.buffers else self.result(whole)
-            self.buffers[value] = self.part(parent, kind.get_shape(), offset)
+            self.buffers[value] = self.viewed(parent, ktensor.shape_of(value), offset)
         elif isinstance(kind, kpu.FeatureMapType):
             self.buffers[value] = self.alloc(kind.get_shape(), kbuf.UI8, kbuf.Space.KPU)
         else:

@@ -142,7 +142,9 @@ def _slice(
 
 @converts(ktensor.ConcatOp)
 def concat(lowering: Lowering, op: ktensor.ConcatOp) -> None:
-    """concat, byte-wise."""
+    """concat, byte-wise; nothing where the operands are in place already."""
+    if lowering.is_part(op.inputs[0], op.output):
+        return
     axis = op.axis.value.data
     shapes = [ktensor.shape_of(value) for value in op.operands]
     size = 1 if ktensor.is_quantized(op.output) else 4

@@ -5,6 +5,7 @@ height has its groups elsewhere, so every group is copied by a small depthwise l
 The filler behind the columns of a line is as good as columns: a map is cropped at the right by not reading them.
 """
 
+import math
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from xdsl.ir import BlockArgument, SSAValue
 
 from kpuir.dialects import kbuf, kpu, ktensor
 from kpuir.passes.convert_kpu_to_kbuf.layers import emit_layer
-from kpuir.passes.convert_kpu_to_kbuf.lowering import Lowering, converts
+from kpuir.passes.convert_kpu_to_kbuf.lowering import Lowering, byte_size, converts
 from kpuir.passes.convert_kpu_to_kbuf.movement import code_of, crop_bytes, pad_bytes
 from kpuir.target import k210
 
@@ -25,19 +26,39 @@ if TYPE_CHECKING:
 
 
 def join_operands(lowering: Lowering, function: func.FuncOp) -> None:
-    """Let layers write their results where a concatenation wants them, the first one that does."""
+    """Let layers write their results where a concatenation wants them, the first one that does.
+
+    In main RAM this is done for whole concatenations whose operands lie one after the other.
+    """
     for op in function.walk():
-        if not isinstance(op, kpu.ConcatOp) or not isinstance(op.output.type, kpu.FeatureMapType):
-            continue
-        for operand, first in zip(op.inputs, op.first_channels, strict=True):
-            written = _images(operand)
-            if _is_written(written) and not lowering.is_part(written):
-                lowering.join(op.output, written, _line(first, op.output))
+        if isinstance(op, kpu.ConcatOp) and isinstance(op.output.type, kpu.FeatureMapType):
+            for operand, first in zip(op.inputs, op.first_channels, strict=True):
+                written = _images(operand)
+                if _is_written(written) and not lowering.is_part(written):
+                    lowering.join(op.output, written, _line(first, op.output))
+        elif isinstance(op, ktensor.ConcatOp) and _is_in_place(op):
+            offset = 0
+            for operand in op.inputs:
+                lowering.join(op.output, operand, offset)
+                offset += byte_size(operand)
 
 
 def _images(value: SSAValue) -> SSAValue:
     """The images that a map's blocks of channels are, the map itself unless it is seen as such."""
     return value.owner.input if isinstance(value.owner, kpu.ImagesOp) else value
+
+
+def _is_in_place(op: ktensor.ConcatOp) -> bool:
+    """Whether the operands' bytes follow one another, and an instruction that may be told where to writes each."""
+    if math.prod(ktensor.shape_of(op.output)[: op.axis.value.data]) != 1:
+        return False
+    return all(value.has_one_use() and _is_placeable(value.owner) for value in op.inputs)
+
+
+def _is_placeable(op: object) -> bool:
+    """Whether an operation becomes an instruction that writes to main RAM, wherever that is."""
+    written = isinstance(op, ktensor.QuantizeOp | ktensor.DequantizeOp | ktensor.TransposeOp)
+    return written and ktensor.constant_of(op.input) is None
 
 
 def _is_written(value: SSAValue) -> bool:

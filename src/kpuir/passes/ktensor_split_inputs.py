@@ -1,0 +1,165 @@
+"""`ktensor-split-inputs`: inputs that one byte does not hold well enough reach the KPU as several bytes a number.
+
+Before: a float module whose convolutions and matrix products read an input of the model. After: where rounding that
+input to 8 bits changes the model's results too much, several `ktensor.quantize`, each for a part of the range, and
+weights that add the parts up again.
+
+    %y = ktensor.conv2d %x, %w
+      =>
+    %a = ktensor.quantize %x {multiplier = 0.05}                    // 0 to 20 in 255 steps
+    %b = ktensor.quantize %x {multiplier = 0.05, addend = -255}     // 20 to 40
+    %c = ktensor.quantize %x {multiplier = -0.05}                   // 0 to -20
+    %d = ktensor.dequantize (ktensor.concat %a, %b, %c)             // each 0 to 1
+    %y = ktensor.conv2d %d, %ww                                     // [20 %w, 20 %w, -20 %w]
+
+It is done for inputs whose samples are no pixels (those are bytes anyway), where it costs little time on the CPU. How
+far results change is measured on samples of the dataset; the parts come from `kpuir.quantization.range_parts`. Such an input is float32 in the kmodel. Without a dataset nothing changes.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from xdsl.builder import Builder
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import BlockArgument, Operation, SSAValue
+from xdsl.rewriter import InsertPoint
+
+from kpuir.analysis import estimates
+from kpuir.analysis.calibration import lattice_of
+from kpuir.dialects import ktensor
+from kpuir.ir.functions import entry_function
+from kpuir.passes.dataset_pass import DatasetPass
+from kpuir.target.k210 import CpuCosts
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Samples: TypeAlias = Sequence[Sequence[NDArray[np.float32]]]
+
+_MOST_SAMPLES = 16
+_WANTED = 1e-4
+"""The square of the change of the results, relative to theirs, above which an input is split, so that it falls to this.
+
+It falls with the square of the number of parts.
+"""
+_MOST_PARTS = 4
+_MOST_MILLISECONDS = 1.0
+
+Reader = ktensor.Conv2dOp | ktensor.MatmulOp
+
+
+def _readers(value: SSAValue) -> list[Reader]:
+    """The convolutions and products with constants that are all that reads a value; none where something else does."""
+    found = [use.operation for use in value.uses]
+    readers = [op for op in found if isinstance(op, Reader) and op.operands[0] == value and _is_ordinary(op)]
+    alike = len(readers) == len(found) and len({type(op) for op in readers}) == 1
+    return readers if alike else []
+
+
+def _is_ordinary(op: Reader) -> bool:
+    """Whether every input channel has weights of its own for every output."""
+    if ktensor.constant_of(op.operands[1]) is None:
+        return False
+    return op.groups.value.data == 1 if isinstance(op, ktensor.Conv2dOp) else len(ktensor.shape_of(op.operands[1])) == 2
+
+
+def _split_point(argument: BlockArgument) -> SSAValue:
+    """The argument, or what it becomes in another shape, that convolutions read."""
+    value: SSAValue = argument
+    while value.has_one_use():
+        user = next(iter(value.uses)).operation
+        if not isinstance(user, ktensor.ReshapeOp | ktensor.TransposeOp):
+            break
+        value = user.results[0]
+    return value
+
+
+def _range(arrays: "Sequence[NDArray[np.float32]]") -> tuple[float, float]:
+    """The lowest and highest of all numbers."""
+    return float(min(array.min() for array in arrays)), float(max(array.max() for array in arrays))
+
+
+def _parts_needed(module: ModuleOp, index: int, samples: "Samples") -> int:
+    """How many parts an argument is worth: 1 where 8 bits change the model's results but little."""
+    import numpy as np
+
+    from kpuir.interpreters.run import Evaluator
+    from kpuir.quantization.parameters import QuantizationParameters
+
+    rounding = QuantizationParameters.from_range(*_range([sample[index] for sample in samples]))
+    evaluator, changed, whole = Evaluator(module), 0.0, 0.0
+    for sample in samples[:: -(-len(samples) // _MOST_SAMPLES)]:
+        rounded = list(sample)
+        rounded[index] = rounding.dequantize(rounding.quantize(sample[index]))
+        for exact, found in zip(evaluator.run(sample), evaluator.run(rounded), strict=True):
+            changed += float(np.square(found.astype(np.float64) - exact).sum())
+            whole += float(np.square(exact.astype(np.float64)).sum())
+    error = changed / whole if whole else 0.0
+    return min(max(math.ceil((error / _WANTED) ** 0.5), 1), _MOST_PARTS)
+
+
+def _split(value: SSAValue, readers: Sequence[Reader], seen: tuple[float, float], count: int) -> None:
+    """Let the readers of a value read parts of it."""
+    import numpy as np
+
+    from kpuir.quantization.range_parts import range_parts
+
+    parts = range_parts(*seen, max(count, 2))
+    of_images = isinstance(readers[0], ktensor.Conv2dOp)
+    axis = 1 if of_images else len(ktensor.shape_of(value)) - 1
+    element = ktensor.QuantizedType.of(1 / 255, 0)
+    builder = Builder(InsertPoint.before(readers[0]))
+
+    def insert(op: Operation, location: Operation = readers[0]) -> SSAValue:
+        op.location = location.location
+        builder.insert(op)
+        return op.results[0]
+
+    codes = [insert(ktensor.QuantizeOp(value, element, 1 / 255 / part.step, -part.begin)) for part in parts]
+    joined = insert(ktensor.DequantizeOp(insert(ktensor.ConcatOp(codes, axis))))
+    for reader in readers:
+        weight = ktensor.constant_of(reader.operands[1])
+        assert weight is not None
+        scaled = [(weight.astype(np.float64) * (255 * part.step)).astype(np.float32) for part in parts]
+        builder.insertion_point = InsertPoint.before(reader)
+        reader.operands[0] = joined
+        reader.operands[1] = insert(ktensor.ConstantOp(np.concatenate(scaled, axis=1 if of_images else 0)), reader)
+
+
+@dataclass(frozen=True)
+class KTensorSplitInputsPass(DatasetPass):
+    """Give inputs that need it more than 8 bits.
+
+    `parts`: into how many bytes a number goes; as many as are needed unless given, 1 leaves inputs as they are.
+    """
+
+    name = "ktensor-split-inputs"
+
+    parts: int | None = None
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Rewrite the module in place."""
+        if not self.has_dataset or self.parts == 1:
+            return
+        arguments = entry_function(op).body.block.args
+        candidates = [(one, _split_point(one)) for one in arguments if _is_cheap(one)]
+        candidates = [(one, value) for one, value in candidates if _readers(value)]
+        if not candidates:
+            return
+        samples = self.load(op)
+        for argument, value in candidates:
+            seen = [sample[argument.index] for sample in samples]
+            if self.parts is None and lattice_of(seen) is not None:
+                continue
+            count = self.parts or _parts_needed(op, argument.index, samples)
+            if count > 1:
+                _split(value, _readers(value), _range(seen), count)
+
+
+def _is_cheap(argument: SSAValue) -> bool:
+    """Whether making bytes of an input several times takes little time."""
+    return estimates.elements(ktensor.shape_of(argument), CpuCosts.QUANTIZE) * _MOST_PARTS <= _MOST_MILLISECONDS
