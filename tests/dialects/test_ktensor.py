@@ -93,6 +93,8 @@ def test_quantized_results() -> None:
     assert ktensor.element_of(added) == other
     assert ktensor.element_of(ktensor.DequantizeOp(x)) == f32
     assert ktensor.QuantizeOp(IMAGE, other).element == other
+    with pytest.raises(VerifyException, match="multiplier must be finite and not 0"):
+        ktensor.QuantizeOp(IMAGE, other, 0.0).verify()
 
 
 def test_constants() -> None:

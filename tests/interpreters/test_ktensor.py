@@ -512,6 +512,17 @@ def test_quantize_and_dequantize() -> None:
     assert_same(back, onnx_result("DequantizeLinear", found, np.array(0.25, np.float32), np.array(10, np.uint8)))
 
 
+def test_quantize_parts_of_a_range() -> None:
+    element = ktensor.QuantizedType.of(1 / 255, 0)
+    x = np.array([[-30, -20, -10.04, 0, 3, 19.9, 20, 20.04, 33, 41]], np.float32)
+    below = compute(lambda x: ktensor.QuantizeOp(x, element, -0.05), x)
+    above = compute(lambda x: ktensor.QuantizeOp(x, element, 0.05, -255), x)
+    expected = onnx_result("QuantizeLinear", -x, np.array(20 / 255, np.float32), np.array(0, np.uint8))
+    assert_same(below, expected)
+    expected = onnx_result("QuantizeLinear", x - 20, np.array(20 / 255, np.float32), np.array(0, np.uint8))
+    assert_same(above, expected)
+
+
 def test_observer_sees_arguments_and_results_but_no_constants() -> None:
     seen: list[tuple[SSAValue, Array]] = []
     block = Block(arg_types=[TensorType(f32, (2,))])

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from kpuir.quantization.range_parts import range_parts
 
-
-END = st.floats(-1e3, 1e3, allow_subnormal=False)
+END = st.floats(-1e3, 1e3).map(lambda value: round(value, 6))
 
 
 @given(END, END, st.integers(2, 6))

@@ -13,7 +13,8 @@ weights that add the parts up again.
     %y = ktensor.conv2d %d, %ww                                     // [20 %w, 20 %w, -20 %w]
 
 It is done for inputs whose samples are no pixels (those are bytes anyway), where it costs little time on the CPU. How
-far results change is measured on samples of the dataset; the parts come from `kpuir.quantization.range_parts`. Such an input is float32 in the kmodel. Without a dataset nothing changes.
+far results change is measured on samples of the dataset; the parts come from `kpuir.quantization.range_parts`. Such an
+input is float32 in the kmodel. Without a dataset nothing changes.
 """
 
 import math
