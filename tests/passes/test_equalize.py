@@ -1,9 +1,11 @@
 """`kpu-equalize` changes ranges, never what a model computes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from onnx import helper, numpy_helper
 from xdsl.dialects.builtin import ModuleOp
 
@@ -14,7 +16,7 @@ from kpuir.interpreters.run import run
 from kpuir.ir.functions import entry_function
 from kpuir.passes.kpu_equalize import KpuEqualizePass, pairs
 from kpuir.pipelines import make_context, parse_passes, run_passes
-from tests.networks import mobilenet
+from tests.networks import mobilenet, resnet
 
 
 def chain() -> onnx.ModelProto:
@@ -57,8 +59,9 @@ def largest_shares(module: ModuleOp, sample: np.ndarray) -> list[float]:
     return shares
 
 
-def test_the_function_stays_and_channels_come_closer(tmp_path: Path) -> None:
-    module = legalized(chain())
+@pytest.mark.parametrize("build", [chain, resnet])
+def test_the_function_stays_and_channels_come_closer(tmp_path: Path, build: Callable[[], onnx.ModelProto]) -> None:
+    module = legalized(build())
     rng = np.random.default_rng(0)
     for conv, _ in pairs(module):  # spread the channels out
         weight, bias = ktensor.constant_of(conv.weight), ktensor.constant_of(conv.bias)
@@ -81,6 +84,11 @@ def test_the_function_stays_and_channels_come_closer(tmp_path: Path) -> None:
     assert len(spread) > 3
     np.testing.assert_allclose(after, before, atol=1e-4 * np.abs(before).max())
     assert np.mean(even) > 1.3 * np.mean(spread)
+
+
+def test_a_map_that_is_added_later_has_two_readers() -> None:
+    found = [len(readers) for _, readers in pairs(legalized(resnet()))]
+    assert max(found) == 2
 
 
 def test_functions_that_are_not_homogeneous_stop_it() -> None:

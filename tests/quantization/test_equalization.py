@@ -4,6 +4,7 @@ import pytest
 from kpuir.quantization.equalization import (
     SMALLEST_FACTOR,
     ChannelStatistics,
+    Following,
     equalizing_factors,
     scale_inputs,
     scale_outputs,
@@ -29,7 +30,7 @@ def test_equalized_layers_compute_the_same(first_depthwise: bool, second_depthwi
 
     between, out = run(w1, b1, w2)
     seen = ChannelStatistics(np.abs(between).max(axis=(1, 2)), (between**2).mean(axis=(1, 2)))
-    factors = equalizing_factors(w2, seen, second_depthwise)
+    factors = equalizing_factors([Following(w2, second_depthwise)], seen)
     assert factors.min() >= SMALLEST_FACTOR
     even, same = run(*scale_outputs(w1, b1, factors), scale_inputs(w2, factors, second_depthwise))
     np.testing.assert_allclose(same, out, atol=1e-9 * np.abs(out).max())
@@ -50,11 +51,11 @@ def test_equalization_lowers_the_error_of_quantized_layers():
         return float(((convolve(rounded, weights, False) - exact) ** 2).mean())
 
     seen = ChannelStatistics(x.max(axis=(1, 2)), (x**2).mean(axis=(1, 2)))
-    factors = equalizing_factors(w2, seen, False)
+    factors = equalizing_factors([Following(w2, False)], seen)
     assert factors.min() < 0.5
     assert error(factors) < 0.5 * error(np.ones(16))
 
 
 def test_equalization_rejects_statistics_of_other_channels():
     with pytest.raises(ValueError, match="do not go with"):
-        equalizing_factors(np.ones((3, 5, 1, 1)), ChannelStatistics(np.ones(4), np.ones(4)), False)
+        equalizing_factors([Following(np.ones((3, 5, 1, 1)), False)], ChannelStatistics(np.ones(4), np.ones(4)))

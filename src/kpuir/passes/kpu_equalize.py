@@ -1,7 +1,7 @@
 """`kpu-equalize`: the channels between two convolutions are brought to similar sizes.
 
 Before: a float module at the `kpu` level whose strides and pools are fused. After: the same function, with the output
-channels of a convolution divided, and the weights of the only one that reads it multiplied, by a factor per channel.
+channels of a convolution divided, and the weights of those that read it multiplied, by a factor per channel.
 
     %f = kpu.conv2d %x, %w, %b {activation = [#ktensor.activation<relu>]}       // channels up to 0.1 and up to 8
     %y = kpu.conv2d %f, %v, %c
@@ -12,20 +12,21 @@ channels of a convolution divided, and the weights of the only one that reads it
 A map in KPU RAM has one scale for all channels, so a channel of small values keeps few of the 256 levels; the KPU's
 batch-norm undoes the factors of the first layer for free. How far to go is decided for each pair by the noise that
 rounding is expected to add (`kpuir.quantization.equalization`), with the sizes that a few samples of the dataset show.
-It works across layers and operations that only move pixels, and behind functions with f(s x) = s f(x).
+It works across layers and operations that only move pixels, concatenations included, and behind functions with
+f(s x) = s f(x).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 
 from kpuir.dialects import kpu, ktensor
 from kpuir.passes.dataset_pass import DatasetPass
-from kpuir.passes.layers import set_constants
+from kpuir.passes.layers import constants_of, set_constants
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,41 +39,56 @@ _SAMPLES = 4
 """Enough to see which channels are small."""
 
 
-def _reader(conv: kpu.Conv2dOp) -> kpu.Conv2dOp | None:
-    """The only convolution that computes with the result of `conv`, behind what only moves its pixels."""
-    value: SSAValue = conv.output
-    while value.has_one_use():
-        user = next(iter(value.uses)).operation
+@dataclass(frozen=True)
+class Reader:
+    """A convolution that computes with a map, which is its input from channel `first` on."""
+
+    conv: kpu.Conv2dOp
+    first: int = 0
+
+
+def _readers(value: SSAValue, first: int = 0) -> list[Reader] | None:
+    """All that computes with a map, behind what only moves its pixels; None where not all of it are convolutions."""
+    found: list[Reader] = []
+    for use in value.uses:
+        user = use.operation
         moves = isinstance(user, kpu.Conv2dOp) and kpu.MOVES in user.attributes
-        if isinstance(user, kpu.Conv2dOp) and not moves:
-            return user if user.input == value else None
-        if isinstance(user, kpu.Conv2dOp) and not _keeps_channels(user):
-            return None
         zeros = isinstance(user, kpu.PadOp) and user.value.value.data == 0
-        if not (moves or zeros or isinstance(user, kpu.CropOp | kpu.StridedSliceOp)):
+        if isinstance(user, kpu.Conv2dOp) and not moves and user.input == value:
+            inner: list[Reader] | None = [Reader(user, first)]
+        elif isinstance(user, kpu.ConcatOp):
+            inner = _readers(user.output, first + user.first_channels[use.index])
+        elif zeros or isinstance(user, kpu.CropOp | kpu.StridedSliceOp) or (moves and _keeps_channels(user)):
+            inner = _readers(user.results[0], first)
+        else:
+            inner = None
+        if inner is None:
             return None
-        value = user.results[0]
-    return None
+        found += inner
+    return found
 
 
-def _keeps_channels(mover: kpu.Conv2dOp) -> bool:
-    """Whether a layer that moves pixels leaves every channel in its place, and makes no more of them."""
+def _keeps_channels(conv: Operation) -> bool:
+    """Whether a layer that moves pixels leaves them in their channel."""
     import numpy as np
 
-    weight = ktensor.constant_of(mover.weight)
-    if mover.is_depthwise or weight is None:
-        return mover.is_depthwise
-    return np.array_equal(weight.sum((2, 3)), np.eye(*weight.shape[:2]))
+    assert isinstance(conv, kpu.Conv2dOp)
+    weight = ktensor.constant_of(conv.weight)
+    if weight is None or conv.is_depthwise:
+        return weight is not None
+    return np.array_equal(weight.sum(axis=(2, 3)), np.eye(*weight.shape[:2]))
 
 
-def pairs(module: ModuleOp) -> Iterator[tuple[kpu.Conv2dOp, kpu.Conv2dOp]]:
-    """Convolutions whose channels can be scaled, each with the one that reads them."""
+def pairs(module: ModuleOp) -> Iterator[tuple[kpu.Conv2dOp, list[Reader]]]:
+    """Convolutions whose channels can be scaled, each with those that read them."""
     for conv in list(module.walk()):
         if not isinstance(conv, kpu.Conv2dOp) or kpu.MOVES in conv.attributes:
             continue
-        reader = _reader(conv)
-        if reader is not None and all(function.kind in _HOMOGENEOUS for function in conv.activation.data):
-            yield conv, reader
+        if not all(function.kind in _HOMOGENEOUS for function in conv.activation.data):
+            continue
+        readers = _readers(conv.output)
+        if readers:
+            yield conv, readers
 
 
 def _statistics(
@@ -100,18 +116,31 @@ def _statistics(
     return {value: ChannelStatistics(one.largest, one.mean_square / len(samples)) for value, one in seen.items()}
 
 
-def _scale(conv: kpu.Conv2dOp, reader: kpu.Conv2dOp, seen: "ChannelStatistics") -> None:
-    """Scale the channels between two layers, if that is expected to help."""
-    from kpuir.quantization.equalization import equalizing_factors, scale_inputs, scale_outputs
+def _scale(conv: kpu.Conv2dOp, readers: Sequence[Reader], seen: "ChannelStatistics") -> None:
+    """Scale the channels of a map, if that is expected to help who reads it."""
+    import numpy as np
 
-    weight, bias, following = (ktensor.constant_of(value) for value in (conv.weight, conv.bias, reader.weight))
-    if weight is None or bias is None or following is None:
+    from kpuir.quantization.equalization import Following, equalizing_factors, scale_inputs, scale_outputs
+
+    own, others = constants_of(conv), [constants_of(reader.conv) for reader in readers]
+    if own is None or None in others:
         return
-    factors = equalizing_factors(following, seen, reader.is_depthwise)
+    channels = len(own[1])
+    weights = [other[0] for other in others if other is not None]
+    parts = [slice(reader.first, reader.first + channels) for reader in readers]
+    following = [
+        Following(weight[part] if reader.conv.is_depthwise else weight[:, part], reader.conv.is_depthwise)
+        for weight, part, reader in zip(weights, parts, readers, strict=True)
+    ]
+    factors = equalizing_factors(following, seen)
     if (factors == 1).all():
         return
-    set_constants(conv, *scale_outputs(weight, bias, factors))
-    set_constants(reader, scale_inputs(following, factors, reader.is_depthwise))
+    set_constants(conv, *scale_outputs(*own, factors))
+    for weight, part, reader in zip(weights, parts, readers, strict=True):
+        depthwise = reader.conv.is_depthwise
+        all_factors = np.ones(weight.shape[0 if depthwise else 1])
+        all_factors[part] = factors
+        set_constants(reader.conv, scale_inputs(weight, all_factors, depthwise))
 
 
 @dataclass(frozen=True)
@@ -128,5 +157,5 @@ class KpuEqualizePass(DatasetPass):
         samples = self.load(op)
         chosen = samples[:: max(len(samples) // _SAMPLES, 1)][:_SAMPLES]
         statistics = _statistics(op, chosen, {conv.output for conv, _ in found})
-        for conv, reader in found:
-            _scale(conv, reader, statistics[conv.output])
+        for conv, readers in found:
+            _scale(conv, readers, statistics[conv.output])

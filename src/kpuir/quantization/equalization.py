@@ -5,7 +5,9 @@ by s and multiplying the second layer's weights for that channel by s changes no
 channels there share one scale, so small channels gain resolution; the second layer's weights lose some.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ SMALLEST_FACTOR = 1 / 16
 
 _EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _LEVELS, _WEIGHT_LEVELS = 255, 127
+_LEAST = 1e-300
 
 
 @dataclass(frozen=True)
@@ -25,33 +28,47 @@ class ChannelStatistics:
     mean_square: NDArray[np.float64]
 
 
-def equalizing_factors(weight: NDArray[np.floating], seen: ChannelStatistics, depthwise: bool) -> NDArray[np.float64]:
-    """What to divide each channel in front of the layer `weight` ([OC, C, k, k] or depthwise [C, 1, k, k]) by, [C].
+class Following(NamedTuple):
+    """A layer that reads the channels: `weight` [OC, C, k, k] or, if depthwise, [C, 1, k, k]."""
+
+    weight: NDArray[np.floating]
+    depthwise: bool
+
+
+def equalizing_factors(layers: Sequence[Following], seen: ChannelStatistics) -> NDArray[np.float64]:
+    """What to divide each channel in front of `layers`, one at least, by, [C].
 
     Of the factors (largest / largest of all)^p, p from 0 (leave alone) to 1 (even out completely), those are taken
-    that give the least expected noise at the second layer's output. Raises ValueError for shapes that do not go
-    together.
+    that give the least expected noise at the layers' outputs, each relative to what it is without factors. Raises
+    ValueError for shapes that do not go together.
     """
-    channels = weight.shape[0] if depthwise else weight.shape[1]
-    if seen.largest.shape != (channels,) or seen.mean_square.shape != (channels,):
-        raise ValueError(f"statistics of {seen.largest.shape} channels do not go with a layer that reads {channels}")
+    for layer in layers:
+        channels = layer.weight.shape[0] if layer.depthwise else layer.weight.shape[1]
+        if seen.largest.shape != (channels,) or seen.mean_square.shape != (channels,):
+            found = seen.largest.shape
+            raise ValueError(f"statistics of {found} channels do not go with a layer that reads {channels}")
+    channels = len(seen.largest)
     top = float(seen.largest.max(initial=0))
     share = np.where(seen.largest > 0, seen.largest / top, 1.0) if top > 0 else np.ones(channels)
     candidates = [np.clip(share**exponent, SMALLEST_FACTOR, 1.0) for exponent in _EXPONENTS]
-    return min(candidates, key=lambda factors: _noise(weight, seen, factors, depthwise))
+    plain = [max(_noise(layer, seen, candidates[0]), _LEAST) for layer in layers]
+
+    def noise(factors: NDArray[np.float64]) -> float:
+        return sum(_noise(layer, seen, factors) / without for layer, without in zip(layers, plain, strict=True))
+
+    return min(candidates, key=noise)
 
 
-def _noise(
-    weight: NDArray[np.floating], seen: ChannelStatistics, factors: NDArray[np.float64], depthwise: bool
-) -> float:
-    """Expected squared error of the second layer, summed over its channels: uniform rounding of inputs and weights."""
+def _noise(layer: Following, seen: ChannelStatistics, factors: NDArray[np.float64]) -> float:
+    """Expected squared error of a layer, summed over its channels: uniform rounding of inputs, and of weights but 0."""
+    weight, depthwise = layer
     scaled = scale_inputs(weight, factors, depthwise)
-    taps = weight.shape[2] * weight.shape[3]
     step = float((seen.largest / factors).max()) / _LEVELS
     of_inputs = (scaled**2).sum(axis=(1, 2, 3)) * step**2 / 12
     weight_step = np.abs(scaled).max(axis=(1, 2, 3)) / _WEIGHT_LEVELS
     power = seen.mean_square / factors**2
-    of_weights = weight_step**2 / 12 * taps * (power if depthwise else power.sum())
+    taps = np.count_nonzero(scaled, axis=(2, 3))
+    of_weights = weight_step**2 / 12 * (taps[:, 0] * power if depthwise else taps @ power)
     return float((of_inputs + of_weights).sum())
 
 
