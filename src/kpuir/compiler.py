@@ -207,7 +207,8 @@ def compile(  # the name users expect: kpuir.compile
 
     `dataset` is a path (see `kpuir.dataset`) or samples, each a mapping from input name to an array of the model's own
     shape; `calibration` one of CALIBRATIONS; `mean` and `std` normalize images of a dataset and become part of the
-    input's scale. `input_type` is uint8 for inputs that reach the KPU and float32 for others unless given.
+    input's scale. `input_type` is uint8 for inputs that reach the KPU, unless 8 bits change the results too
+    much, and float32 for others unless given.
     `input_layout` is NCHW, what the camera delivers, unless given; `output_layout` the model's. `passes` replaces the
     pipeline `kpu-default`. `require_kpu` makes any convolution or matrix product left on the CPU an error that names
     all of them (UnsupportedError). `dump_ir` gets the text of every stage. `progress(stage, done, total)` is told how
