@@ -45,7 +45,7 @@ def make_arguments() -> Parser:
     add("--calibration", choices=CALIBRATIONS, default="auto", help="how ranges are chosen (auto)")
     add("--mean", type=number_list, metavar="X[,Y,Z]", help="of images: the mean of 0..1 pixels the model wants")
     add("--std", type=number_list, metavar="X[,Y,Z]", help="of images: the deviation of 0..1 pixels the model wants")
-    add("--input-type", choices=("uint8", "float32"), help="the kmodel's inputs (uint8 where the KPU takes them and 8 bits are enough)")
+    add("--input-type", choices=("uint8", "float32"), help="the kmodel's inputs (uint8 where 8 bits are enough)")
     add("--input-layout", choices=LAYOUTS, help="the kmodel's inputs (NCHW, what the camera delivers)")
     add("--output-layout", choices=LAYOUTS, help="the kmodel's outputs (the model's own)")
     add("--passes", metavar="PIPELINE", help="run this instead of kpu-default (see kpu-opt --list-pipelines)")
