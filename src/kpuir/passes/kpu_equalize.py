@@ -136,11 +136,12 @@ def _scale(conv: kpu.Conv2dOp, readers: Sequence[Reader], seen: "ChannelStatisti
     if (factors == 1).all():
         return
     set_constants(conv, *scale_outputs(*own, factors))
-    for weight, part, reader in zip(weights, parts, readers, strict=True):
-        depthwise = reader.conv.is_depthwise
-        all_factors = np.ones(weight.shape[0 if depthwise else 1])
+    for part, reader in zip(parts, readers, strict=True):
+        found = constants_of(reader.conv)  # anew: a layer may read the map several times
+        assert found is not None
+        all_factors = np.ones(found[0].shape[0 if reader.conv.is_depthwise else 1])
         all_factors[part] = factors
-        set_constants(reader.conv, scale_inputs(weight, all_factors, depthwise))
+        set_constants(reader.conv, scale_inputs(found[0], all_factors, reader.conv.is_depthwise))
 
 
 @dataclass(frozen=True)
