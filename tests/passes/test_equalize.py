@@ -16,7 +16,8 @@ from kpuir.interpreters.run import run
 from kpuir.ir.functions import entry_function
 from kpuir.passes.kpu_equalize import KpuEqualizePass, pairs
 from kpuir.pipelines import make_context, parse_passes, run_passes
-from tests.networks import Net, mobilenet, resnet
+from tests.networks import mobilenet, resnet
+from tests.zoo.models import SMALL
 
 
 def chain() -> onnx.ModelProto:
@@ -59,15 +60,13 @@ def largest_shares(module: ModuleOp, sample: np.ndarray) -> list[float]:
     return shares
 
 
-def wide() -> onnx.ModelProto:
-    """Kernels of 5x5, whose layers read several shifted copies of a map."""
-    net, x = Net(image=(1, 3, 20, 20)), "image"
-    for inputs in (3, 8, 8, 8, 8):
-        x = net.op("Relu", net.conv(x, inputs, 8, 5 if inputs == 8 else 3))
-    return net.model(x)
+def tcn() -> onnx.ModelProto:
+    """Dilated kernels: layers read several shifted copies of a map."""
+    build, arguments = SMALL["tcn"]
+    return build(**arguments)
 
 
-@pytest.mark.parametrize("build", [chain, resnet, wide])
+@pytest.mark.parametrize("build", [chain, resnet, tcn])
 def test_the_function_stays_and_channels_come_closer(tmp_path: Path, build: Callable[[], onnx.ModelProto]) -> None:
     module = legalized(build())
     rng = np.random.default_rng(0)
