@@ -45,7 +45,7 @@ def error(module: ModuleOp, ideal: ModuleOp, samples: np.ndarray) -> float:
     return float(np.mean([np.square(run(module, [code])[0] - run(ideal, [code])[0]).mean() for code in codes]))
 
 
-@pytest.mark.parametrize("together", [1152, 20])
+@pytest.mark.parametrize("together", [576, 20])
 def test_the_result_is_closer_to_that_of_exact_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int
 ) -> None:

@@ -120,14 +120,17 @@ def _pooled(conv: kpu.Conv2dOp, known: dict[SSAValue, Region]) -> Region:
     return rows, columns
 
 
-def computed_pixels(conv: kpu.Conv2dOp) -> tuple[range, range]:
-    """Rows and columns, of its input, around which a layer computes what is kept of its result."""
+def computed_pixels(conv: kpu.Conv2dOp, known: dict[SSAValue, Region]) -> tuple[range, range]:
+    """Rows and columns, of its input, around which a layer computes what is kept of its result.
+
+    `known` keeps what was found for other values, as of `kept_region`.
+    """
     pool = conv.pool_kind
     step = pool.stride if pool.window == 1 else 1
     size = ktensor.shape_of(conv.input)[2:]
     rows, columns = (
         range(*slice(window.start, window.stop, step).indices(limit))
-        for window, limit in zip(_pooled(conv, {}), size, strict=True)
+        for window, limit in zip(_pooled(conv, known), size, strict=True)
     )
     return rows, columns
 

@@ -21,7 +21,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 
-from kpuir.analysis.calibration import computed_pixels
+from kpuir.analysis.calibration import Region, computed_pixels
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.arrays import to_dense
 from kpuir.ir.functions import entry_function
@@ -38,25 +38,29 @@ if TYPE_CHECKING:
     Codes: TypeAlias = NDArray[np.uint8]
     Samples: TypeAlias = list[list[NDArray[np.float32]]]
 
-_MOST_SAMPLES = 16
+_SAMPLES = range(4, 17)
+"""How many samples are run: the fewer, the larger they are."""
+_MOST_NUMBERS = 1 << 20
+"""Of inputs, over all samples, unless those are too few then."""
 _WINDOWS = 2048
 """At how many places a layer's input is looked at, over all samples."""
-_MOST_TOGETHER = 1152
+_MOST_TOGETHER = 576
 """Weights of one output that are chosen together: time grows with the cube of it."""
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """A convolution, its weight and bias, and the nearest codes of the weight."""
+    """A convolution, its weight and bias, the nearest codes of the weight, and around which pixels it computes."""
 
     conv: kpu.Conv2dOp
     source: kpu.FeatureMapType
     weight: "Doubles"
     bias: "Doubles"
     nearest: "QuantizedWeights"
+    pixels: tuple[range, range]
 
     @staticmethod
-    def of(conv: kpu.Conv2dOp) -> "_Layer | None":
+    def of(conv: kpu.Conv2dOp, known: dict[SSAValue, Region]) -> "_Layer | None":
         """None for layers whose weights need no rounding: those that move pixels or add maps."""
         import numpy as np
 
@@ -67,7 +71,7 @@ class _Layer:
             return None
         nearest = quantize_weights(constants[0])
         exact = np.array_equal(nearest.real.astype(np.float32), constants[0].astype(np.float32))
-        return None if exact else _Layer(conv, source, *constants, nearest)
+        return None if exact else _Layer(conv, source, *constants, nearest, computed_pixels(conv, known))
 
     def windows(self, codes: "Codes", places: int) -> "Codes":
         """About so many windows [P, C, taps] of an input [N, C, H, W], spread evenly over what is computed and kept."""
@@ -77,7 +81,7 @@ class _Layer:
         border = (kernel // 2,) * 2
         padded = np.pad(codes, ((0, 0), (0, 0), border, border), constant_values=zero)
         views = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), axis=(2, 3))
-        rows, columns = (np.array(axis) for axis in computed_pixels(self.conv))
+        rows, columns = (np.array(axis) for axis in self.pixels)
         size = len(codes), len(rows), len(columns)
         total = size[0] * size[1] * size[2]
         # An odd step does not follow the columns of a picture.
@@ -102,7 +106,8 @@ class _Layer:
             mean = inputs.mean(axis=1)
             centred = inputs - mean[:, None]
             scales = scale.reshape(grouped.shape[:2])
-            codes = rounded_codes(grouped, scales, centred.swapaxes(1, 2) @ centred, -zero, 255 - zero)
+            covariance = (centred.swapaxes(1, 2) @ centred).astype(np.float64)
+            codes = rounded_codes(grouped, scales, covariance, -zero, 255 - zero)
             change = codes * scales[:, :, None] - grouped
             shift += np.einsum("gok,gk->go", change, mean).reshape(-1)
             rounded[:, part] = (grouped + change).reshape(rounded[:, part].shape)
@@ -110,17 +115,17 @@ class _Layer:
         self.conv.attributes[kpu.WEIGHT_SCALE] = to_dense(scale)
 
 
-def _blocks(windows: "Codes", depthwise: bool) -> "Iterator[tuple[slice, Doubles]]":
+def _blocks(windows: "Codes", depthwise: bool) -> "Iterator[tuple[slice, NDArray[np.float32]]]":
     """Blocks of input channels, and what is seen of each: [G, P, K], G channels where they are apart anyway."""
     import numpy as np
 
     count, channels, taps = windows.shape
     if depthwise:
-        yield slice(None), windows.swapaxes(0, 1).astype(np.float64)
+        yield slice(None), windows.swapaxes(0, 1).astype(np.float32)
         return
     bounds = np.linspace(0, channels, -(-channels * taps // _MOST_TOGETHER) + 1).astype(int)
     for begin, end in pairwise(bounds):
-        yield slice(begin, end), windows[None, :, begin:end].reshape(1, count, -1).astype(np.float64)
+        yield slice(begin, end), windows[None, :, begin:end].reshape(1, count, -1).astype(np.float32)
 
 
 def _argument(value: SSAValue, sample: "NDArray[np.float32]") -> "NDArray[np.generic]":
@@ -164,13 +169,19 @@ class KpuRoundWeightsPass(DatasetPass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Replace weights and biases in place."""
+        from kpuir.interpreters.kernels.blas import one_blas_thread
+
         if not self.has_dataset:
             return
         convs = [conv for conv in entry_function(op).walk() if isinstance(conv, kpu.Conv2dOp)]
-        layers = [layer for layer in map(_Layer.of, convs) if layer is not None]
+        known: dict[SSAValue, Region] = {}
+        layers = [layer for layer in (_Layer.of(conv, known) for conv in convs) if layer is not None]
         if not layers:
             return
         samples = self.load(op)
-        chosen = samples[:: -(-len(samples) // _MOST_SAMPLES)]
-        for layer, windows in zip(layers, _observed(op, layers, chosen), strict=True):
-            layer.round(windows)
+        size = sum(array.size for array in samples[0])
+        count = min(max(_MOST_NUMBERS // size, _SAMPLES[0]), _SAMPLES[-1])
+        chosen = samples[:: -(-len(samples) // count)]
+        with one_blas_thread():  # as in the interpreter
+            for layer, windows in zip(layers, _observed(op, layers, chosen), strict=True):
+                layer.round(windows)
