@@ -49,6 +49,7 @@ def test_results_come_closer_and_one_upload_takes_all_parts() -> None:
     assert split.report.cpu_ops.keys() <= {"quantize", "dequantize"}
     assert split.report.cpu_ops["quantize"] > 1
     assert split.report.uploads == 1
+    assert any(one.reason.startswith("rounded to 8 bits it would change the results by") for one in split.coverage)
     assert error(split, others) < 0.5 * error(whole, others)
 
 

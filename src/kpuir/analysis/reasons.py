@@ -118,6 +118,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"no convolution on the KPU in front", "pool directly behind a convolution"),
     (r"(with )?pixels sorted by", "upsample less, or with fewer channels"),
     (r"the values before pooling", "use the values behind the pool"),
+    (r"rounded to 8 bits", "scale its parts alike, or ask for bytes with --input-type uint8"),
 )
 
 

@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from xdsl.builder import Builder
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import BlockArgument, Operation, SSAValue
 from xdsl.rewriter import InsertPoint
 
 from kpuir.analysis import estimates
 from kpuir.analysis.calibration import lattice_of
-from kpuir.dialects import ktensor
+from kpuir.dialects import kpu, ktensor
 from kpuir.ir.functions import entry_function
 from kpuir.passes.dataset_pass import DatasetPass
 from kpuir.target.k210 import CpuCosts
@@ -84,8 +84,8 @@ def _range(arrays: "Sequence[NDArray[np.float32]]") -> tuple[float, float]:
     return float(min(array.min() for array in arrays)), float(max(array.max() for array in arrays))
 
 
-def _parts_needed(module: ModuleOp, index: int, samples: "Samples") -> int:
-    """How many parts an argument is worth: 1 where 8 bits change the model's results but little."""
+def _change(module: ModuleOp, index: int, samples: "Samples") -> float:
+    """The square of what rounding an argument to 8 bits changes the model's results by, relative to theirs."""
     import numpy as np
 
     from kpuir.interpreters.run import Evaluator
@@ -99,11 +99,10 @@ def _parts_needed(module: ModuleOp, index: int, samples: "Samples") -> int:
         for exact, found in zip(evaluator.run(sample), evaluator.run(rounded), strict=True):
             changed += float(np.square(found.astype(np.float64) - exact).sum())
             whole += float(np.square(exact.astype(np.float64)).sum())
-    error = changed / whole if whole else 0.0
-    return min(max(math.ceil((error / _WANTED) ** 0.5), 1), _MOST_PARTS)
+    return changed / whole if whole else 0.0
 
 
-def _split(value: SSAValue, readers: Sequence[Reader], seen: tuple[float, float], count: int) -> None:
+def _split(value: SSAValue, readers: Sequence[Reader], seen: tuple[float, float], count: int, reason: str) -> None:
     """Let the readers of a value read parts of it."""
     import numpy as np
 
@@ -121,6 +120,9 @@ def _split(value: SSAValue, readers: Sequence[Reader], seen: tuple[float, float]
         return op.results[0]
 
     codes = [insert(ktensor.QuantizeOp(value, element, 1 / 255 / part.step, -part.begin)) for part in parts]
+    for code in codes:
+        assert isinstance(code.owner, Operation)
+        code.owner.attributes[kpu.REASON] = StringAttr(reason)
     joined = insert(ktensor.DequantizeOp(insert(ktensor.ConcatOp(codes, axis))))
     for reader in readers:
         weight = ktensor.constant_of(reader.operands[1])
@@ -156,9 +158,13 @@ class KTensorSplitInputsPass(DatasetPass):
             seen = [sample[argument.index] for sample in samples]
             if self.parts is None and lattice_of(seen) is not None:
                 continue
-            count = self.parts or _parts_needed(op, argument.index, samples)
+            count, reason = self.parts or 1, "more parts than one were asked for"
+            if self.parts is None:
+                change = _change(op, argument.index, samples)
+                count = min(math.ceil((change / _WANTED) ** 0.5), _MOST_PARTS)
+                reason = f"rounded to 8 bits it would change the results by {100 * change**0.5:.1f} %"
             if count > 1:
-                _split(value, _readers(value), _range(seen), count)
+                _split(value, _readers(value), _range(seen), count, reason)
 
 
 def _is_cheap(argument: SSAValue) -> bool:

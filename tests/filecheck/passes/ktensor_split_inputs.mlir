@@ -7,9 +7,9 @@
 
 // The samples reach 0.98: three parts of a third of that each.
 // CHECK-LABEL: @main
-// CHECK-NEXT: %0 = ktensor.quantize %x {multiplier = 3.1224489719954098 : f64} :
-// CHECK-NEXT: %1 = ktensor.quantize %x {multiplier = 3.1224489719954098 : f64, addend = -255 : i64}
-// CHECK-NEXT: %2 = ktensor.quantize %x {multiplier = 3.1224489719954098 : f64, addend = -510 : i64}
+// CHECK-NEXT: %0 = ktensor.quantize %x {kpu.reason = "more parts than one were asked for", multiplier = 3.1224489719954098 : f64} :
+// CHECK-NEXT: %1 = ktensor.quantize %x {kpu.reason = "more parts than one were asked for", multiplier = 3.1224489719954098 : f64, addend = -255 : i64}
+// CHECK-NEXT: %2 = ktensor.quantize %x {kpu.reason = "more parts than one were asked for", multiplier = 3.1224489719954098 : f64, addend = -510 : i64}
 // CHECK-NEXT: %3 = ktensor.concat %0, %1, %2 {axis = 1 : i64}
 // CHECK-NEXT: %4 = ktensor.dequantize %3
 // CHECK-NEXT: %5 = ktensor.constant dense<{{.*}}1.92156863{{.*}}-0.960784316{{.*}}> : tensor<2x3x1x1xf32>

@@ -23,7 +23,7 @@ CONVERSIONS: dict[type[Operation], Convert] = {}
 """How each operation becomes instructions. A plug-in adds its own operations here, with `converts`."""
 
 MAX_RANK = 4
-_NOT_EXPLAINED = (kbuf.KpuConv2dOp, kbuf.KpuUploadOp, kbuf.QuantizeOp, kbuf.DequantizeOp, kbuf.MemoryCopyOp)
+_NOT_EXPLAINED = (kbuf.KpuConv2dOp, kbuf.KpuUploadOp, kbuf.DequantizeOp, kbuf.MemoryCopyOp)
 """Layers, and ways there and back: whether these are there is another instruction's reason."""
 NO_CLAMP: Clamp = (-kbuf.FLOAT_MAX, kbuf.FLOAT_MAX)
 
