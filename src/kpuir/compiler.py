@@ -247,7 +247,8 @@ def compile(  # the name users expect: kpuir.compile
     ]
     if require_kpu and not any(one.name == "kpu-explain" for one in chosen):
         raise UsageError("the pipeline cannot tell what is left on the CPU", hint="let it run kpu-explain")
-    chosen = [_with_samples(one, dataset, progress) if isinstance(one, DatasetPass) else one for one in chosen]
+    seen: dict[Any, list[Any]] = {}
+    chosen = [_with_samples(one, dataset, seen, progress) if isinstance(one, DatasetPass) else one for one in chosen]
     total = len(chosen)
 
     def after(stage: Stage, current: "ModuleOp") -> None:
@@ -298,9 +299,16 @@ def _imported(model: "str | Path | ModuleOp") -> "ModuleOp":
 
 
 def _with_samples(
-    one: "DatasetPass", dataset: "Dataset", progress: "Callable[[str, int, int], None] | None"
+    one: "DatasetPass",
+    dataset: "Dataset",
+    seen: dict[Any, list[Any]],
+    progress: "Callable[[str, int, int], None] | None",
 ) -> "ModulePass":
-    """A pass that runs a dataset, told where samples in memory are and whom to tell how far it is."""
+    """A pass that runs a dataset, told where samples in memory are and whom to tell how far it is.
+
+    `seen` keeps what was loaded: photographs take longer to decode and resize than to run.
+    """
+    from kpuir.passes.dataset_pass import dataset_inputs
 
     class WithSamples(type(one)):
         """The pass on the caller's samples."""
@@ -312,9 +320,13 @@ def _with_samples(
 
         def load(self, module: "ModuleOp") -> "list[Any]":
             """The caller's samples, else the dataset's."""
-            if dataset is None or isinstance(dataset, str | Path):
-                return super().load(module)
-            return self.arranged(module, dataset)
+            key = (tuple(dataset_inputs(module)), self.dataset, self.samples, self.mean, self.std)
+            if key not in seen:
+                if dataset is None or isinstance(dataset, str | Path):
+                    seen[key] = super().load(module)
+                else:
+                    seen[key] = self.arranged(module, dataset)
+            return seen[key]
 
         def told(self, done: int, total: int) -> None:
             """Tell the caller."""
