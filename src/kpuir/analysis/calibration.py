@@ -1,5 +1,6 @@
 """Ranges of values over a dataset: the float interpreter runs every sample and observers look on."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from xdsl.dialects.builtin import Float32Type, ModuleOp, TensorType
 from xdsl.ir import Operation, SSAValue
 
 from kpuir.analysis.bounds import function_bounds
+from kpuir.analysis.significance import significances
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.functions import entry_function
 
@@ -50,8 +52,10 @@ def is_observed(value: SSAValue) -> bool:
     return not isinstance(value.owner, _SHARING)
 
 
-_UNSEEN = 2.0
-"""How much further values reach than those seen: by this over the root of their number (found by trying 1, 2 and 0)."""
+_UNSEEN = 8.0
+"""How much further values reach than those seen: by this over the root of their number (found by trying 2 to 8)."""
+_MOST_ROOM = 1.8
+"""A range is not widened by more than this, however few numbers are seen."""
 
 Region = tuple[slice, slice]
 """Rows and columns of a map."""
@@ -185,15 +189,20 @@ def lattice_of(arrays: Iterable["NDArray[np.float32]"]) -> "QuantizationParamete
     return lattice(levels) if levels.size <= _MOST_LEVELS else None
 
 
-def _with_unseen(value: SSAValue, seen: tuple[float, float], count: int) -> tuple[float, float]:
-    """A range with room for what so many numbers do not show, as far as the function that gives them allows it.
+def with_room(seen: tuple[float, float], count: int) -> tuple[float, float]:
+    """A range with room for what so many numbers do not show: few numbers miss the extremes by more.
 
-    Saturated results of a layer are far worse than slightly coarser ones, and few numbers miss the extremes by more.
+    Saturated numbers are far worse than slightly coarser ones.
     """
-    factor = 1 + _UNSEEN / count**0.5
+    factor = min(1 + _UNSEEN / count**0.5, _MOST_ROOM)
+    return min(seen[0], seen[0] * factor), max(seen[1], seen[1] * factor)
+
+
+def _with_unseen(value: SSAValue, seen: tuple[float, float], count: int, floor: float) -> tuple[float, float]:
+    """A range with room, as far as the function that gives its values allows it; those below `floor` do not matter."""
     least, most = function_bounds(value)
-    low, high = min(seen[0], seen[0] * factor), max(seen[1], seen[1] * factor)
-    return max(low, min(seen[0], least)), min(high, max(seen[1], most))
+    low, high = with_room(seen, count)
+    return max(low, min(seen[0], max(least, floor))), min(high, max(seen[1], most))
 
 
 def calibrate(
@@ -215,14 +224,26 @@ def calibrate(
     arguments = entry_function(module).body.block.args
     observers: dict[SSAValue, Observer] = {}
     counts: dict[SSAValue, int] = {}
+    floors: dict[SSAValue, float] = {}
     regions: dict[SSAValue, Region] = {}
     known: dict[SSAValue, Region] = {}
     inputs: dict[SSAValue, list[NDArray[np.float32]]] = {value: [] for value in arguments}
 
+    significant, replaced = significances(module)
+
     def observe(value: SSAValue, array: "NDArray[np.float32]") -> None:
+        if value not in replaced:
+            take(value, array)
+        if value in significant:
+            for seen in significant[value](array):
+                for part in seen.values:
+                    take(part, seen.array)
+                    floors[part] = min(floors.get(part, seen.least), seen.least)
+
+    def take(value: SSAValue, array: "NDArray[np.float32]") -> None:
         if not is_observed(value):
             return
-        if array.ndim == 4:
+        if array.ndim == len(ktensor.shape_of(value)) == 4:
             if value not in regions:
                 regions[value] = kept_region(value, known)
             array = array[:, :, *_observed_region(value, regions[value], array.shape)]
@@ -241,7 +262,7 @@ def calibrate(
     found = {value: lattice_of(seen) for value, seen in inputs.items()}
     return Calibration(
         {
-            value: observer.range() if value in arguments else _with_unseen(value, observer.range(), counts[value])
+            value: _with_unseen(value, observer.range(), counts[value], floors.get(value, -math.inf))
             for value, observer in observers.items()
         },
         {value: parameters for value, parameters in found.items() if parameters is not None},

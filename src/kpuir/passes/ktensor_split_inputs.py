@@ -29,7 +29,7 @@ from xdsl.ir import BlockArgument, Operation, SSAValue
 from xdsl.rewriter import InsertPoint
 
 from kpuir.analysis import estimates
-from kpuir.analysis.calibration import lattice_of
+from kpuir.analysis.calibration import lattice_of, with_room
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.functions import entry_function
 from kpuir.passes.dataset_pass import DatasetPass
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     Samples: TypeAlias = Sequence[Sequence[NDArray[np.float32]]]
 
 _MOST_SAMPLES = 16
-_WANTED = 1e-4
+_WANTED = 5e-5
 """The square of the change of the results, relative to theirs, above which an input is split, so that it falls to this.
 
 It falls with the square of the number of parts.
@@ -80,8 +80,9 @@ def _split_point(argument: BlockArgument) -> SSAValue:
 
 
 def _range(arrays: "Sequence[NDArray[np.float32]]") -> tuple[float, float]:
-    """The lowest and highest of all numbers."""
-    return float(min(array.min() for array in arrays)), float(max(array.max() for array in arrays))
+    """The lowest and highest of all numbers, with room for unseen ones."""
+    seen = float(min(array.min() for array in arrays)), float(max(array.max() for array in arrays))
+    return with_room(seen, sum(array.size for array in arrays))
 
 
 def _change(module: ModuleOp, index: int, samples: "Samples") -> float:
