@@ -61,7 +61,7 @@ def check(module: ModuleOp, rng: Rng, *, transfers: int | None = None) -> None:
     samples = [[rng.uniform(-1, 1, shape).astype(np.float32) for shape in shapes] for _ in range(4)]
     named = [{f"input{index}": array for index, array in enumerate(sample)} for sample in samples]
     wanted = [run(module, sample) for sample in samples]
-    compiled = kpuir.compile(module.clone(), dataset=named, passes="kpu-quantize-all,kbuf-lower")
+    compiled = kpuir.compile(module.clone(), dataset=named, calibration="minmax", passes="kpu-quantize-all,kbuf-lower")
     assert find_overlaps(compiled.module) == []
     assert not Machine(compiled.module, check=True).warnings
     if transfers is not None:

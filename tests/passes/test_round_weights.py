@@ -50,12 +50,16 @@ def test_the_result_is_closer_to_that_of_exact_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int
 ) -> None:
     monkeypatch.setattr(kpu_round_weights, "_MOST_TOGETHER", together)
-    rng = np.random.default_rng(0)
-    samples, others = smooth(rng, 12), smooth(rng, 10)
-    nearest = quantized(tmp_path, samples, "kpu-select-registers")
-    rounded = quantized(tmp_path, samples, "kpu-round-weights{data},kpu-select-registers")
-    ideal = quantized(tmp_path, samples)
-    assert error(rounded, ideal, others) < 0.75 * error(nearest, ideal, others)
+    errors: list[tuple[float, float]] = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        samples, others = smooth(rng, 12), smooth(rng, 10)
+        nearest = quantized(tmp_path, samples, "kpu-select-registers")
+        rounded = quantized(tmp_path, samples, "kpu-round-weights{data},kpu-select-registers")
+        ideal = quantized(tmp_path, samples)
+        errors.append((error(rounded, ideal, others), error(nearest, ideal, others)))
+    of_rounded, of_nearest = np.mean(errors, axis=0)
+    assert of_rounded < 0.75 * of_nearest
 
 
 def test_the_codes_are_the_weights(tmp_path: Path) -> None:

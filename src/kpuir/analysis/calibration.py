@@ -213,7 +213,8 @@ def calibrate(
 ) -> Calibration:
     """Run `@main` on every sample, given as its arguments in order, and return what was seen.
 
-    `method` is the observers' (see `kpuir.quantization.observers`). A convolution with a mean pool is observed before
+    `method` is the observers' (see `kpuir.quantization.observers`); auto also looks at what matters to the readers of a
+    value (`kpuir.analysis.significance`) and leaves room for what the samples do not show. A convolution with a mean pool is observed before
     it pools, for those are the values that get quantized. `progress` is called after each sample.
     """
     import numpy as np
@@ -229,7 +230,7 @@ def calibrate(
     known: dict[SSAValue, Region] = {}
     inputs: dict[SSAValue, list[NDArray[np.float32]]] = {value: [] for value in arguments}
 
-    significant, replaced = significances(module)
+    significant, replaced = significances(module) if method == "auto" else ({}, set())
 
     def observe(value: SSAValue, array: "NDArray[np.float32]") -> None:
         if value not in replaced:
@@ -260,10 +261,13 @@ def calibrate(
         if progress is not None:
             progress()
     found = {value: lattice_of(seen) for value, seen in inputs.items()}
+    ranges = {value: observer.range() for value, observer in observers.items()}
+    if method == "auto":
+        ranges = {
+            value: _with_unseen(value, seen, counts[value], floors.get(value, -math.inf))
+            for value, seen in ranges.items()
+        }
     return Calibration(
-        {
-            value: _with_unseen(value, observer.range(), counts[value], floors.get(value, -math.inf))
-            for value, observer in observers.items()
-        },
+        ranges,
         {value: parameters for value, parameters in found.items() if parameters is not None},
     )

@@ -95,6 +95,8 @@ class _Walk:
     def _placed(self, op: Operation, value: SSAValue) -> Iterator[str]:
         space, (start, end) = kbuf.space_of(value), _range(value)
         grain = K210.KPU_RAM_ALIGNMENT if space is kbuf.Space.KPU else K210.MAIN_RAM_ALIGNMENT
+        if space is kbuf.Space.MAIN and isinstance(value.owner, kbuf.SubviewOp):
+            grain = kbuf.element_size(value)
         if start % grain:
             yield f"{layer_name(op)}: byte {start} of {space.value} memory is no multiple of {grain}"
         if start < 0 or end > self.limits[space]:

@@ -5,6 +5,7 @@ negative as it likes. Codes for such values would be wasted, so calibration look
 nearest to 0 with which the reader computes the same.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -30,8 +31,8 @@ _MOVING = (
     kpu.DownloadOp,
 )
 
-_SOFTMAX_DEPTH = 8.0
-"""Inputs this far below the largest get a share of less than e^-8, a tenth of what 8 bits of the output would show."""
+_SHARE = 0.5 / 255
+"""What all inputs of a softmax that are raised may get of the output together: half a step of 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class _Softmax:
     def __call__(self, array: "Floats") -> Iterator[Seen]:
         import numpy as np
 
-        floor = array.max(axis=self.axis, keepdims=True) - np.float32(_SOFTMAX_DEPTH / self.beta)
+        depth = math.log(array.shape[self.axis] / _SHARE) / self.beta
+        floor = array.max(axis=self.axis, keepdims=True) - np.float32(depth)
         yield Seen(self.values, np.maximum(array, floor), float(floor.min()))
 
 

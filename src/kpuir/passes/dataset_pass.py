@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
@@ -48,6 +49,14 @@ class DatasetPass(ModulePass):
     def has_dataset(self) -> bool:
         """Whether there is anything to load."""
         return bool(self.dataset)
+
+    @property
+    def pixel_range(self) -> tuple[float, float] | None:
+        """Of images normalized alike in all channels: what pixels 0 to 255 become."""
+        mean, std = set(self.mean or (0.0,)), set(self.std or (1.0,))
+        if not self.dataset or not Path(self.dataset).is_dir() or len(mean) > 1 or len(std) > 1:
+            return None
+        return (0 - min(mean)) / min(std), (1 - min(mean)) / min(std)
 
     def load(self, module: ModuleOp) -> "list[list[NDArray[np.float32]]]":
         """The samples of the dataset, each the arguments of `@main`. Raises InvalidInputError."""

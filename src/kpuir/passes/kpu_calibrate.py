@@ -13,11 +13,10 @@ ranges are known on exactly the tensors that will be quantized.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DenseArrayBase, Float64Type, ModuleOp, f64
+from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, f64
 from xdsl.ir import BlockArgument, Operation
 
 from kpuir.analysis.calibration import calibrate
@@ -46,20 +45,14 @@ class KpuCalibratePass(DatasetPass):
         seen = calibrate(op, samples, self.method, lambda: self.told(next(done), len(samples)))
         function = entry_function(op)
         for value, (low, high) in seen.ranges.items():
-            bounds = DenseArrayBase.from_list(f64, [float(low), float(high)])
+            # Pixels take their whole range, whatever the samples use of it.
+            seen_or_known = (self.pixel_range or (low, high)) if isinstance(value, BlockArgument) else (low, high)
+            bounds = DenseArrayBase.from_list(f64, [float(end) for end in seen_or_known])
             if isinstance(value, BlockArgument):
-                set_argument_attribute(function, value.index, kpu.RANGE, self._pixel_range() or bounds)
+                set_argument_attribute(function, value.index, kpu.RANGE, bounds)
             elif isinstance(value.owner, Operation):
                 value.owner.attributes[kpu.RANGE] = bounds
         for value, parameters in seen.lattices.items():
             assert isinstance(value, BlockArgument)
             kind = ktensor.QuantizedType.of(parameters.scale, parameters.zero_point)
             set_argument_attribute(function, value.index, kpu.LATTICE, kind)
-
-    def _pixel_range(self) -> "DenseArrayBase[Float64Type] | None":
-        """Of images normalized alike in all channels: the range of pixels 0 to 255, whatever the samples use of it."""
-        mean, std = set(self.mean or (0.0,)), set(self.std or (1.0,))
-        if not self.dataset or not Path(self.dataset).is_dir() or len(mean) > 1 or len(std) > 1:
-            return None
-        low, high = ((pixel - min(mean)) / min(std) for pixel in (0.0, 1.0))
-        return DenseArrayBase.from_list(f64, [low, high])

@@ -19,7 +19,7 @@ A sum of n neighbours in a row is one of 3-tap kernels, one after another: the r
 what varies within a map, and with it the steps its values are rounded to: the order is the one that leaves the least
 rounding in the mean, others in front of them and behind. Beyond n = 8 they would magnify it too much. Larger maps are
 halved, by sums of 2x2 pixels of which one in four is picked; the layer that makes the map could do so for nothing, but
-the KPU's means truncate, which only is good enough in front of many neurons. Blocks of rows become channels
+the KPU's means truncate, to steps that are too coarse for a mean. Blocks of rows become channels
 (`kpu.fold_rows`, free), which the matrix product adds; zeros behind a map make its size a multiple, and the last kernel
 makes up for their share. Positions outside of the map are 0 for every layer, and no kernel reaches beyond the pixels it
 adds. Where a matrix product has many neurons it is applied to 4x4 pixels around the mean, not to the whole map.
@@ -57,9 +57,6 @@ _STILL = (0.0, 1.0, 0.0)
 
 _MOST_WEIGHTS = 1 << 18
 """A matrix product with more weights is no 3x3 convolution: nine times as many would not be worth a layer less."""
-
-_MANY_NEURONS = 99999
-"""So many have results of the size of their terms, and a range that the KPU's truncated means do no harm to."""
 
 _CPU_PIXEL = 1e-6 * (k210.CpuCosts.DEQUANTIZE + k210.CpuCosts.WINDOW)
 
@@ -127,7 +124,7 @@ class _Plan:
     """How a mean is taken: a map `pool` times smaller first (or 1), blocks of rows as channels (or 1), then kernels.
 
     `shape` and the spans are those of `source` with `pads` (bottom, right) of zeros. `crops` tells whether only 4x4
-    pixels around the mean are left for a matrix product, `truncates` whether the layer that makes the map pools it too.
+    pixels around the mean are left for a matrix product.
     """
 
     source: SSAValue
@@ -138,7 +135,6 @@ class _Plan:
     fold: int = 1
     pads: tuple[int, int] = (0, 0)
     crops: bool = False
-    truncates: bool = False
 
     def padded(self) -> "_Plan":
         """With as many zeros as make the size a multiple of the pool's, and of the blocks'."""
@@ -190,13 +186,6 @@ class _Plan:
         """How often 2x2 pixels become one, to pool."""
         return self.pool.bit_length() - 1
 
-    @property
-    def maker_pools(self) -> bool:
-        """Whether the layer that makes the map can pool 2x2 pixels of it."""
-        conv = self.source.owner
-        bypass = isinstance(conv, kpu.Conv2dOp) and conv.pool_kind is kpu.PoolKind.BYPASS and not conv.is_depthwise
-        return bypass and self.pool == 2 and self.source.has_one_use() and not any(self.pads)
-
     def is_legal(self) -> bool:
         """Whether the KPU can do it."""
         rows, columns = self.rows, self.columns
@@ -210,8 +199,6 @@ class _Plan:
         if self.fold > 1 and self.shape[1] % group:
             return False
         short = max(span.count for span in self.spans) <= _LONGEST
-        if self.truncates and not self.maker_pools:
-            return False
         if self.crops and not k210.border_rule(self.size, self.window).ok:
             return False
         return short and k210.layer_rules(self.channels, *self.size[2:], self.channels, 3, depthwise=True).ok
@@ -320,12 +307,11 @@ def _plans(source: SSAValue, product: _Product | None) -> list[_Plan]:
         (top, left), whole = crop.crops.get_values()[:2], kpu.size4(crop.input.type)
         starts.append(_Plan(crop.input, whole, _Span(top, shape[2], whole[2]), _Span(left, shape[3], whole[3])))
     plans = [
-        replace(start, pool=pool, fold=fold, crops=crops, truncates=truncates).padded()
+        replace(start, pool=pool, fold=fold, crops=crops).padded()
         for start in starts
         for pool in (1, 2, 4)
         for fold in range(1, max(-(-start.rows.size // pool // k210.K210.MIN_HEIGHT), 1) + 1)
         for crops in ((False, True) if product else (False,))
-        for truncates in ((False, True) if product and product.outputs >= _MANY_NEURONS else (False,))
     ]
     return [plan for plan in plans if plan.is_legal()]
 
@@ -358,8 +344,7 @@ def _kpu_milliseconds(plan: _Plan, product: _Product | None) -> float:
         cost += estimates.border(given, plan.shape, (0, 0, *plan.pads))
     batch, channels, height, width = plan.shape
     halves = ((batch, channels, height >> count, width >> count) for count in range(plan.halvings))
-    if not plan.truncates:
-        cost += sum(estimates.identity(half, 2)[1] for half in halves)
+    cost += sum(estimates.identity(half, 2)[1] for half in halves)
     count, outputs = len(plan.kernels()), product.outputs if product else plan.shape[1]
     dense = product is not None and _is_dense(plan, product)
     cost += estimates.layer(plan.size, plan.channels, 3, depthwise=True, count=count - int(dense))
@@ -415,14 +400,8 @@ def _reduced(rewriter: PatternRewriter, plan: _Plan) -> SSAValue:
     source = plan.source
     if any(plan.pads):
         source = insert(rewriter, kpu.PadOp(source, (0, 0, *plan.pads)))
-    conv, kind = source.owner, kpu.PoolKind.MEAN_2_S2
-    if plan.truncates and isinstance(conv, kpu.Conv2dOp):
-        pooling = kpu.Conv2dOp(conv.input, conv.weight, conv.bias, activation=conv.activation.data, pool=kind)
-        pooling.location = conv.location
-        source = insert(rewriter, pooling)
-    else:
-        for _ in range(plan.halvings):
-            source = pooled(rewriter, source, kind)
+    for _ in range(plan.halvings):
+        source = pooled(rewriter, source, kpu.PoolKind.MEAN_2_S2)
     return insert(rewriter, kpu.FoldRowsOp(source, plan.fold)) if plan.fold > 1 else source
 
 

@@ -44,6 +44,7 @@ _MOST_NUMBERS = 1 << 20
 """Of inputs, over all samples, unless those are too few then."""
 _WINDOWS = 2048
 """At how many places a layer's input is looked at, over all samples."""
+_SCALES = (1.0, 0.97, 0.94, 0.91, 0.88, 0.84, 0.8, 0.75)
 _MOST_TOGETHER = 576
 """Weights of one output that are chosen together: time grows with the cube of it."""
 
@@ -95,24 +96,44 @@ class _Layer:
 
         from kpuir.quantization.rounding import rounded_codes
 
-        scale, zero = self.nearest.scale, self.nearest.zero_point
+        zero = self.nearest.zero_point
+        scales = self.nearest.scale[:, None] * _SCALES  # [O, S]
         wanted = self.weight.reshape(*self.weight.shape[:2], -1)
-        rounded = np.empty_like(wanted)
-        shift = np.zeros(len(wanted))
+        count = len(wanted)
+        rounded = np.empty((count, len(_SCALES), *wanted.shape[1:]))
+        shift = np.zeros(scales.shape)
+        error = np.zeros(scales.shape)
         for part, inputs in _blocks(windows, self.conv.is_depthwise):
-            rows = wanted[:, part].reshape(len(wanted), -1)
-            grouped = rows.reshape(len(inputs), -1, rows.shape[1])
+            rows = wanted[:, part].reshape(count, 1, -1)
+            groups = len(inputs)
             inputs -= self.source.zero_point_value
             mean = inputs.mean(axis=1)
             centred = inputs - mean[:, None]
-            scales = scale.reshape(grouped.shape[:2])
             covariance = (centred.swapaxes(1, 2) @ centred).astype(np.float64)
-            codes = rounded_codes(grouped, scales, covariance, -zero, 255 - zero)
-            change = codes * scales[:, :, None] - grouped
-            shift += np.einsum("gok,gk->go", change, mean).reshape(-1)
-            rounded[:, part] = (grouped + change).reshape(rounded[:, part].shape)
-        set_constants(self.conv, rounded.reshape(self.weight.shape), self.bias - shift * self.source.scale_value)
-        self.conv.attributes[kpu.WEIGHT_SCALE] = to_dense(scale)
+            grouped = np.repeat(rows, len(_SCALES), axis=1).reshape(groups, -1, rows.shape[2])
+            steps = scales.reshape(groups, -1)
+            codes = rounded_codes(grouped, steps, covariance, -zero, 255 - zero)
+            change = codes * steps[:, :, None] - grouped
+            shift += np.einsum("gok,gk->go", change, mean).reshape(shift.shape)
+            error += _expected_error(change, covariance, inputs.shape[1]).reshape(error.shape)
+            rounded[:, :, part] = (grouped + change).reshape(rounded[:, :, part].shape)
+        best = np.arange(count), error.argmin(axis=1)
+        bias = self.bias - shift[best] * self.source.scale_value
+        set_constants(self.conv, rounded[best].reshape(self.weight.shape), bias)
+        self.conv.attributes[kpu.WEIGHT_SCALE] = to_dense(scales[best])
+
+
+def _expected_error(change: "Doubles", covariance: "Doubles", count: int) -> "Doubles":
+    """What a change of weights [G, O, K] adds to the mean square of each output, [G, O], on inputs like those seen.
+
+    The fewer windows there were for the covariance [G, K, K], the more the inputs count as independent.
+    """
+    import numpy as np
+
+    taps = change.shape[2]
+    unknown = taps / (taps + count)
+    independent = np.square(change).sum(axis=2) * np.einsum("gkk->g", covariance)[:, None] / taps
+    return np.einsum("gok,gok->go", change @ covariance, change) * (1 - unknown) + independent * unknown
 
 
 def _blocks(windows: "Codes", depthwise: bool) -> "Iterator[tuple[slice, NDArray[np.float32]]]":

@@ -157,7 +157,7 @@ class KTensorSplitInputsPass(DatasetPass):
         samples = self.load(op)
         for argument, value in candidates:
             seen = [sample[argument.index] for sample in samples]
-            if self.parts is None and lattice_of(seen) is not None:
+            if self.parts is None and (self.pixel_range or lattice_of(seen)) is not None:
                 continue
             count, reason = self.parts or 1, "more parts than one were asked for"
             if self.parts is None:
@@ -165,7 +165,7 @@ class KTensorSplitInputsPass(DatasetPass):
                 count = min(math.ceil((change / _WANTED) ** 0.5), _MOST_PARTS)
                 reason = f"rounded to 8 bits it would change the results by {100 * change**0.5:.1f} %"
             if count > 1:
-                _split(value, _readers(value), _range(seen), count, reason)
+                _split(value, _readers(value), self.pixel_range or _range(seen), count, reason)
 
 
 def _is_cheap(argument: SSAValue) -> bool:

@@ -76,7 +76,7 @@ def _buffer_problems(op: kbuf.InstructionOp) -> Iterator[str]:
         if isinstance(value.owner, kbuf.SubviewOp):
             in_kpu = kbuf.space_of(value) is kbuf.Space.KPU
             words = isinstance(op, kbuf.MemoryCopyOp)
-            alignment = K210.KPU_RAM_ALIGNMENT if in_kpu else 4 if words else kbuf.element_size(_type(value))
+            alignment = K210.KPU_RAM_ALIGNMENT if in_kpu else 4 if words else kbuf.element_size(value)
             yield from _misaligned(name, value, alignment)
     written = [(name, value) for name, value in buffers if name in op.DESTINATIONS]
     for index, (name, value) in enumerate(written):
@@ -85,10 +85,6 @@ def _buffer_problems(op: kbuf.InstructionOp) -> Iterator[str]:
         for other, source in [pair for pair in buffers if pair[0] not in op.DESTINATIONS] + written[:index]:
             if _overlap(value, source):
                 yield f"{name} and {other} share bytes"
-
-
-def _type(value: SSAValue) -> Any:
-    return value.type
 
 
 def _overlap(left: SSAValue, right: SSAValue) -> bool:

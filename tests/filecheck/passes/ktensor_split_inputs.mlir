@@ -5,14 +5,14 @@
 // Pixels are bytes anyway, and without a dataset there is nothing to go by.
 // PIXELS-NOT: ktensor.quantize
 
-// The samples reach 0.98: three parts of a third of that each.
+// Pixels reach 1: three parts of a third of that each.
 // CHECK-LABEL: @main
-// CHECK-NEXT: %0 = ktensor.quantize %x {kpu.reason = "more parts than one were asked for", multiplier = 3.1224489719954098 : f64} :
-// CHECK-NEXT: %1 = ktensor.quantize %x {kpu.reason = "more parts than one were asked for", multiplier = 3.1224489719954098 : f64, addend = -255 : i64}
-// CHECK-NEXT: %2 = ktensor.quantize %x {kpu.reason = "more parts than one were asked for", multiplier = 3.1224489719954098 : f64, addend = -510 : i64}
+// CHECK-NEXT: %0 = ktensor.quantize %x {kpu.reason = "more parts than one were asked for", multiplier = 3.000000e+00 : f64} :
+// CHECK-NEXT: %1 = ktensor.quantize %x {kpu.reason = "more parts than one were asked for", multiplier = 3.000000e+00 : f64, addend = -255 : i64}
+// CHECK-NEXT: %2 = ktensor.quantize %x {kpu.reason = "more parts than one were asked for", multiplier = 3.000000e+00 : f64, addend = -510 : i64}
 // CHECK-NEXT: %3 = ktensor.concat %0, %1, %2 {axis = 1 : i64}
 // CHECK-NEXT: %4 = ktensor.dequantize %3
-// CHECK-NEXT: %5 = ktensor.constant dense<{{.*}}1.92156863{{.*}}-0.960784316{{.*}}> : tensor<2x3x1x1xf32>
+// CHECK-NEXT: %5 = ktensor.constant dense<{{.*}}2.000000e+00{{.*}}-1.000000e+00{{.*}}> : tensor<2x3x1x1xf32>
 // CHECK-NEXT: ktensor.conv2d %4, %5 : (tensor<1x3x8x8xf32>, tensor<2x3x1x1xf32>)
 func.func @main(%x: tensor<1x1x8x8xf32> {ktensor.name = "image"}) -> tensor<1x2x8x8xf32> {
   %w = ktensor.constant dense<[[[[6.0]]], [[[-3.0]]]]> : tensor<2x1x1x1xf32>

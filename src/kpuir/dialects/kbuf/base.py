@@ -66,8 +66,9 @@ def space_of(value: SSAValue | BufferType) -> Space:
     return kind.memory_space.data
 
 
-def element_size(kind: BufferType) -> int:
-    """Bytes per element: 4 or 1. Raises VerifyException for element types other than f32 and ui8."""
+def element_size(value: SSAValue | BufferType) -> int:
+    """Bytes per element of a buffer: 4 or 1. Raises VerifyException for element types other than f32 and ui8."""
+    kind = _type_of(value)
     if kind.element_type == f32:
         return 4
     if kind.element_type == UI8:
