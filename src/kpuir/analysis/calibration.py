@@ -214,8 +214,9 @@ def calibrate(
     """Run `@main` on every sample, given as its arguments in order, and return what was seen.
 
     `method` is the observers' (see `kpuir.quantization.observers`); auto also looks at what matters to the readers of a
-    value (`kpuir.analysis.significance`) and leaves room for what the samples do not show. A convolution with a mean pool is observed before
-    it pools, for those are the values that get quantized. `progress` is called after each sample.
+    value (`kpuir.analysis.significance`) and leaves room for what the samples do not show. A convolution with a mean
+    pool is observed before it pools, for those are the values that get quantized. `progress` is called after each
+    sample.
     """
     import numpy as np
 

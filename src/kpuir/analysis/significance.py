@@ -135,7 +135,8 @@ class _RectifiedSum:
         count, channels, *size = array.shape
         flat = array.reshape(count, channels, -1)
         total = self.matrix @ flat + self.bias[:, None]
-        excess = total - np.clip(total, *(np.float32(limit) for limit in self.limits))
+        low, high = (np.float32(limit) for limit in self.limits)
+        excess = total - np.clip(total, low, high)
         for value, first in self.parts.items():
             part = slice(first, first + ktensor.shape_of(value)[1])
             weight = self.matrix.sum(axis=0)[part, None]
