@@ -76,7 +76,8 @@ def test_means_in_real_numbers(height: int, width: int, channels: int, neurons: 
 def compiled(model: onnx.ModelProto, samples: list[dict[str, np.ndarray]], means: str) -> kpuir.CompiledModel:
     """The network with its means on the KPU or on the CPU."""
     passes = f"ktensor-simplify,kpu-legalize{{means={means}}},kpu-quantize-all,kbuf-lower"
-    return kpuir.compile(import_onnx(model.SerializeToString()), dataset=samples, passes=passes)
+    module = import_onnx(model.SerializeToString())
+    return kpuir.compile(module, dataset=samples, calibration="minmax", passes=passes)
 
 
 def steps_off(model: onnx.ModelProto, samples: list[dict[str, np.ndarray]], means: str) -> float:

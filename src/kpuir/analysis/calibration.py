@@ -54,8 +54,8 @@ def is_observed(value: SSAValue) -> bool:
 
 _UNSEEN = 8.0
 """How much further values reach than those seen: by this over the root of their number (found by trying 2 to 8)."""
-_MOST_ROOM = 1.8
-"""A range is not widened by more than this, however few numbers are seen."""
+_MOST_ROOM = 0.8
+"""They do not reach further than by this share, however few numbers are seen."""
 
 Region = tuple[slice, slice]
 """Rows and columns of a map."""
@@ -192,10 +192,16 @@ def lattice_of(arrays: Iterable["NDArray[np.float32]"]) -> "QuantizationParamete
 def with_room(seen: tuple[float, float], count: int) -> tuple[float, float]:
     """A range with room for what so many numbers do not show: few numbers miss the extremes by more.
 
-    Saturated numbers are far worse than slightly coarser ones.
+    Saturated numbers are far worse than slightly coarser ones. A side of 0 that is short compared to the whole
+    range may miss as much as a quarter of that would.
     """
-    factor = min(1 + _UNSEEN / count**0.5, _MOST_ROOM)
-    return min(seen[0], seen[0] * factor), max(seen[1], seen[1] * factor)
+    share = min(_UNSEEN / count**0.5, _MOST_ROOM)
+    low, high = seen
+    quarter = (high - low) / 4
+    return (
+        low - share * max(-low, quarter) if low < 0 else low,
+        high + share * max(high, quarter) if high > 0 else high,
+    )
 
 
 def _with_unseen(value: SSAValue, seen: tuple[float, float], count: int, floor: float) -> tuple[float, float]:

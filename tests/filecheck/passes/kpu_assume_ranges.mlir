@@ -3,7 +3,7 @@
 // Twice the noise between 0 and 1, and no samples of it.
 // CHECK:      func.func @main(%x: tensor<1x3x8x8xf32> {kpu.range = array<f64: {{.*}}, 0.99{{.*}}>})
 // CHECK:      kpu.conv2d
-// CHECK-SAME:   kpu.range = array<f64: {{.*}}, 2.2{{.*}}>
+// CHECK-SAME:   kpu.range = array<f64: {{.*}}, 1.9{{.*}}>
 func.func @main(%x: tensor<1x3x8x8xf32>) -> tensor<1x3x8x8xf32> {
   %w = ktensor.constant dense<2.0> : tensor<3x1x1x1xf32>
   %b = ktensor.constant dense<0.0> : tensor<3xf32>
