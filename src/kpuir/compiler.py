@@ -193,6 +193,7 @@ def compile(  # the name users expect: kpuir.compile
     firmware: str | None = None,
     samples: int | None = None,
     calibration: str = "auto",
+    calibration_effort: Literal["normal", "high"] = "normal",
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     input_type: Literal["uint8", "float32"] | None = None,
@@ -206,9 +207,9 @@ def compile(  # the name users expect: kpuir.compile
     """Compile an .onnx or .tflite file (or a `ktensor` module) to a kmodel.
 
     `dataset` is a path (see `kpuir.dataset`) or samples, each a mapping from input name to an array of the model's own
-    shape; `calibration` one of CALIBRATIONS; `mean` and `std` normalize images of a dataset and become part of the
-    input's scale. `input_type` is uint8 for inputs that reach the KPU, unless 8 bits change the results too
-    much, and float32 for others unless given.
+    shape; `calibration` one of CALIBRATIONS, `calibration_effort` how long to search for better weights; `mean` and
+    `std` normalize images of a dataset and become part of the input's scale. `input_type` is uint8 for inputs that
+    reach the KPU, unless 8 bits change the results too much, and float32 for others unless given.
     `input_layout` is NCHW, what the camera delivers, unless given; `output_layout` the model's. `passes` replaces the
     pipeline `kpu-default`. `require_kpu` makes any convolution or matrix product left on the CPU an error that names
     all of them (UnsupportedError). `dump_ir` gets the text of every stage. `progress(stage, done, total)` is told how
@@ -237,7 +238,7 @@ def compile(  # the name users expect: kpuir.compile
         "ktensor-split-inputs": {**of_dataset, "parts": 1 if input_type == "uint8" else None},
         "kpu-equalize": of_dataset,
         "kpu-calibrate": {**of_dataset, "method": calibration},
-        "kpu-round-weights": of_dataset,
+        "kpu-round-weights": {**of_dataset, "effort": calibration_effort},
         "kpu-quantize": {"input_type": input_type},
         "ktensor-absorb-layouts": {"outputs": output_layout == "NCHW"},
         "kpu-explain": {"require": require_kpu},

@@ -17,7 +17,8 @@ from kpuir.pipelines import make_context, parse_passes, run_passes
 from kpuir.quantization.parameters import QuantizationParameters
 from tests.passes.test_equalize import chain
 
-QUANTIZE = "kpu-equalize{data},dce,kpu-calibrate{data},kpu-quantize,canonicalize,kpu-place,dce"
+DATA = 'dataset="DATA"'
+QUANTIZE = f"kpu-equalize{{{DATA}}},dce,kpu-calibrate{{{DATA}}},kpu-quantize,canonicalize,kpu-place,dce"
 
 
 def smooth(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -30,7 +31,7 @@ def quantized(folder: Path, samples: np.ndarray, passes: str = "") -> ModuleOp:
     np.save(folder / "samples.npy", samples.astype(np.float32))
     module = import_onnx(chain().SerializeToString())
     text = f"ktensor-simplify,kpu-legalize,{QUANTIZE},{passes}".strip(",")
-    text = text.replace("{data}", f'{{dataset="{folder}/samples.npy"}}')
+    text = text.replace("DATA", f"{folder}/samples.npy")
     run_passes(make_context(), module, parse_passes(text, lambda: PIPELINES))
     return module
 
@@ -45,9 +46,9 @@ def error(module: ModuleOp, ideal: ModuleOp, samples: np.ndarray) -> float:
     return float(np.mean([np.square(run(module, [code])[0] - run(ideal, [code])[0]).mean() for code in codes]))
 
 
-@pytest.mark.parametrize("together", [576, 20])
+@pytest.mark.parametrize(("together", "effort"), [(576, "normal"), (20, "normal"), (576, "high")])
 def test_the_result_is_closer_to_that_of_exact_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int, effort: str
 ) -> None:
     monkeypatch.setattr(kpu_round_weights, "_MOST_TOGETHER", together)
     errors: list[tuple[float, float]] = []
@@ -55,7 +56,7 @@ def test_the_result_is_closer_to_that_of_exact_weights(
         rng = np.random.default_rng(seed)
         samples, others = smooth(rng, 12), smooth(rng, 10)
         nearest = quantized(tmp_path, samples, "kpu-select-registers")
-        rounded = quantized(tmp_path, samples, "kpu-round-weights{data},kpu-select-registers")
+        rounded = quantized(tmp_path, samples, f"kpu-round-weights{{effort={effort} {DATA}}},kpu-select-registers")
         ideal = quantized(tmp_path, samples)
         errors.append((error(rounded, ideal, others), error(nearest, ideal, others)))
     of_rounded, of_nearest = np.mean(errors, axis=0)
@@ -63,7 +64,7 @@ def test_the_result_is_closer_to_that_of_exact_weights(
 
 
 def test_the_codes_are_the_weights(tmp_path: Path) -> None:
-    module = quantized(tmp_path, smooth(np.random.default_rng(1), 3), "kpu-round-weights{data}")
+    module = quantized(tmp_path, smooth(np.random.default_rng(1), 3), f"kpu-round-weights{{{DATA}}}")
     rounded = [op for op in module.walk() if isinstance(op, kpu.Conv2dOp) and kpu.WEIGHT_SCALE in op.attributes]
     assert len(rounded) == 5
     for conv in rounded:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kpuir.quantization.code_descent import improved_codes
 from kpuir.quantization.rounding import rounded_codes
 
 LOW, HIGH = -128, 127
@@ -53,3 +54,24 @@ def test_inputs_that_never_vary_give_the_nearest_codes(inputs: int) -> None:
     weight, scale, _ = case(2, 3, inputs, 5)
     codes = rounded_codes(weight, scale, np.zeros((2, inputs, inputs)), LOW, HIGH)
     np.testing.assert_array_equal(codes, np.rint(weight / scale[:, :, None]))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(3, 40), st.integers(0, 1000))
+def test_searching_on_only_helps(groups: int, outputs: int, inputs: int, seed: int) -> None:
+    weight, scale, seen = case(groups, outputs, inputs, seed)
+    weight[:, :, ::4] = 0
+    covariance = seen.swapaxes(1, 2) @ seen
+    first = rounded_codes(weight, scale, covariance, -7, 7)
+    better = improved_codes(first, weight, scale, covariance, -7, 7)
+    assert error(better, weight, scale, seen) <= error(first, weight, scale, seen)
+    assert (better == np.rint(better)).all()
+    assert np.abs(better).max() <= 7
+    assert not better[weight == 0].any()
+    for step in (-1, 1):  # no code of another value is better
+        for column in np.flatnonzero(weight[0, 0]):
+            moved = better.copy()
+            moved[0, 0, column] += step
+            if abs(moved[0, 0, column]) <= 7:
+                changed = error(moved[:1, :1], weight[:1, :1], scale[:1, :1], seen[:1])
+                assert changed >= error(better[:1, :1], weight[:1, :1], scale[:1, :1], seen[:1]) * (1 - 1e-6)

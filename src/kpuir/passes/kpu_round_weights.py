@@ -9,13 +9,15 @@ error that the rounding adds.
     %y = kpu.conv2d %x, %rounded, %corrected {kpu.weight_scale = dense<...> : tensor<8xf64>} : (!kpu.fmap<...>, ...
 
 The inputs that the layers get for the samples of a dataset say which errors matter and which cancel
-(`kpuir.quantization.rounding`). Without a dataset the module is left as it is: all weights go to the nearest code.
+(`kpuir.quantization.rounding`), and at which scale least is left of them. `effort=high` looks at more of the samples
+and then searches for codes that are better still (`kpuir.quantization.code_descent`). Without a dataset the module is
+left as it is: all weights go to the nearest code.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -44,9 +46,14 @@ _MOST_NUMBERS = 1 << 20
 """Of inputs, over all samples, unless those are too few then."""
 _WINDOWS = 2048
 """At how many places a layer's input is looked at, over all samples."""
-_SCALES = (1.0, 0.97, 0.94, 0.91, 0.88, 0.84, 0.8, 0.75)
 _MOST_TOGETHER = 576
 """Weights of one output that are chosen together: time grows with the cube of it."""
+
+
+_SCALES = (1.0, 0.97, 0.94, 0.91, 0.88, 0.84, 0.8, 0.75)
+"""Parts of the scale that is best for rounding to nearest: the other way, clipping may pay more."""
+_THOROUGHLY = 8
+"""So many times as many numbers and places are looked at with high effort."""
 
 
 @dataclass(frozen=True)
@@ -90,50 +97,75 @@ class _Layer:
         taken = views[image, :, rows[row], columns[column]]
         return taken.reshape(*taken.shape[:2], -1)
 
-    def round(self, windows: "Codes") -> None:
+    def round(self, windows: "Codes", thorough: bool) -> None:
         """Replace weight and bias of the convolution, given the windows of all samples."""
+        import numpy as np
+
+        scales = self.nearest.scale[:, None] * _SCALES
+        found = self._rounded(windows, scales, thorough=False)
+        best = np.arange(len(scales)), found.error.argmin(axis=1)
+        scale, weight, shift = scales[best], found.weight[best], found.shift[best]
+        if thorough:
+            found = self._rounded(windows, scale[:, None], thorough=True)
+            weight, shift = found.weight[:, 0], found.shift[:, 0]
+        bias = self.bias - shift * self.source.scale_value
+        set_constants(self.conv, weight.reshape(self.weight.shape), bias)
+        self.conv.attributes[kpu.WEIGHT_SCALE] = to_dense(scale)
+
+    def _rounded(self, windows: "Codes", scales: "Doubles", thorough: bool) -> "_Rounded":
+        """What becomes of the weights with each of some scales per channel, [O, S]."""
         import numpy as np
 
         from kpuir.quantization.rounding import rounded_codes
 
         zero = self.nearest.zero_point
-        scales = self.nearest.scale[:, None] * _SCALES  # [O, S]
         wanted = self.weight.reshape(*self.weight.shape[:2], -1)
-        count = len(wanted)
-        rounded = np.empty((count, len(_SCALES), *wanted.shape[1:]))
-        shift = np.zeros(scales.shape)
-        error = np.zeros(scales.shape)
+        count, tried = scales.shape
+        rounded, shift, error = (
+            np.empty((count, tried, *wanted.shape[1:])),
+            np.zeros_like(scales),
+            np.zeros_like(scales),
+        )
         for part, inputs in _blocks(windows, self.conv.is_depthwise):
-            rows = wanted[:, part].reshape(count, 1, -1)
-            groups = len(inputs)
+            groups, seen, taps = inputs.shape
             inputs -= self.source.zero_point_value
             mean = inputs.mean(axis=1)
             centred = inputs - mean[:, None]
             covariance = (centred.swapaxes(1, 2) @ centred).astype(np.float64)
-            grouped = np.repeat(rows, len(_SCALES), axis=1).reshape(groups, -1, rows.shape[2])
+            weight = np.repeat(wanted[:, part].reshape(count, 1, taps), tried, axis=1).reshape(groups, -1, taps)
             steps = scales.reshape(groups, -1)
-            codes = rounded_codes(grouped, steps, covariance, -zero, 255 - zero)
-            change = codes * steps[:, :, None] - grouped
+            codes = rounded_codes(weight, steps, covariance, -zero, 255 - zero)
+            expected = _expected(covariance, seen)
+            if thorough:
+                from kpuir.quantization.code_descent import improved_codes
+
+                codes = improved_codes(codes, weight, steps, expected, -zero, 255 - zero)
+            change = codes * steps[:, :, None] - weight
             shift += np.einsum("gok,gk->go", change, mean).reshape(shift.shape)
-            error += _expected_error(change, covariance, inputs.shape[1]).reshape(error.shape)
-            rounded[:, :, part] = (grouped + change).reshape(rounded[:, :, part].shape)
-        best = np.arange(count), error.argmin(axis=1)
-        bias = self.bias - shift[best] * self.source.scale_value
-        set_constants(self.conv, rounded[best].reshape(self.weight.shape), bias)
-        self.conv.attributes[kpu.WEIGHT_SCALE] = to_dense(scales[best])
+            error += np.einsum("gok,gok->go", change @ expected, change).reshape(error.shape)
+            rounded[:, :, part] = (weight + change).reshape(rounded[:, :, part].shape)
+        return _Rounded(rounded, shift, error)
 
 
-def _expected_error(change: "Doubles", covariance: "Doubles", count: int) -> "Doubles":
-    """What a change of weights [G, O, K] adds to the mean square of each output, [G, O], on inputs like those seen.
+class _Rounded(NamedTuple):
+    """Weights [O, S, ...], what they add to the mean of the output, and to its mean square, [O, S], in input codes."""
 
-    The fewer windows there were for the covariance [G, K, K], the more the inputs count as independent.
+    weight: "Doubles"
+    shift: "Doubles"
+    error: "Doubles"
+
+
+def _expected(covariance: "Doubles", count: int) -> "Doubles":
+    """The covariance [G, K, K] to expect of inputs of which so many were seen.
+
+    The fewer there were, the more the inputs count as independent.
     """
     import numpy as np
 
-    taps = change.shape[2]
+    taps = covariance.shape[1]
     unknown = taps / (taps + count)
-    independent = np.square(change).sum(axis=2) * np.einsum("gkk->g", covariance)[:, None] / taps
-    return np.einsum("gok,gok->go", change @ covariance, change) * (1 - unknown) + independent * unknown
+    variance = np.einsum("gkk->g", covariance) / taps
+    return covariance * (1 - unknown) + unknown * variance[:, None, None] * np.eye(taps)
 
 
 def _blocks(windows: "Codes", depthwise: bool) -> "Iterator[tuple[slice, NDArray[np.float32]]]":
@@ -159,8 +191,8 @@ def _argument(value: SSAValue, sample: "NDArray[np.float32]") -> "NDArray[np.gen
     return quantize(sample, kind.scale_value, kind.zero_point_value)
 
 
-def _observed(op: ModuleOp, layers: list[_Layer], samples: "Samples") -> "list[Codes]":
-    """The windows that each layer sees over the samples."""
+def _observed(op: ModuleOp, layers: list[_Layer], samples: "Samples", windows: int) -> "list[Codes]":
+    """About so many windows that each layer sees over the samples."""
     import numpy as np
 
     from kpuir.interpreters.run import Evaluator
@@ -169,7 +201,7 @@ def _observed(op: ModuleOp, layers: list[_Layer], samples: "Samples") -> "list[C
     readers: dict[SSAValue, list[int]] = {}
     for index, layer in enumerate(layers):
         readers.setdefault(layer.conv.input, []).append(index)
-    places = _WINDOWS // len(samples)
+    places = max(windows // len(samples), 1)
 
     def observe(value: SSAValue, array: "Codes") -> None:
         for index in readers.get(value, ()):
@@ -188,6 +220,8 @@ class KpuRoundWeightsPass(DatasetPass):
 
     name = "kpu-round-weights"
 
+    effort: Literal["normal", "high"] = "normal"
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Replace weights and biases in place."""
         from kpuir.interpreters.kernels.blas import one_blas_thread
@@ -200,9 +234,11 @@ class KpuRoundWeightsPass(DatasetPass):
         if not layers:
             return
         samples = self.load(op)
+        thorough = self.effort == "high"
+        more = _THOROUGHLY if thorough else 1
         size = sum(array.size for array in samples[0])
-        count = min(max(_MOST_NUMBERS // size, _SAMPLES[0]), _SAMPLES[-1])
+        count = min(max(more * _MOST_NUMBERS // size, _SAMPLES[0]), more * _SAMPLES[-1])
         chosen = samples[:: -(-len(samples) // count)]
         with one_blas_thread():  # as in the interpreter
-            for layer, windows in zip(layers, _observed(op, layers, chosen), strict=True):
-                layer.round(windows)
+            for layer, windows in zip(layers, _observed(op, layers, chosen, more * _WINDOWS), strict=True):
+                layer.round(windows, thorough)

@@ -43,6 +43,7 @@ def make_arguments() -> Parser:
     add("--dataset", metavar="PATH", help="what to calibrate with: a folder of images, a .npy or a .npz")
     add("--samples", type=positive_int, metavar="N", help="use only N samples of it, spread evenly")
     add("--calibration", choices=CALIBRATIONS, default="auto", help="how ranges are chosen (auto)")
+    add("--calibration-effort", choices=("normal", "high"), default="normal", help="how long to search (normal)")
     add("--mean", type=number_list, metavar="X[,Y,Z]", help="of images: the mean of 0..1 pixels the model wants")
     add("--std", type=number_list, metavar="X[,Y,Z]", help="of images: the deviation of 0..1 pixels the model wants")
     add("--input-type", choices=("uint8", "float32"), help="the kmodel's inputs (uint8 where 8 bits are enough)")
@@ -102,6 +103,7 @@ def compile_model(arguments: argparse.Namespace) -> "CompiledModel":
             firmware=arguments.firmware,
             samples=arguments.samples,
             calibration=arguments.calibration,
+            calibration_effort=arguments.calibration_effort,
             mean=arguments.mean,
             std=arguments.std,
             input_type=arguments.input_type,
