@@ -10,7 +10,7 @@ Real = NDArray[np.float64]
 
 
 def _sigmoid(x: Real) -> Real:
-    return 1 / (1 + np.exp(-x))
+    return 1 / (1 + np.exp(np.minimum(-x, 700)))
 
 
 FUNCTIONS: dict[str, Callable[[Real], Real]] = {

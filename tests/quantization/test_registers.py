@@ -38,7 +38,7 @@ def check_fields(data: LayerData) -> None:
 
 def extreme_inputs(data: LayerData, channel: int) -> list[int]:
     """The accumulators of the two inputs that drive a channel furthest."""
-    w = data.weights[channel].astype(np.int64) - 128
+    w = data.weights[channel].astype(np.int64) + data.arg_x
     zero = data.pad_value
     return [int(np.where(w > 0, a - zero, b - zero).ravel() @ w.ravel()) for a, b in ((255, 0), (0, 255))]
 

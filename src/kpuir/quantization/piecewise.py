@@ -98,8 +98,8 @@ def _nodes(function: Function, lo: float, hi: float, low: float, high: float) ->
     distance = np.maximum(np.maximum(lo - grid, grid - hi), 0) / (hi - lo)
     weight = np.where(distance > 0, 0.25 / (1 + 8 * distance), 1.0)
     chosen = _choose_nodes(grid, code, weight)
-    # Calibration's extremes are some four standard deviations out; half of that weight is spread evenly all the same.
-    density = (0.5 + np.exp(-0.5 * ((grid - (lo + hi) / 2) / ((hi - lo) / 8)) ** 2)) * weight
+    # Calibration's extremes are some five standard deviations out; a quarter of that weight is spread evenly besides.
+    density = (0.25 + np.exp(-0.5 * ((grid - (lo + hi) / 2) / ((hi - lo) / 10)) ** 2)) * weight
     share = np.add.reduceat(density * np.gradient(grid), chosen)
     fine = (np.abs(np.diff(code)) <= 1) | (np.diff(grid) <= 1.5 * (hi - lo) / _GRID)
     adjacent = np.append((np.diff(chosen) == 1) & fine[chosen[:-1]], False)
