@@ -66,6 +66,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "kpu-equalize",
         "dce",
         "kpu-calibrate",
+        "kpu-derive-ranges",
         "kpu-quantize",
         "canonicalize",
         "kpu-pack-pixels",
@@ -92,7 +93,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "ktensor-simplify",
         "kpu-legalize",
         "kpu-assume-ranges",
-        "kpu-quantize-all{from=kpu-quantize}",
+        "kpu-quantize-all{from=kpu-derive-ranges}",
         "kbuf-lower{until=kbuf-spill}",
     ),
 }
@@ -476,4 +477,5 @@ def _described(port: "Port", of_source: "Port") -> dict[str, Any]:
         "type": port.type,
         "scale": port.scale,
         "zero_point": port.zero_point,
+        "codes": None if of_source.codes is None else of_source.codes._asdict(),
     }

@@ -20,16 +20,37 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 _KINDS = "a folder of images (png, jpg, bmp), a .npy or a .npz file"
 
 
+class Codes(NamedTuple):
+    """How a quantized source model stores an input or output: numpy type, `real = (code - zero_point) * scale`."""
+
+    type: str
+    scale: float
+    zero_point: int
+
+    def real(self, array: "NDArray[Any]") -> "NDArray[Any]":
+        """Codes as the real numbers they stand for; an array of any other type holds these already."""
+        import numpy as np
+
+        if array.dtype != np.dtype(self.type):
+            return array
+        return ((array.astype(np.float64) - self.zero_point) * self.scale).astype(np.float32)
+
+
 class InputSpec(NamedTuple):
     """One input of a model: its name, shape (batch included), layout (`NCHW`, `NHWC` or `flat`) and numpy type.
 
-    A `uint8` input takes bytes as they are: the pixels of an image, 0..255.
+    A `uint8` input takes bytes as they are: the pixels of an image, 0..255. An input with `codes` takes those as well.
     """
 
     name: str
     shape: tuple[int, ...]
     layout: str = "NCHW"
     dtype: str = "float32"
+    codes: Codes | None = None
+
+    def real(self, array: "NDArray[Any]") -> "NDArray[Any]":
+        """An array as the input takes it."""
+        return array if self.codes is None else self.codes.real(array)
 
 
 Sample = dict[str, "NDArray[Any]"]
@@ -230,6 +251,7 @@ def _stack(array: "NDArray[Any]", spec: InputSpec, location: str) -> "NDArray[An
     """`array` as (samples, *shape of the input), of the input's type."""
     import numpy as np
 
+    array = spec.real(array)
     accepted = {spec.shape, *([spec.shape[1:]] if spec.shape[:1] == (1,) else [])}
     if array.shape in accepted:  # one sample
         array = array[np.newaxis]

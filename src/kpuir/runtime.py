@@ -13,7 +13,7 @@ from math import isfinite, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from kpuir.dataset import InputSpec, dimensions
+from kpuir.dataset import Codes, InputSpec, dimensions
 from kpuir.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Port:
     `shape` and `layout` are the source model's own, `kmodel_shape`, `kmodel_layout` and `type` those of the bytes.
     With a `scale` the bytes stand for `(byte - zero_point) * scale`, and users give and get float32; without one they
     give and get the bytes. `mean` and `std` tell what preprocessing the scale carries; nothing is computed with them.
+    `codes` is how a quantized source model stores it: arrays of that type are taken as codes.
     """
 
     name: str
@@ -46,11 +47,14 @@ class Port:
     zero_point: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    codes: Codes | None = None
 
     @property
     def spec(self) -> InputSpec:
         """What a dataset must provide for this input."""
-        return InputSpec(self.name, self.shape, self.layout, self.dtype)
+        return InputSpec(
+            self.name, self.shape, self.layout, self.dtype, self.codes if self.dtype == "float32" else None
+        )
 
     @property
     def dtype(self) -> str:
@@ -64,6 +68,7 @@ class Port:
         """
         import numpy as np
 
+        array = self.spec.real(array)
         if array.shape != self.shape:
             raise self._wrong(f"shape {dimensions(array.shape)}", dimensions(self.shape))
         if array.dtype.kind not in "fiub" or (self.dtype == "uint8" and array.dtype != np.uint8):
@@ -298,7 +303,7 @@ def tensor_ports(module: "ModuleOp") -> tuple[list[Port], list[Port]]:
 
 def _tensor_port(kind: Any, attributes: Mapping[str, Any], default: str) -> Port:
     from kpuir.dialects import ktensor
-    from kpuir.ir.functions import LAYOUT, NAME
+    from kpuir.ir.functions import LAYOUT, NAME, codes_of
 
     name = attributes[NAME].data if NAME in attributes else default
     shape = tuple(kind.get_shape())
@@ -306,11 +311,15 @@ def _tensor_port(kind: Any, attributes: Mapping[str, Any], default: str) -> Port
     layout: Layout = attributes[LAYOUT].data if LAYOUT in attributes else inner
     outer = _permuted_shape(shape, inner, layout)
     element = kind.get_element_type()
+    found = codes_of(attributes)
+    codes = None if found is None else Codes(*found)
     if isinstance(element, ktensor.QuantizedType):
-        return Port(name, outer, layout, shape, inner, "uint8", element.scale_value, element.zero_point_value)
+        return Port(
+            name, outer, layout, shape, inner, "uint8", element.scale_value, element.zero_point_value, codes=codes
+        )
     if layout == "NCHW" and shape[3] in (1, 3) and shape[1] not in (1, 3):
         layout = inner = "NHWC"  # a source model as imported: a picture's channels are last
-    return Port(name, outer, layout, shape, inner, "float32")
+    return Port(name, outer, layout, shape, inner, "float32", codes=codes)
 
 
 def read_sidecar(kmodel: Path) -> dict[str, Any] | None:
@@ -358,6 +367,7 @@ def _sidecar_port(entry: Any, own: Port) -> Port:
             zero_point=_byte(entry.get("zero_point")),
             mean=_numbers(entry.get("mean")),
             std=_numbers(entry.get("std")),
+            codes=_codes(entry.get("codes")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidInputError(f"the .json beside the kmodel is damaged: {error!r}") from None
@@ -407,6 +417,15 @@ def _byte(value: Any) -> int | None:
     if value is not None and (type(value) is not int or not 0 <= value <= 255):
         raise ValueError(f"{value!r} is no byte")
     return value
+
+
+def _codes(value: Any) -> Codes | None:
+    if value is None:
+        return None
+    scale = _scale(value["scale"])
+    if value["type"] not in ("int8", "uint8") or scale is None or type(value["zero_point"]) is not int:
+        raise ValueError(f"{value!r} are no codes")
+    return Codes(value["type"], scale, value["zero_point"])
 
 
 def _numbers(value: Any) -> tuple[float, ...] | None:

@@ -67,7 +67,18 @@ REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "Cast": ("Cast", {}, {"to": TensorProto.INT32}, "to = int32"),
     "Pad": ("Pad", {"p": np.array([0] * 8), "v": np.float32("-inf")}, {}, "value = -inf"),
     "Where": ("Sign", {}, {}, "Sign has no counterpart"),
-    "QuantizeLinear": ("QuantizeLinear", {"s": np.float32(1), "z": np.uint8(0)}, {}, "works: the float model"),
+    "QuantizeLinear": (
+        "QuantizeLinear",
+        {"s": np.float32(1), "z": np.int16(0)},
+        {},
+        "int16 codes; works: int8 or uint8",
+    ),
+    "DequantizeLinear": (
+        "DequantizeLinear",
+        {"s": np.float32(1), "z": np.uint8(0)},
+        {},
+        "was not quantized with its scale and zero point",
+    ),
     "RandomUniformLike": ("RandomUniformLike", {}, {}, "RandomUniformLike has no counterpart"),
 }
 

@@ -134,12 +134,20 @@ def test_all_refused_layers_are_reported_together() -> None:
     assert "TFLite_Detection_PostProcess is not supported: export" in problems["model/boxes"]
 
 
-@pytest.mark.parametrize("name", ["pretrainedResnet_quant.tflite", "ad01_int8.tflite", "vww_96_int8.tflite"])
-def test_integer_activations(name: str) -> None:
-    with pytest.raises(UnsupportedError, match=r"activations are int8 \(\d+ of \d+ layers\)") as caught:
-        import_tflite(shared_file(f"models/{name}"))
+@pytest.mark.parametrize(
+    ("dtype", "scale", "reason"),
+    [
+        ("int16", [0.1], "x is int16"),
+        ("int8", [], "x is int8 with 0 scales"),
+        ("int8", [0.1, 0.2], "x is int8 with 2 scales"),
+    ],
+)
+def test_activations_that_are_no_bytes(dtype: str, scale: list[float], reason: str) -> None:
+    tensors = [Tensor((1, 4), dtype, name, scale=scale, zero_point=[0] * len(scale)) for name in ("x", "y")]
+    with pytest.raises(UnsupportedError, match=reason) as caught:
+        import_tflite(build(tensors, [Operator("RELU", [0], [1])], [0], [1]))
     assert len(caught.value.problems) == 1
-    assert "float32 model" in str(caught.value.hint)
+    assert "int8 or uint8" in str(caught.value.hint)
 
 
 def test_control_flow() -> None:

@@ -15,6 +15,7 @@ TYPES = {
     "float16": "FLOAT16",
     "int8": "INT8",
     "uint8": "UINT8",
+    "int16": "INT16",
     "int32": "INT32",
     "int64": "INT64",
     "bool": "BOOL",

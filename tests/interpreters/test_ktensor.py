@@ -266,6 +266,8 @@ BY_FORMULA: list[tuple[tuple[Any, ...], Callable[[Array], Array]]] = [
     (("swish",), lambda x: x / (1 + np.exp(-x))),
     (("clamp", -1.5, 2.0), lambda x: np.minimum(np.maximum(x, -1.5), 2)),
     (("clamp", -np.inf, 2.0), lambda x: np.minimum(x, 2)),
+    (("fake_quantize", 0.0625, 100.0), lambda x: np.clip(np.rint(x / 0.0625), -100, 155) * 0.0625),
+    (("fake_quantize", 0.0078125, 3.0), lambda x: np.clip(np.rint(x * 128), -3, 252) / 128),
     (("add", 1.5), lambda x: x + 1.5),
     (("sub", 1.5), lambda x: x - 1.5),
     (("rsub", 1.5), lambda x: 1.5 - x),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kpuir.quantization.parameters import QuantizationParameters
 from kpuir.quantization.registers import LayerData, select_layer
-from kpuir.quantization.weights import quantize_weights
+from kpuir.quantization.weights import lattice_scale, quantize_weights
 from tests.quantization.functions import FUNCTIONS, Real, convolve
 from tests.quantization.hardware import accumulators, batch_norm_result, entry_code, run_layer
 
@@ -259,3 +259,41 @@ def test_weights_keep_their_bits_at_any_magnitude(seed: int, magnitude: float):
     error = ((quantized.real - weight) ** 2).sum(axis=(1, 2, 3))
     assert (error <= ((full - weight) ** 2).sum(axis=(1, 2, 3)) * (1 + 1e-9)).all()
     assert (quantized.codes[2] == 128).all()
+
+
+@given(st.integers(0, 1000), st.booleans(), st.integers(1, 3))
+def test_weights_of_a_quantized_model_keep_their_codes(seed: int, asymmetric: bool, roundings: int):
+    rng = np.random.default_rng(seed)
+    low, high = (-int(rng.integers(1, 255)), 0) if asymmetric else (-127, 128)
+    codes = rng.integers(low, low + 256 if asymmetric else high, (5, 3, 3, 3))
+    scale = rng.uniform(1e-4, 1e-1, (5, 1, 1, 1)).astype(np.float32)
+    weight = codes.astype(np.float32) * scale
+    for _ in range(roundings - 1):  # as by folding constants
+        factor = np.float32(rng.uniform(0.5, 2))
+        weight, scale = weight * factor, scale * factor
+    found = lattice_scale(weight)
+    assert found is not None
+    quantized = quantize_weights(weight, found)
+    np.testing.assert_allclose(quantized.real, codes * scale.astype(np.float64), rtol=1e-5, atol=1e-30)
+
+
+def test_float_weights_are_on_no_lattice():
+    weight = np.random.default_rng(0).standard_normal((4, 8, 3, 3)).astype(np.float32)
+    assert lattice_scale(weight) is None
+    assert lattice_scale(np.array([[[[-201.0]], [[55.0]]], [[[1.0]], [[100.0]]]])) is None  # codes -201 to 100
+
+
+def test_an_exact_layer_rounds_as_real_numbers_do():
+    """With as many bits as there are, batch-norm and table add nothing to the rounding of results."""
+    rng = np.random.default_rng(3)
+    codes = rng.integers(-127, 128, (16, 64, 1, 1))
+    weight, bias = (codes * 0.004).astype(np.float64), rng.normal(0, 0.3, 16)
+    source, target = Q(0.023, 11), Q(0.041, 0)
+    x = rng.integers(0, 256, (64, 8, 10)).astype(np.uint8)
+    real = convolve(source.dequantize(x).astype(np.float64), weight, False) + bias[:, None, None]
+    wanted = target.quantize(np.maximum(real, 0))
+    limits = (float(real.min()), float(real.max()))
+    exact = select_layer(weight, bias, FUNCTIONS["relu"], source, target, False, limits, tolerated=1e-6)
+    usual = select_layer(weight, bias, FUNCTIONS["relu"], source, target, False, limits)
+    assert (run_layer(exact, x) != wanted).mean() < 1e-3
+    assert (run_layer(usual, x) != wanted).mean() < 2e-2

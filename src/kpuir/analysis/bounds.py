@@ -32,6 +32,8 @@ def least_of(function: ktensor.ActivationAttr) -> float:
     limits = ktensor.limits(function)
     if limits is not None:
         return limits[0]
+    if function.quantized is not None:
+        return function.quantized.bounds[0]
     if function.kind is _Kind.ELU:
         return min(-function.values[0], 0.0)
     return 0.0 if function.kind in _NOT_NEGATIVE else _LEAST.get(function.kind, -math.inf)
@@ -46,6 +48,8 @@ def function_bounds(value: SSAValue) -> tuple[float, float]:
         return -math.inf, math.inf
     limits = ktensor.limits(functions[-1])
     most = 1.0 if functions[-1].kind in _AT_MOST_ONE else math.inf
+    if functions[-1].quantized is not None:
+        return functions[-1].quantized.bounds
     return least_of(functions[-1]), most if limits is None else limits[1]
 
 

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from xdsl.dialects.builtin import AnyFloat
+from xdsl.dialects.builtin import AnyFloat, ModuleOp
 from xdsl.ir import Operation, SSAValue
 
-from kpuir.dialects import ktensor
+from kpuir.dialects import kpu, ktensor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +31,16 @@ def scalar_function(op: Operation) -> tuple[SSAValue, ktensor.ActivationAttr] | 
             name = "r" + name
         return value, ktensor.ActivationAttr.of(ktensor.ActivationKind(name), float(constant.reshape(())))
     return None
+
+
+def has_own_scales(module: ModuleOp) -> bool:
+    """Whether the model brings scales with it: values are rounded to what bytes can represent."""
+    for op in module.walk():
+        functions = op.activation.data if isinstance(op, kpu.Conv2dOp) else ()
+        functions = (op.function,) if isinstance(op, ktensor.ActivationOp) else functions
+        if any(function.quantized is not None for function in functions):
+            return True
+    return False
 
 
 class Affine(NamedTuple):

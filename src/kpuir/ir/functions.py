@@ -1,7 +1,10 @@
 """The entry point of a module and the attributes of its arguments and results."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from xdsl.dialects import func
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FloatAttr, ModuleOp, StringAttr, f64
 from xdsl.ir import Attribute
 
 from kpuir.errors import InvalidInputError
@@ -12,6 +15,23 @@ NAME = "ktensor.name"
 """Attribute of an argument or result: its name in the source model."""
 LAYOUT = "ktensor.layout"
 """Attribute of an argument or result that is NCHW here: "NHWC" where it is that in the source model."""
+
+CODES = "ktensor.codes"
+"""Attribute of an argument or result: how a quantized source model stores it, [type, scale, zero point]."""
+
+
+def codes_attribute(type: str, scale: float, zero_point: int) -> "ArrayAttr[Attribute]":
+    """The attribute CODES: `["int8", 5.0e-01 : f64, -128.0 : f64]`."""
+    return ArrayAttr([StringAttr(type), FloatAttr(scale, f64), FloatAttr(float(zero_point), f64)])
+
+
+def codes_of(attributes: Mapping[str, Attribute]) -> tuple[str, float, int] | None:
+    """Type, scale and zero point of the codes of an argument or result with these attributes, if it has any."""
+    found: Any = attributes.get(CODES)
+    if found is None:
+        return None
+    kind, scale, zero_point = found.data
+    return kind.data, scale.value.data, int(zero_point.value.data)
 
 
 def entry_function(module: ModuleOp) -> func.FuncOp:

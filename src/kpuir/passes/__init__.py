@@ -13,6 +13,7 @@ PASSES: dict[str, tuple[str, str]] = {
     "kpu-assume-ranges": ("kpuir.passes.kpu_assume_ranges", "KpuAssumeRangesPass"),
     "kpu-calibrate": ("kpuir.passes.kpu_calibrate", "KpuCalibratePass"),
     "kpu-cancel-crops": ("kpuir.passes.kpu_cancel_crops", "KpuCancelCropsPass"),
+    "kpu-derive-ranges": ("kpuir.passes.kpu_derive_ranges", "KpuDeriveRangesPass"),
     "kpu-equalize": ("kpuir.passes.kpu_equalize", "KpuEqualizePass"),
     "kpu-explain": ("kpuir.passes.kpu_explain", "KpuExplainPass"),
     "kpu-fuse-activations": ("kpuir.passes.kpu_fuse_activations", "KpuFuseActivationsPass"),

@@ -87,12 +87,24 @@ def _folded(array: "NDArray[np.float64]", op: kpu.FoldRowsOp) -> "NDArray[np.flo
 
 
 def compensated(
-    weight: "NDArray[np.float32]", bias: "NDArray[np.float32]", scales: "Scales", own: ktensor.QuantizedType
+    weight: "NDArray[np.float32]",
+    bias: "NDArray[np.float32]",
+    scales: "Scales",
+    own: ktensor.QuantizedType,
+    *,
+    rounded: bool = False,
 ) -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
-    """Weight [OC, IC, k, k] and bias [OC] that compute the same from channels read with the parameters `own`."""
+    """Weight [OC, IC, k, k] and bias [OC] that compute the same from channels read with the parameters `own`.
+
+    With `rounded` the weight is on a lattice of bytes already: the bias then makes up for u as it will be multiplied.
+    """
     import numpy as np
 
+    from kpuir.quantization.weights import quantize_weights
+
     scale, zero = scales
-    ratio, offset = scale / own.scale_value, scale * (own.zero_point_value - zero)
-    addend = bias + np.einsum("ocyx,c->o", weight.astype(np.float64), offset)
-    return (weight * ratio[:, None, None]).astype(np.float32), addend.astype(np.float32)
+    ratio, offset = scale / own.scale_value, own.zero_point_value - zero
+    scaled = weight.astype(np.float64) * ratio[:, None, None]
+    scaled = quantize_weights(scaled).real if rounded else scaled
+    addend = bias + np.einsum("ocyx,c->o", scaled, offset * own.scale_value)
+    return scaled.astype(np.float32), addend.astype(np.float32)

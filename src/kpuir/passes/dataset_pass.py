@@ -10,7 +10,7 @@ from xdsl.passes import ModulePass
 
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
-from kpuir.ir.functions import LAYOUT, NAME, argument_attributes, entry_function
+from kpuir.ir.functions import LAYOUT, NAME, argument_attributes, codes_of, entry_function
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def dataset_inputs(module: ModuleOp) -> "list[InputSpec]":
     """Name, shape and layout of the arguments as the source model has them: what a dataset must provide."""
-    from kpuir.dataset import InputSpec
+    from kpuir.dataset import Codes, InputSpec
 
     function = entry_function(module)
     inputs: list[InputSpec] = []
@@ -32,7 +32,8 @@ def dataset_inputs(module: ModuleOp) -> "list[InputSpec]":
         text = "NCHW" if len(shape) == 4 else "flat"
         if isinstance(layout, StringAttr) and layout.data == "NHWC":
             text, shape = "NHWC", (shape[0], *shape[2:], shape[1])
-        inputs.append(InputSpec(name.data if isinstance(name, StringAttr) else f"input{index}", shape, text))
+        label, codes = name.data if isinstance(name, StringAttr) else f"input{index}", codes_of(attributes)
+        inputs.append(InputSpec(label, shape, text, codes=None if codes is None else Codes(*codes)))
     return inputs
 
 
@@ -81,10 +82,9 @@ class DatasetPass(ModulePass):
         inputs = dataset_inputs(module)
         return [
             [
-                np.ascontiguousarray(
-                    sample[spec.name].transpose(0, 3, 1, 2) if spec.layout == "NHWC" else sample[spec.name]
-                )
+                np.ascontiguousarray(array.transpose(0, 3, 1, 2) if spec.layout == "NHWC" else array)
                 for spec in inputs
+                for array in (spec.real(sample[spec.name]),)
             ]
             for sample in samples
         ]

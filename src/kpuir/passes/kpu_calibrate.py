@@ -20,6 +20,7 @@ from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, f64
 from xdsl.ir import BlockArgument, Operation
 
 from kpuir.analysis.calibration import calibrate
+from kpuir.analysis.functions import has_own_scales
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.functions import entry_function, set_argument_attribute
 from kpuir.passes.dataset_pass import DatasetPass
@@ -36,9 +37,11 @@ class KpuCalibratePass(DatasetPass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Run the dataset and annotate the module. Raises InvalidInputError without a usable dataset.
 
-        A module with nothing for the KPU stays in float: without a dataset it is left as it is.
+        A module with nothing for the KPU stays in float, and one with scales of its own may do with those
+        (`kpu-derive-ranges`): without a dataset they are left as they are.
         """
-        if not self.has_dataset and not any(isinstance(inner, kpu.Conv2dOp) for inner in op.walk()):
+        needed = any(isinstance(inner, kpu.Conv2dOp) for inner in op.walk()) and not has_own_scales(op)
+        if not self.has_dataset and not needed:
             return
         samples = self.load(op)
         done = iter(range(1, len(samples) + 1))

@@ -13,7 +13,7 @@ A map in KPU RAM has one scale for all channels, so a channel of small values ke
 batch-norm undoes the factors of the first layer for free. How far to go is decided for each pair by the noise that
 rounding is expected to add (`kpuir.quantization.equalization`), with the sizes that a few samples of the dataset show.
 It works across layers and operations that only move pixels, concatenations included, and behind functions with
-f(s x) = s f(x).
+f(s x) = s f(x). Models that bring scales with them are left alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,6 +24,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 
+from kpuir.analysis.functions import has_own_scales
 from kpuir.dialects import kpu, ktensor
 from kpuir.passes.dataset_pass import DatasetPass
 from kpuir.passes.layers import constants_of, set_constants
@@ -153,7 +154,7 @@ class KpuEqualizePass(DatasetPass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Scale constants in place. Raises InvalidInputError without a usable dataset."""
         found = list(pairs(op))
-        if not found:
+        if not found or has_own_scales(op):
             return
         samples = self.load(op)
         chosen = samples[:: max(len(samples) // _SAMPLES, 1)][:_SAMPLES]

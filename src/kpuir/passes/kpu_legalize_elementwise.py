@@ -117,6 +117,8 @@ class MakeLayer(RewritePattern):
 
         affine, function = channel_affine(op), scalar_function(op)
         source = affine.input if affine is not None else function[0] if function is not None else None
+        if function is not None and function[1].quantized is not None:  # no function: how bytes are made
+            return
         if source is None or kpu.REASON in op.attributes or not residency.is_map(source):
             return
         if not (residency.on_kpu(source) or residency.feeds_kpu(op.results[0])):

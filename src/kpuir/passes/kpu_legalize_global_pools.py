@@ -4,7 +4,7 @@ Before: `ktensor.average_pool2d` over a whole map, or `ktensor.reduce<mean>` ove
 KPU RAM; perhaps behind it, on a map padded to 4x4, the 1x1 convolution of a matrix product. After, where that is faster
 than the CPU: depthwise layers that add neighbours until one pixel holds the sum of all, and a crop to that pixel. The
 last of them becomes one with a matrix product: a 3x3 convolution whose taps all have its weights. Others stay and say
-why.
+why: those that a quantized model rounds to a scale of its own, too, for layers would round the sums as well.
 
     %m = ktensor.average_pool2d %x {kernel_shape = array<i64: 3, 3>}                 // 3x3, the lower end of a 4x4 map
     %p = kpu.pad %m {pads = array<i64: 0, 0, 3, 3>}
@@ -272,6 +272,12 @@ def _is_global_mean(op: Operation) -> bool:
     return len(ktensor.shape_of(op.input)) == 4 and set(op.axes.get_values()) == {2, 3}
 
 
+def _is_rounded(value: SSAValue) -> bool:
+    """Whether a quantized model rounds a value to a scale of its own."""
+    users = [use.operation for use in value.uses]
+    return any(isinstance(user, ktensor.ActivationOp) and user.function.quantized is not None for user in users)
+
+
 class LegalizeGlobalPool(RewritePattern):
     """A mean over a whole map becomes layers."""
 
@@ -281,6 +287,11 @@ class LegalizeGlobalPool(RewritePattern):
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter, /) -> None:
         """Rewrite one mean, or say why it stays."""
         if not _is_global_mean(op) or kpu.REASON in op.attributes:
+            return
+        if _is_rounded(op.results[0]) and not self.forced:
+            op.attributes[kpu.REASON] = StringAttr(
+                "layers would round the sums as well, and miss the model's own scale"
+            )
             return
         source, product = op.operands[0], _Product.behind(op.results[0])
         shape = ktensor.shape_of(source)

@@ -13,9 +13,11 @@ goes back to the KPU passes a `ktensor.quantize`. Results of `@main` stay float.
     %y = ktensor.dequantize %t ...
 
 Who shares parameters: an operation that moves elements has its operand's; the operands and the result of a concat of
-bytes have the union of their ranges; pixels that are cropped or picked away afterwards do not count in a range.
+bytes have the union of their ranges; pixels that are cropped or picked away afterwards do not count in a range. What a
+`fake_quantize` makes has its scale and zero point: that is how a quantized model is compiled with its own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
@@ -23,11 +25,12 @@ from typing import Literal
 from xdsl.builder import Builder
 from xdsl.context import Context
 from xdsl.dialects import func
-from xdsl.dialects.builtin import DenseArrayBase, FunctionType, ModuleOp, TensorType
+from xdsl.dialects.builtin import DenseArrayBase, FunctionType, ModuleOp, TensorType, UnitAttr
 from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint
 
+from kpuir.analysis.functions import has_own_scales
 from kpuir.analysis.instructions import is_resize_instruction
 from kpuir.dialects import kpu, ktensor
 from kpuir.errors import InvalidInputError
@@ -99,15 +102,22 @@ def wanted_values(function: func.FuncOp) -> set[SSAValue]:
                 wanted.add(op.operands[0])
             elif isinstance(op, ktensor.ConcatOp | ktensor.BinaryOp):
                 wanted.update(op.operands)
-            elif _clamp(op) is not None:
+            elif _clamp(op) is not None and (not _rounds(op) or isinstance(op.operands[0].owner, ktensor.BinaryOp)):
                 wanted.add(op.operands[0])
     return wanted
 
 
+def _rounds(op: Operation) -> bool:
+    """Whether an operation is a fake_quantize."""
+    return isinstance(op, ktensor.ActivationOp) and op.function.quantized is not None
+
+
 def _clamp(op: Operation) -> Range | None:
-    """The bounds of an activation that only clamps."""
+    """The bounds of an activation that only clamps, as far as bytes can tell."""
     if not isinstance(op, ktensor.ActivationOp):
         return None
+    if op.function.quantized is not None:
+        return op.function.quantized.bounds
     kind = op.function.kind.value
     return (op.function.values[0], op.function.values[1]) if kind == "clamp" else _CLAMPS.get(kind)
 
@@ -141,13 +151,23 @@ class _Ranges:
         from kpuir.quantization.parameters import QuantizationParameters
 
         leader = self._find(self._root(value))
-        if isinstance(leader.owner, ktensor.DequantizeOp) and leader not in self._merged:
-            return leader.owner.element
-        lattice = self._argument(leader, kpu.LATTICE)
-        if isinstance(lattice, ktensor.QuantizedType) and leader not in self._merged:
-            return lattice
+        own = self._own(leader) if leader not in self._merged else None
+        if own is not None:
+            return own
         found = QuantizationParameters.from_range(*(self._merged.get(leader) or self._range(leader)))
         return ktensor.QuantizedType.of(found.scale, found.zero_point)
+
+    def _own(self, value: SSAValue) -> ktensor.QuantizedType | None:
+        """The type that a value has whatever its range: pixels, and what the model itself has rounded."""
+        owner = value.owner
+        if isinstance(owner, ktensor.DequantizeOp):
+            return owner.element
+        if isinstance(owner, kpu.Conv2dOp):
+            return owner.activation.data[-1].quantized if owner.activation.data else None
+        if isinstance(owner, ktensor.ActivationOp):
+            return owner.function.quantized
+        lattice = self._argument(value, kpu.LATTICE)
+        return lattice if isinstance(lattice, ktensor.QuantizedType) else None
 
     def _join(self, op: kpu.ConcatOp) -> bool:
         """Let the parts of a concatenation share a range, unless whoever reads it makes up for their scales.
@@ -166,9 +186,14 @@ class _Ranges:
         return True
 
     def _share(self, values: list[SSAValue]) -> None:
+        """Let values share a range; the last is what is made of the others."""
         leaders = {self._find(self._root(value)): None for value in values}
-        ranges = [self._merged.get(leader) or self._range(leader) for leader in leaders]
         first, *others = leaders
+        kinds = {None if leader in self._merged else self._own(leader) for leader in (first, *others[:-1])}
+        if len(kinds) == 1 and None not in kinds:  # what the model itself has rounded stays as it is
+            self._leader.update(dict.fromkeys(others, first))
+            return
+        ranges = [self._merged.get(leader) or self._range(leader) for leader in leaders]
         self._leader.update(dict.fromkeys(others, first))
         self._merged[first] = (min(low for low, _ in ranges), max(high for _, high in ranges))
 
@@ -301,6 +326,8 @@ class _Quantizer:
             return True
         if op.results and op.results[0] in self.bytes:  # a clamp that the addition in front of it does
             return True
+        if isinstance(op, ktensor.ActivationOp) and _rounds(op):
+            return self._round(op)
         for index, operand in enumerate(op.operands):
             if operand in self.bytes or operand in self.floats:
                 op.operands[index] = self.as_float(operand)
@@ -308,16 +335,25 @@ class _Quantizer:
             self.floats[result] = result
         return False
 
+    def _round(self, op: ktensor.ActivationOp) -> bool:
+        """Quantize where the model does."""
+        kind, source = self.ranges.parameters(op.output), self.bytes.get(op.input)
+        if source is None or ktensor.element_of(source) != kind:
+            source = self._insert(ktensor.QuantizeOp(self.as_float(op.input), kind))
+        self.bytes[op.output] = source
+        return True
+
     def _conv(self, op: kpu.Conv2dOp) -> bool:
         weight, bias = self._compensated(op)
+        kind = self.ranges.parameters(op.output)
         new = kpu.Conv2dOp(
             self.as_bytes(op.input),
             weight,
             bias,
             depthwise=bool(op.depthwise.value.data),
-            activation=op.activation.data,
+            activation=_unrounded(op.activation.data, kind),
             pool=op.pool.data,
-            result_element=self.ranges.parameters(op.output),
+            result_element=kind,
         )
         new.attributes.update({name: value for name, value in op.attributes.items() if name != kpu.RANGE})
         self.bytes[op.output] = self._insert(new)
@@ -331,7 +367,8 @@ class _Quantizer:
         own, scales = self.ranges.parameters(op.input), channel_scales(op.input, self.ranges.parameters)
         if (scales[0] == own.scale_value).all() and (scales[1] == own.zero_point_value).all():
             return op.weight, op.bias
-        constants = [ktensor.ConstantOp(array) for array in compensated(weight, bias, scales, own)]
+        rounded = kpu.OWN_SCALES in self.function.attributes
+        constants = [ktensor.ConstantOp(array) for array in compensated(weight, bias, scales, own, rounded=rounded)]
         for constant in constants:
             constant.location = op.location
         return self._insert(constants[0]), self._insert(constants[1])
@@ -375,6 +412,15 @@ class _Quantizer:
         return self.as_bytes(value)
 
 
+def _unrounded(
+    functions: Sequence[ktensor.ActivationAttr], kind: ktensor.QuantizedType
+) -> list[ktensor.ActivationAttr]:
+    """Functions of a layer whose result is of `kind`: steps on the way make its table worse, limits do not."""
+    kinds = [function.quantized for function in functions]
+    cut = [one if own is None else ktensor.limiting(*own.bounds) for one, own in zip(functions, kinds, strict=True)]
+    return cut[:-1] if kinds and kinds[-1] == kind else cut
+
+
 def _within(kind: ktensor.QuantizedType, bounds: Range) -> bool:
     """Whether saturation of the bytes is the clamp: nothing outside the bounds can be represented."""
     scale, zero = kind.scale_value, kind.zero_point_value
@@ -399,4 +445,7 @@ class KpuQuantizePass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite `@main` in place."""
-        _Quantizer(entry_function(op), self.input_type).run()
+        function = entry_function(op)
+        if has_own_scales(op):
+            function.attributes[kpu.OWN_SCALES] = UnitAttr()
+        _Quantizer(function, self.input_type).run()

@@ -12,6 +12,7 @@ The inputs that the layers get for the samples of a dataset say which errors mat
 (`kpuir.quantization.rounding`), and at which scale least is left of them. `effort=high` looks at more of the samples
 and then searches for codes that are better still (`kpuir.quantization.code_descent`). Without a dataset the module is
 left as it is: all weights go to the nearest code.
+Layers of a quantized model keep the scales they were stored with.
 """
 
 from collections.abc import Iterator
@@ -168,6 +169,17 @@ def _expected(covariance: "Doubles", count: int) -> "Doubles":
     return covariance * (1 - unknown) + unknown * variance[:, None, None] * np.eye(taps)
 
 
+def _keeps_lattice(conv: kpu.Conv2dOp) -> bool:
+    """Whether the weights of a layer are whole multiples of a scale per output channel, which is kept then."""
+    from kpuir.quantization.weights import lattice_scale
+
+    constants = constants_of(conv)
+    scale = None if constants is None else lattice_scale(constants[0])
+    if scale is not None:
+        conv.attributes[kpu.WEIGHT_SCALE] = to_dense(scale)
+    return scale is not None
+
+
 def _blocks(windows: "Codes", depthwise: bool) -> "Iterator[tuple[slice, NDArray[np.float32]]]":
     """Blocks of input channels, and what is seen of each: [G, P, K], G channels where they are apart anyway."""
     import numpy as np
@@ -226,9 +238,12 @@ class KpuRoundWeightsPass(DatasetPass):
         """Replace weights and biases in place."""
         from kpuir.interpreters.kernels.blas import one_blas_thread
 
+        function = entry_function(op)
+        convs = [conv for conv in function.walk() if isinstance(conv, kpu.Conv2dOp)]
+        if kpu.OWN_SCALES in function.attributes:
+            convs = [conv for conv in convs if not _keeps_lattice(conv)]
         if not self.has_dataset:
             return
-        convs = [conv for conv in entry_function(op).walk() if isinstance(conv, kpu.Conv2dOp)]
         known: dict[SSAValue, Region] = {}
         layers = [layer for layer in (_Layer.of(conv, known) for conv in convs) if layer is not None]
         if not layers:

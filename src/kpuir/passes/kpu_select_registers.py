@@ -24,6 +24,7 @@ from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewri
 from kpuir.dialects import kpu, ktensor
 from kpuir.errors import InvalidInputError
 from kpuir.ir.arrays import to_numpy
+from kpuir.ir.functions import entry_function
 from kpuir.ir.locations import layer_name
 from kpuir.ir.rewriting import rewrite
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kpuir.quantization.parameters import QuantizationParameters
+
+_SMALLEST_ERROR = 1e-6
+"""Of a quantized model's layers, in codes: where its codes are found exactly, none of its accuracy is lost."""
 
 _POOL_DIVISORS = {kpu.PoolKind.MEAN_2_S2: 4, kpu.PoolKind.MEAN_2_S1: 4, kpu.PoolKind.MEAN_4_S4: 16}
 
@@ -62,8 +66,11 @@ def convolution_range(
     return float(lowest), float(max(highest, lowest + 1e-6))
 
 
+@dataclass(frozen=True)
 class SelectRegisters(RewritePattern):
-    """`kpu.conv2d` on feature maps becomes `kpu.layer`."""
+    """`kpu.conv2d` on feature maps becomes `kpu.layer`; `exact`: no error is tolerated that more bits can avoid."""
+
+    exact: bool
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: kpu.Conv2dOp, rewriter: PatternRewriter, /) -> None:
@@ -93,6 +100,7 @@ class SelectRegisters(RewritePattern):
                 y_range=convolution_range(weight, bias, parameters[0]),
                 pool_mean_divisor=_POOL_DIVISORS.get(op.pool_kind, 0),
                 weights=quantized,
+                **({"tolerated": _SMALLEST_ERROR} if self.exact else {}),
             )
         except ValueError as error:
             raise InvalidInputError(str(error), location=layer_name(op)) from error
@@ -113,4 +121,4 @@ class KpuSelectRegistersPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module in place."""
-        rewrite(op, SelectRegisters(), recursive=False)
+        rewrite(op, SelectRegisters(kpu.OWN_SCALES in entry_function(op).attributes), recursive=False)

@@ -75,6 +75,7 @@ def select_layer(
     pool_mean_divisor: int = 0,
     *,
     weights: QuantizedWeights | None = None,
+    tolerated: float = _TOLERATED_ERROR,
 ) -> LayerData:
     """Registers for `output = activation(conv(input, weight) + bias)`, zero padding, stride 1.
 
@@ -82,7 +83,8 @@ def select_layer(
     float64 arrays. `y_range` is the range calibration saw of the convolution's result before the activation: there
     the table is most exact. `pool_mean_divisor` is 4 or 16 when a mean pool follows, which truncates: the layer then
     gives 3/8 or 15/32 of a code more, so that the mean is right on average. `weights` are the codes to use when the
-    caller has them already (`quantize_weights(weight)` otherwise).
+    caller has them already (`quantize_weights(weight)` otherwise). `tolerated` is the error, in output codes, that
+    rounding the batch-norm multiplier may add where more bits would avoid it.
 
     No u8 input whatever overflows: batch-norm results stay within 36 bits by interval arithmetic. Raises ValueError
     when that cannot be had (scales, weights or bias are many orders of magnitude apart), or for NaN and bad shapes.
@@ -97,7 +99,7 @@ def select_layer(
     lo, hi = _focus(code, y_range, output)
     sign, steepest, exact = _slopes(code, lo, hi)
     unit = 2.0 ** np.floor(np.log2(steepest * output.scale) + 1e-9) / output.scale
-    batch_norm, units_per_y = _batch_norm(quantized, bias, input, sign * unit, exact)
+    batch_norm, units_per_y = _batch_norm(quantized, bias, input, sign * unit, exact, tolerated)
 
     def code_of_result(v: NDArray[np.float64]) -> NDArray[np.float64]:
         return code(v / units_per_y)
@@ -201,7 +203,12 @@ def _slopes(code: Function, lo: float, hi: float) -> tuple[int, float, bool]:
 
 
 def _batch_norm(
-    quantized: QuantizedWeights, bias: NDArray[np.floating], input: QuantizationParameters, unit: float, exact: bool
+    quantized: QuantizedWeights,
+    bias: NDArray[np.floating],
+    input: QuantizationParameters,
+    unit: float,
+    exact: bool,
+    tolerated: float,
 ) -> tuple[_BatchNorm, float]:
     """Multiplier, shift and addend per channel, and how many units of the result make 1.0 of y (negative: mirrored).
 
@@ -213,7 +220,7 @@ def _batch_norm(
     headroom = _HEADROOM
     most = _EXACT_HEADROOM if exact else _SLOPED_HEADROOM
     # Below 22 significant bits the multiplier is off by half a unit of 2^-15 at most.
-    while headroom < most and typical.max() * 2.0**-16 > _TOLERATED_ERROR * 2.0**headroom:
+    while headroom < most and typical.max() * 2.0**-16 > tolerated * 2.0**headroom:
         headroom += 1
     for bits in range(headroom, -1, -1):
         units_per_y = unit * 2.0**bits

@@ -12,10 +12,14 @@ _FEW_WEIGHTS = 64
 """Channels with no more weights than this, zeros aside, are worth a finer search for the best scale."""
 
 
+_WHOLE = 1e-4
+"""How far numbers up to 255 that single precision has rounded several times are from whole ones, and more."""
+
+
 class QuantizedWeights(NamedTuple):
     """codes uint8 [OC, IC, k, k] ([C, 1, k, k] depthwise) and scale float64 [OC]: `w = (code - zero_point) * scale`.
 
-    The zero point is one for the whole layer, 0 or 128.
+    The zero point is one for the whole layer: 0, 128, or what a given lattice needs.
     """
 
     codes: NDArray[np.uint8]
@@ -44,8 +48,38 @@ def quantize_weights(weight: NDArray[np.floating], scale: NDArray[np.float64] | 
     zero_point = WEIGHT_ZERO_POINT if rows.min(initial=0.0) < 0 else 0
     low, high = -zero_point, 255 - zero_point
     best = _least_error_scale(rows, low, high) if scale is None else scale
-    codes = np.clip(np.rint(rows / best[:, None]), low, high)
+    codes = np.rint(rows / best[:, None])
+    if scale is not None and np.ptp(codes) <= 255 and (codes.min() < low or codes.max() > high):
+        zero_point = -int(codes.min())
+        low, high = -zero_point, 255 - zero_point
+    codes = np.clip(codes, low, high)
     return QuantizedWeights((codes + zero_point).astype(np.uint8).reshape(weight.shape), best, zero_point)
+
+
+def lattice_scale(weight: NDArray[np.floating]) -> NDArray[np.float64] | None:
+    """The scale per channel, [OC], of which all weights are whole multiples that bytes hold, None where there is none.
+
+    These are the weights of a quantized model, whatever has been done to their channels since.
+    """
+    rows = np.asarray(weight, np.float64).reshape(len(weight), -1)
+    largest = np.abs(rows).max(axis=1)
+    largest[largest == 0] = 1.0
+    units = rows / largest[:, None]
+    sample = units[:, :: max(1, units.shape[1] // 64)]
+    steps = np.zeros(len(rows))
+    for count in range(1, 256):
+        likely = np.flatnonzero((steps == 0) & _is_whole(sample * count))
+        if likely.size:
+            steps[likely[_is_whole(units[likely] * count)]] = count
+        if steps.all():
+            break
+    codes = np.rint(units * steps[:, None])
+    return largest / steps if steps.all() and np.ptp(codes) <= 255 else None
+
+
+def _is_whole(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether all numbers of a row are whole, up to the rounding of single precision."""
+    return np.abs(rows - np.rint(rows)).max(axis=1) < _WHOLE
 
 
 def _least_error_scale(rows: NDArray[np.float64], low: int, high: int) -> NDArray[np.float64]:

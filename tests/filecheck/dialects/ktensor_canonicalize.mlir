@@ -122,3 +122,30 @@ func.func @constants() -> (tensor<4xf32>, tensor<2xf32>, tensor<2x!ktensor.quant
   %d = ktensor.concat %q, %r {axis = 0 : i64} : (tensor<1x!ktensor.quantized<ui8, 0.5, 3>>, tensor<1x!ktensor.quantized<ui8, 0.5, 3>>) -> tensor<2x!ktensor.quantized<ui8, 0.5, 3>>
   func.return %b, %c, %d : tensor<4xf32>, tensor<2xf32>, tensor<2x!ktensor.quantized<ui8, 0.5, 3>>
 }
+
+// What is rounded already is not rounded again, also behind moves and pools; limits that rounding has anyway go.
+// CHECK-LABEL: func.func @rounding(
+// CHECK-NEXT: %a = ktensor.activation<fake_quantize, 5.000000e-01, 0.000000e+00> %x
+// CHECK-NEXT: %m = ktensor.max_pool2d %a
+// CHECK-NEXT: %c = ktensor.concat %m, %m
+// CHECK-NEXT: %o = ktensor.activation<fake_quantize, 5.000000e-01, 1.000000e+00> %c
+// CHECK-NEXT: func.return %c, %o :
+func.func @rounding(%x: tensor<1x2x4x4xf32>) -> (tensor<1x4x2x2xf32>, tensor<1x4x2x2xf32>) {
+  %r = ktensor.activation<relu> %x : (tensor<1x2x4x4xf32>) -> tensor<1x2x4x4xf32>
+  %a = ktensor.activation<fake_quantize, 0.5, 0.0> %r : (tensor<1x2x4x4xf32>) -> tensor<1x2x4x4xf32>
+  %m = ktensor.max_pool2d %a {kernel_shape = array<i64: 2, 2>, strides = array<i64: 2, 2>} : (tensor<1x2x4x4xf32>) -> tensor<1x2x2x2xf32>
+  %c = ktensor.concat %m, %m {axis = 1 : i64} : (tensor<1x2x2x2xf32>, tensor<1x2x2x2xf32>) -> tensor<1x4x2x2xf32>
+  %n = ktensor.activation<fake_quantize, 0.5, 0.0> %c : (tensor<1x4x2x2xf32>) -> tensor<1x4x2x2xf32>
+  %o = ktensor.activation<fake_quantize, 0.5, 1.0> %c : (tensor<1x4x2x2xf32>) -> tensor<1x4x2x2xf32>
+  func.return %n, %o : tensor<1x4x2x2xf32>, tensor<1x4x2x2xf32>
+}
+
+// A limit within what can be represented stays.
+// CHECK-LABEL: func.func @limit(
+// CHECK-NEXT: %r = ktensor.activation<relu6> %x
+// CHECK-NEXT: %a = ktensor.activation<fake_quantize, 5.000000e-01, 0.000000e+00> %r
+func.func @limit(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %r = ktensor.activation<relu6> %x : (tensor<4xf32>) -> tensor<4xf32>
+  %a = ktensor.activation<fake_quantize, 0.5, 0.0> %r : (tensor<4xf32>) -> tensor<4xf32>
+  func.return %a : tensor<4xf32>
+}

@@ -166,6 +166,24 @@ func.func @invalid(%x: tensor<1x8x6x6xf32>, %q: tensor<1x8x6x6x!ktensor.quantize
   func.return
 }
 // -----
+// CHECK: zero_point is 1.5, but must be whole
+func.func @invalid(%x: tensor<1x8x6x6xf32>, %q: tensor<1x8x6x6x!ktensor.quantized<ui8, 1.000000e-01, 3>>, %m: tensor<2x4xf32>) {
+  %0 = ktensor.activation<fake_quantize, 0.1, 1.5> %x : (tensor<1x8x6x6xf32>) -> tensor<1x8x6x6xf32>
+  func.return
+}
+// -----
+// CHECK: zero_point is 256, but must lie in 0..255
+func.func @invalid(%x: tensor<1x8x6x6xf32>, %q: tensor<1x8x6x6x!ktensor.quantized<ui8, 1.000000e-01, 3>>, %m: tensor<2x4xf32>) {
+  %0 = ktensor.activation<fake_quantize, 0.1, 256.0> %x : (tensor<1x8x6x6xf32>) -> tensor<1x8x6x6xf32>
+  func.return
+}
+// -----
+// CHECK: scale is 0.0, but must be finite and positive
+func.func @invalid(%x: tensor<1x8x6x6xf32>, %q: tensor<1x8x6x6x!ktensor.quantized<ui8, 1.000000e-01, 3>>, %m: tensor<2x4xf32>) {
+  %0 = ktensor.activation<fake_quantize, 0.0, 0.0> %x : (tensor<1x8x6x6xf32>) -> tensor<1x8x6x6xf32>
+  func.return
+}
+// -----
 // CHECK: clamp has lo = 2.0 above hi = 1.0
 func.func @invalid(%x: tensor<1x8x6x6xf32>, %q: tensor<1x8x6x6x!ktensor.quantized<ui8, 1.000000e-01, 3>>, %m: tensor<2x4xf32>) {
   %0 = ktensor.activation<clamp, 2.0, 1.0> %x : (tensor<1x8x6x6xf32>) -> tensor<1x8x6x6xf32>

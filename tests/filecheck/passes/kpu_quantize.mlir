@@ -88,3 +88,30 @@ func.func @main(%x: tensor<1x4x4x4xf32>) -> tensor<1x1x4x4xf32> {
   %3 = kpu.conv2d %2, %v, %c {kpu.range = array<f64: 0.0, 1.0>} : (tensor<1x8x4x4xf32>, tensor<1x8x1x1xf32>, tensor<1xf32>) -> tensor<1x1x4x4xf32>
   func.return %3 : tensor<1x1x4x4xf32>
 }
+
+// -----
+
+// A quantized model has scales of its own: of a layer's result, of a sum, of what the CPU computes. On the way to a
+// result rounding is only a limit.
+// CHECK-LABEL: attributes {kpu.own_scales}
+// CHECK: %0 = kpu.conv2d %x, %w, %b {activation = [#ktensor.activation<relu>]} : ({{.*}}) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 2.500000e-01, 0>>
+// CHECK-NEXT: %1 = kpu.conv2d %0, %w, %b {activation = [#ktensor.activation<clamp, -1.000000e+01, 1.550000e+01>, #ktensor.activation<sigmoid>]} : ({{.*}}) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 3.906250e-03, 0>>
+// CHECK-NEXT: %2 = ktensor.binary<add> %0, %1 : ({{.*}}) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 5.000000e-01, 3>>
+// CHECK-NEXT: %3 = kpu.conv2d %2, %w, %b : ({{.*}}) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 1.000000e+00, 100>>
+// CHECK-NEXT: %4 = ktensor.dequantize %3
+// CHECK-NEXT: %5 = ktensor.softmax %4
+// CHECK-NEXT: %6 = ktensor.quantize %5 : ({{.*}}) -> tensor<1x2x4x4x!ktensor.quantized<ui8, 7.812500e-03, 0>>
+// CHECK-NEXT: %7 = ktensor.dequantize %6
+// CHECK-NEXT: func.return %7
+func.func @main(%x: tensor<1x2x4x4xf32> {kpu.lattice = !ktensor.quantized<ui8, 0.5, 128>}) -> tensor<1x2x4x4xf32> {
+  %w = ktensor.constant dense<1.0> : tensor<2x2x1x1xf32>
+  %b = ktensor.constant dense<0.0> : tensor<2xf32>
+  %0 = kpu.conv2d %x, %w, %b {activation = [#ktensor.activation<relu>, #ktensor.activation<fake_quantize, 0.25, 0.0>]} : (tensor<1x2x4x4xf32>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4xf32>
+  %1 = kpu.conv2d %0, %w, %b {activation = [#ktensor.activation<fake_quantize, 0.1, 100.0>, #ktensor.activation<sigmoid>, #ktensor.activation<fake_quantize, 0.00390625, 0.0>]} : (tensor<1x2x4x4xf32>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4xf32>
+  %2 = ktensor.binary<add> %0, %1 : (tensor<1x2x4x4xf32>, tensor<1x2x4x4xf32>) -> tensor<1x2x4x4xf32>
+  %3 = ktensor.activation<fake_quantize, 0.5, 3.0> %2 : (tensor<1x2x4x4xf32>) -> tensor<1x2x4x4xf32>
+  %4 = kpu.conv2d %3, %w, %b {activation = [#ktensor.activation<fake_quantize, 1.0, 100.0>]} : (tensor<1x2x4x4xf32>, tensor<2x2x1x1xf32>, tensor<2xf32>) -> tensor<1x2x4x4xf32>
+  %5 = ktensor.softmax %4 {axis = 1 : i64} : (tensor<1x2x4x4xf32>) -> tensor<1x2x4x4xf32>
+  %6 = ktensor.activation<fake_quantize, 0.0078125, 0.0> %5 : (tensor<1x2x4x4xf32>) -> tensor<1x2x4x4xf32>
+  func.return %6 : tensor<1x2x4x4xf32>
+}

@@ -12,6 +12,9 @@ LATTICE = "kpu.lattice"
 WEIGHT_SCALE = "kpu.weight_scale"
 """What the weights of each output channel of a convolution are multiples of: dense<[OC] f64>, set by rounding them."""
 
+OWN_SCALES = "kpu.own_scales"
+"""A unit on a quantized function that stands for a quantized model: its weights may be on a lattice already."""
+
 MOVES = "kpu.moves"
 """A unit on a convolution that only moves pixels, and so keeps the quantization of its input; set by legalization.
 

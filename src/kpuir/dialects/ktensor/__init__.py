@@ -61,7 +61,7 @@ from kpuir.dialects.ktensor.base import (
     splat_of,
     tensor,
 )
-from kpuir.dialects.ktensor.canonicalization import limiting, limits
+from kpuir.dialects.ktensor.canonicalization import limiting, limits, rounding_of
 from kpuir.dialects.ktensor.elementwise import ActivationOp, BinaryOp, PReluOp, SoftmaxOp, UnaryOp
 from kpuir.dialects.ktensor.linear import Conv2dOp, Conv2dTransposeOp, MatmulOp, window_count
 from kpuir.dialects.ktensor.pooling import AveragePool2dOp, MaxPool2dOp, ReduceOp
@@ -185,6 +185,7 @@ __all__ = [
     "require",
     "require_at_least",
     "require_ints",
+    "rounding_of",
     "shape_of",
     "slice_size",
     "splat_of",

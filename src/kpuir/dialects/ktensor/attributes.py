@@ -110,6 +110,11 @@ class QuantizedType(ParametrizedAttribute, TypeAttribute):
         """The byte that stands for 0."""
         return self.zero_point.value.data
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The real values of the bytes 0 and 255."""
+        return -self.zero_point_value * self.scale_value, (255 - self.zero_point_value) * self.scale_value
+
     def verify(self) -> None:
         """Check the ranges of storage, scale and zero point."""
         if self.storage != UI8:
@@ -191,6 +196,7 @@ class ActivationKind(StrEnum):
     SOFTPLUS = "softplus"
     TANH = "tanh"
     CLAMP = "clamp"
+    FAKE_QUANTIZE = "fake_quantize"
     ABS = "abs"
     CEIL = "ceil"
     EXP = "exp"
@@ -218,6 +224,7 @@ ACTIVATION_PARAMETERS: dict[ActivationKind, tuple[str, ...]] = {
     ActivationKind.HARD_SIGMOID: ("alpha", "beta"),
     ActivationKind.ELU: ("alpha",),
     ActivationKind.CLAMP: ("lo", "hi"),
+    ActivationKind.FAKE_QUANTIZE: ("scale", "zero_point"),
     ActivationKind.ADD: ("c",),
     ActivationKind.SUB: ("c",),
     ActivationKind.RSUB: ("c",),
@@ -245,7 +252,8 @@ class ActivationAttr(ParametrizedAttribute):
     hard_sigmoid min(max(alpha * x + beta, 0), 1) · hard_swish x * min(max(x + 3, 0), 6) / 6 · swish x * sigmoid(x) ·
     elu x if x > 0 else alpha * (exp(x) - 1) · gelu x * (1 + erf(x / sqrt(2))) / 2 ·
     gelu_tanh x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))) / 2 · softplus log(1 + exp(x)) ·
-    mish x * tanh(softplus(x)) · clamp min(max(x, lo), hi) · every UnaryKind ·
+    mish x * tanh(softplus(x)) · clamp min(max(x, lo), hi) ·
+    fake_quantize (min(max(round(x / scale) + zero_point, 0), 255) - zero_point) * scale · every UnaryKind ·
     add x + c · sub x - c · rsub c - x · mul x * c · div x / c · rdiv c / x · min, max.
     """
 
@@ -268,8 +276,20 @@ class ActivationAttr(ParametrizedAttribute):
         """The parameters."""
         return self.values_attr.get_values()
 
+    @property
+    def quantized(self) -> QuantizedType | None:
+        """What a fake_quantize rounds to; None of other functions."""
+        if self.kind != ActivationKind.FAKE_QUANTIZE:
+            return None
+        return QuantizedType.of(self.values[0], int(self.values[1]))
+
+    @staticmethod
+    def rounding_to(element: QuantizedType) -> "ActivationAttr":
+        """The fake_quantize with a scale and zero point."""
+        return ActivationAttr.of(ActivationKind.FAKE_QUANTIZE, element.scale_value, element.zero_point_value)
+
     def verify(self) -> None:
-        """Check the number of parameters, and that none is NaN and a clamp's bounds are in order."""
+        """Check the number of parameters, that none is NaN, a clamp's bounds are in order and a zero point a byte."""
         names = ACTIVATION_PARAMETERS.get(self.kind, ())
         if len(self.values) != len(names):
             expected = f"{len(names)} ({', '.join(names)})" if names else "none"
@@ -278,6 +298,10 @@ class ActivationAttr(ParametrizedAttribute):
             raise VerifyException(f"{self.kind} has a parameter that is not a number")
         if self.kind == ActivationKind.CLAMP and self.values[0] > self.values[1]:
             raise VerifyException(f"clamp has lo = {self.values[0]} above hi = {self.values[1]}")
+        if self.kind == ActivationKind.FAKE_QUANTIZE:
+            if not self.values[1].is_integer():
+                raise VerifyException(f"zero_point is {self.values[1]}, but must be whole")
+            check_quantization(self.values[0], int(self.values[1]))
 
     def print_parameters(self, printer: Printer) -> None:
         """Print `<kind, parameter, ...>`."""

@@ -3,10 +3,10 @@
 from xdsl.ir import Operation, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 
-from kpuir.dialects.ktensor.attributes import ActivationAttr, ActivationKind
+from kpuir.dialects.ktensor.attributes import ActivationAttr, ActivationKind, QuantizedType
 from kpuir.dialects.ktensor.base import PATTERNS, is_quantized, shape_of
 from kpuir.dialects.ktensor.elementwise import ActivationOp
-from kpuir.dialects.ktensor.pooling import ReduceOp
+from kpuir.dialects.ktensor.pooling import MaxPool2dOp, ReduceOp
 from kpuir.dialects.ktensor.shape import ConcatOp, PadOp, ReshapeOp, SliceOp, TransposeOp
 
 
@@ -105,6 +105,42 @@ class ClampOfClamp(RewritePattern):
         _replace(rewriter, op, ActivationOp(inner.input, limiting(lo, hi)))
 
 
+class RoundingOfRounded(RewritePattern):
+    """fake_quantize of what is rounded like that already is not needed, nor a clamp in front that it does itself."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: ActivationOp, rewriter: PatternRewriter, /) -> None:
+        """Rewrite one op."""
+        element, inner = op.function.quantized, op.input.owner
+        if element is None:
+            return
+        if rounding_of(op.input) == element:
+            rewriter.replace(op, [], [op.input])
+            return
+        cut = limits(inner.function) if isinstance(inner, ActivationOp) else None
+        low, high = element.bounds
+        half = element.scale_value / 2
+        if cut is not None and isinstance(inner, ActivationOp) and cut[0] <= low + half and high - half <= cut[1]:
+            _replace(rewriter, op, ActivationOp(inner.input, op.function))
+
+
+def rounding_of(value: SSAValue) -> QuantizedType | None:
+    """The scale and zero point that every element of a value is rounded to, if a fake_quantize is known to have."""
+    owner = value.owner
+    match owner:
+        case ActivationOp():
+            return owner.function.quantized
+        case ReshapeOp() | TransposeOp() | SliceOp() | MaxPool2dOp():
+            return rounding_of(owner.input)
+        case PadOp() if owner.pad_value == 0:
+            return rounding_of(owner.input)
+        case ConcatOp():
+            kinds = {rounding_of(part) for part in owner.inputs}
+            return kinds.pop() if len(kinds) == 1 else None
+        case _:
+            return None
+
+
 def limits(function: ActivationAttr) -> tuple[float, float] | None:
     """The range a function cuts its argument to, or None where it does something else."""
     match function.kind, function.values:
@@ -157,6 +193,6 @@ PATTERNS.update(
         SliceOp: (SliceOfSlice(),),
         ConcatOp: (ConcatOfConcat(),),
         ReduceOp: (ReduceOfUnits(),),
-        ActivationOp: (ClampOfClamp(),),
+        ActivationOp: (ClampOfClamp(), RoundingOfRounded()),
     }
 )

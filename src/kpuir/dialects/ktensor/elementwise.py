@@ -146,6 +146,7 @@ _IDEMPOTENT = {
     ActivationKind.RELU,
     ActivationKind.RELU6,
     ActivationKind.CLAMP,
+    ActivationKind.FAKE_QUANTIZE,
     ActivationKind.MIN,
     ActivationKind.MAX,
     ActivationKind.ABS,

@@ -18,6 +18,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
+from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError, UnsupportedError
 from kpuir.importers.files import read_source
 from kpuir.importers.tflite.graph import BROKEN, Graph, Operator, Tensor, read
@@ -28,22 +29,26 @@ from kpuir.importers.tflite.layer import (
     NotExpressibleError,
     Result,
     Scope,
+    Value,
     as_real,
     check_size,
     lookup,
 )
 from kpuir.importers.tflite.ops import OPS
 from kpuir.importers.tflite.refusals import refusal
-from kpuir.ir.functions import NAME
+from kpuir.ir.functions import CODES, NAME, codes_attribute
 from kpuir.plugins import table as plugin_table
 
-_INTEGER_ACTIVATIONS = ("INT8", "UINT8", "INT16")
+_ZERO_POINTS = {"INT8": 128, "UINT8": 0}
+"""What turns codes of these types into bytes."""
+_INTEGER_ACTIVATIONS = (*_ZERO_POINTS, "INT16")
 
 
 def import_tflite(path_or_bytes: "str | Path | bytes") -> ModuleOp:
     """The model of a .tflite file, or of its bytes, as a module with one function `@main` at `ktensor` level.
 
-    Arguments and results are float32 in the model's own (channels-last) layout, a dynamic batch is 1.
+    Arguments and results are float32 in the model's own (channels-last) layout, a dynamic batch is 1. Tensors of an
+    int8 or uint8 model are real numbers too, rounded by `ktensor.activation<fake_quantize>` to those that have a code.
     Raises UnsupportedError with all layers that cannot be expressed, InvalidInputError for everything else.
     """
     if isinstance(path_or_bytes, bytes):
@@ -65,14 +70,15 @@ def _import(graph: Graph) -> ModuleOp:
     table = handlers()
     problems = [*_subgraph_problems(graph), *_integer_problems(graph)]
     if problems:
-        known = {*table, "QUANTIZE"}
-        unknown = [(o.layer, refusal(o)) for o in graph.operators if o.kind not in known]
+        unknown = [(o.layer, refusal(o)) for o in graph.operators if o.kind not in table]
         raise UnsupportedError([*problems, *unknown], hint=_HINT)
     arguments = [TensorType(f32, _input_shape(graph.tensors[i])) for i in graph.inputs]
     block = Block(arg_types=arguments)
     scope = Scope(graph.tensors, block)
     scope.values.update({i: tensor.data for i, tensor in enumerate(graph.tensors) if tensor.data is not None})
-    scope.values.update(zip(graph.inputs, block.args, strict=True))
+    for index, argument in zip(graph.inputs, block.args, strict=True):
+        producer = Layer(Operator("input", "", (), (index,), None, graph.tensors[index].name), scope)
+        scope.values[index] = _rounded(producer, argument, graph.tensors[index])
     _fill_empty_constants(graph, scope)
     problems = [problem for operator in graph.operators if (problem := _import_layer(operator, scope, table))]
     if problems:
@@ -80,7 +86,7 @@ def _import(graph: Graph) -> ModuleOp:
     return _module(graph, scope, arguments)
 
 
-_HINT = "give the float32 model: kpuir quantizes by itself"
+_HINT = "give the float32 model, or one quantized to int8 or uint8 with one scale for each tensor of activations"
 
 
 def _subgraph_problems(graph: Graph) -> list[tuple[str, str]]:
@@ -91,26 +97,54 @@ def _subgraph_problems(graph: Graph) -> list[tuple[str, str]]:
 
 
 def _integer_problems(graph: Graph) -> list[tuple[str, str]]:
-    """One problem for a fully quantized model, naming how many of its layers compute on integers."""
-    computed = [o for o in graph.operators if any(_is_integer_activation(graph.tensors[i]) for i in o.outputs)]
-    inputs = [graph.tensors[i] for i in graph.inputs if graph.tensors[i].dtype in _INTEGER_ACTIVATIONS]
-    if not computed and not inputs:
+    """One problem for a quantized model of which the KPU has no like, with its first such tensor."""
+    computed = [graph.tensors[index] for index in (*graph.inputs, *(i for o in graph.operators for i in o.outputs))]
+    found = [(one, reason) for one in computed if one.dtype in _INTEGER_ACTIVATIONS and (reason := _unlike(one))]
+    if not found:
         return []
-    kinds = sorted({graph.tensors[o.outputs[0]].dtype.lower() for o in computed} or {i.dtype.lower() for i in inputs})
-    where = f"{len(computed)} of {len(graph.operators)} layers" if computed else "the inputs"
-    return [("model", f"its activations are {' and '.join(kinds)} ({where}): use the float model")]
+    tensor, reason = found[0]
+    return [
+        ("model", f"{len(found)} of its {len(computed)} activations cannot be bytes on the KPU: {tensor.name} {reason}")
+    ]
 
 
-def _is_integer_activation(tensor: Tensor) -> bool:
-    return tensor.data is None and tensor.dtype in _INTEGER_ACTIVATIONS
+def _unlike(tensor: Tensor) -> str | None:
+    """Why a tensor of integer activations cannot be bytes with a scale and zero point, None if it can."""
+    scales = 0 if tensor.quantization is None else tensor.quantization.scale.size
+    if tensor.dtype not in _ZERO_POINTS:
+        return f"is {tensor.dtype.lower()}"
+    if tensor.quantization is None or scales != 1:
+        return f"is {tensor.dtype.lower()} with {scales} scales"
+    try:
+        _element(tensor)
+    except VerifyException as error:
+        return f"is {tensor.dtype.lower()}, and its {error}"
+    return None
+
+
+def _element(tensor: Tensor) -> "ktensor.QuantizedType | None":
+    """The bytes that the codes of a tensor of int8 or uint8 activations become; None of other tensors."""
+    if tensor.data is not None or tensor.dtype not in _ZERO_POINTS or tensor.quantization is None:
+        return None
+    scale, zero_point = tensor.quantization.scale[0], tensor.quantization.zero_point[0]
+    return ktensor.QuantizedType.of(float(scale), int(zero_point) + _ZERO_POINTS[tensor.dtype])
+
+
+def _rounded(layer: Layer, value: Value, tensor: Tensor) -> Value:
+    """A value that the model computes, rounded as the model does it."""
+    element = _element(tensor)
+    if element is None or not isinstance(value, SSAValue):
+        return value
+    return layer.put(ktensor.ActivationOp(value, ktensor.ActivationAttr.rounding_to(element)))
 
 
 def _input_shape(tensor: Tensor) -> tuple[int, ...]:
     declared = tensor.signature if len(tensor.signature) == len(tensor.shape) else tensor.shape
     hint = "export the model with a fixed input size"
-    if tensor.dtype != "FLOAT32":
+    if tensor.dtype not in ("FLOAT32", *_ZERO_POINTS):
         raise InvalidInputError(
-            f"it is {tensor.dtype.lower()}, only float32 inputs can be compiled", location=f"input {tensor.name}"
+            f"it is {tensor.dtype.lower()}, only float32, int8 and uint8 inputs can be compiled",
+            location=f"input {tensor.name}",
         )
     if any(dim < 1 for dim in declared[1:]):
         message = f"its shape {list(declared)} is dynamic beyond the batch"
@@ -136,10 +170,12 @@ def _import_layer(operator: Operator, scope: Scope, table: dict[str, Handler]) -
         handler = table.get(operator.kind)
         if handler is None:
             raise NotExpressibleError(refusal(operator))
-        results = _as_list(handler(Layer(operator, scope)))
+        layer = Layer(operator, scope)
+        results = _as_list(handler(layer))
         if len(results) != len(operator.outputs):
             raise ValueError(f"{len(results)} results, but {len(operator.outputs)} outputs")
-        scope.values.update(zip(operator.outputs, results, strict=True))
+        for index, result in zip(operator.outputs, results, strict=True):
+            scope.values[index] = _rounded(layer, result, scope.tensors[index])
     except NotExpressibleError as error:
         scope.refused.update(operator.outputs)
         return (operator.layer, str(error))
@@ -181,9 +217,16 @@ def _output(graph: Graph, scope: Scope, index: int) -> SSAValue:
 
 
 def _names(graph: Graph, indices: Sequence[int]) -> ArrayAttr[DictionaryAttr]:
-    """`ktensor.name` of each input or output: the tensor's name, numbered where it occurs twice."""
+    """`ktensor.name` of each input or output: the tensor's name, numbered where it occurs twice; and its codes."""
     names: list[str] = []
+    found: list[dict[str, Attribute]] = []
     for index in indices:
-        name = graph.tensors[index].name
+        tensor = graph.tensors[index]
+        name = tensor.name
         names.append(f"{name}_{len(names)}" if name in names else name)
-    return ArrayAttr([DictionaryAttr({NAME: StringAttr(name)}) for name in names])
+        found.append({NAME: StringAttr(names[-1])})
+        element = _element(tensor)
+        if element is not None:
+            zero_point = element.zero_point_value - _ZERO_POINTS[tensor.dtype]
+            found[-1][CODES] = codes_attribute(tensor.dtype.lower(), element.scale_value, zero_point)
+    return ArrayAttr(DictionaryAttr(attributes) for attributes in found)

@@ -41,7 +41,6 @@ _REASONS = {
     "CONV_3D": "only 2-D convolutions can be compiled",
     "CONV_3D_TRANSPOSE": "only 2-D convolutions can be compiled",
     "EMBEDDING_LOOKUP": "look the embedding up in the application and give the vector as input",
-    "QUANTIZE": "use the float model, kpuir quantizes by itself",
     "FAKE_QUANT": "export the model without fake quantization, kpuir chooses its own ranges",
     "DENSIFY": "export the model with dense weights",
 }

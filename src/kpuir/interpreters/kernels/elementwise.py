@@ -98,6 +98,10 @@ def _clamp(x: Array, lo: float, hi: float) -> Array:
     return np.minimum(np.maximum(x, lo), hi)
 
 
+def _fake_quantize(x: Array, scale: float, zero_point: float) -> Array:
+    return (np.clip(np.rint(x / scale) + zero_point, 0, 255) - zero_point) * scale
+
+
 FUNCTIONS: dict[str, Callable[..., Array]] = {
     "relu": _relu,
     "relu6": _relu6,
@@ -113,6 +117,7 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "softplus": softplus,
     "tanh": np.tanh,
     "clamp": _clamp,
+    "fake_quantize": _fake_quantize,
     "abs": np.abs,
     "ceil": np.ceil,
     "exp": np.exp,

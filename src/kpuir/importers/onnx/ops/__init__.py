@@ -6,7 +6,16 @@ domains `domain::op_type`, to converter.
 """
 
 from kpuir.importers.onnx.node import Converter, Table
-from kpuir.importers.onnx.ops import activations, elementwise, linear, normalization, pooling, resize, shape
+from kpuir.importers.onnx.ops import (
+    activations,
+    elementwise,
+    linear,
+    normalization,
+    pooling,
+    quantization,
+    resize,
+    shape,
+)
 from kpuir.plugins import table as plugin_table
 
 FAMILIES: dict[str, Table] = {
@@ -15,6 +24,7 @@ FAMILIES: dict[str, Table] = {
     "normalization": normalization.TABLE,
     "activations": activations.TABLE,
     "elementwise": elementwise.TABLE,
+    "quantization": quantization.TABLE,
     "shape": shape.TABLE,
     "resize": resize.TABLE,
 }
@@ -28,11 +38,9 @@ NEAREST_FORM: dict[str, str] = {
     "GRU": "convolutions over time",
     "RNN": "convolutions over time",
     "Erf": "Gelu, as one node or spelled out as x * (1 + erf(x / sqrt(2))) / 2",
-    "QuantizeLinear": "the float model; kpuir quantizes it itself",
-    "DequantizeLinear": "the float model; kpuir quantizes it itself",
     "DynamicQuantizeLinear": "the float model; kpuir quantizes it itself",
-    "QLinearConv": "the float model; kpuir quantizes it itself",
-    "QLinearMatMul": "the float model; kpuir quantizes it itself",
+    "QLinearConv": "the quantized model in QDQ form, or the float model",
+    "QLinearMatMul": "the quantized model in QDQ form, or the float model",
     "ConvInteger": "the float model; kpuir quantizes it itself",
     "MatMulInteger": "the float model; kpuir quantizes it itself",
     "Einsum": "MatMul with Transpose and Reshape",

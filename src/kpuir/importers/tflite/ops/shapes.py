@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+from xdsl.ir import SSAValue
 
 from kpuir.errors import InvalidInputError
 from kpuir.importers.tflite.graph import DTYPES, MAX_ELEMENTS
@@ -90,9 +91,14 @@ def cast(layer: Layer) -> Value:
 
 
 def dequantize(layer: Layer) -> Value:
-    """DEQUANTIZE of weights, stored as float16 or as integers."""
+    """DEQUANTIZE: of weights, stored as float16 or as integers; computed values are real numbers anyway."""
     real = layer.real(0)
     return layer.value(0) if real is None else real
+
+
+def quantize(layer: Layer) -> SSAValue:
+    """QUANTIZE: the numbers stay the same, its result is rounded as any other of its type."""
+    return layer.value(0)
 
 
 def _integer_type(layer: Layer) -> str:
@@ -105,6 +111,7 @@ OPS: Mapping[str, Handler] = {
     "DEQUANTIZE": dequantize,
     "EXPAND_DIMS": expand_dims,
     "FILL": fill,
+    "QUANTIZE": quantize,
     "RANGE": range_,
     "RANK": rank,
     "RESHAPE": reshape_,
