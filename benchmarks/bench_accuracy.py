@@ -1,10 +1,13 @@
-"""The error of kmodels against the float model, ours and nncase 1.9's, on the same calibration and test samples.
+"""The error of 8 bits against the float model: ours, ONNX Runtime's and nncase 1.9's, on the same samples.
 
     KPUIR_PEER_PYTHON=.../python python benchmarks/bench_accuracy.py [--seeds 4] [MODEL=KIND ...]
 
 Samples and float references (ONNX Runtime, LiteRT) come from `make_cases.py`, kmodels of nncase run in its simulator,
-ours in our interpreter; both scripts are looked for in the shared folder's `peers/`. Printed is the mean over samples
-of 1 - cosine for each output, for each seed (the first is the one the script takes by itself) and over all.
+ours in our interpreter; both scripts are looked for in the shared folder's `peers/`. ONNX Runtime quantizes statically
+(uint8 activations, int8 weights for each channel, smallest and largest values) what `onnx_peer.py` exports; `float` is
+that export before it is quantized: what is left there is the reference's own error (LiteRT quantizes the activations of
+models with 8-bit weights). Printed is the mean over samples of 1 - cosine for each output, for each seed (the first is
+the one the script takes by itself) and over all, and the ratio of ours to ONNX Runtime's; the target is at most 0.7.
 """
 
 import argparse
@@ -16,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx_peer import Runner, runners
 
 import kpuir
 
@@ -53,6 +57,12 @@ def our_errors(model: Path, case: Path) -> list[float]:
     return [error(found, wanted) for found, wanted in zip(stacked, references(case), strict=True)]
 
 
+def runner_errors(runner: Runner, case: Path) -> list[float]:
+    results = [runner(sample) for sample in np.load(case / "inputs.npy")]
+    stacked = [np.stack(column) for column in zip(*results, strict=True)]
+    return [error(found, wanted) for found, wanted in zip(stacked, references(case), strict=True)]
+
+
 def peer_errors(python: str, peer: Path, model: Path, case: Path) -> list[float] | None:
     kmodel = case / "peer.kmodel"
     if not run(python, peer, "compile", model, "--calib", case / "calib.npy", "--out", kmodel):
@@ -81,23 +91,28 @@ def main() -> None:
         print(f"skipped: {cases.name} is not in {arguments.shared.name}/peers")
         return
     for name, kind in (entry.split("=") for entry in arguments.models):
-        model, ours, theirs = arguments.shared / "models" / name, [], []
+        model = arguments.shared / "models" / name
+        found: dict[str, list[list[float]]] = {"kpuir": [], "ORT": [], "float": [], "nncase": []}
         for seed in range(arguments.seeds):
             with tempfile.TemporaryDirectory() as folder:
                 case = Path(folder)
                 chosen = [] if seed == 0 else ["--seed", seed]
                 if not run(sys.executable, cases, model, kind, case, *chosen):
                     sys.exit(f"{cases.name} failed on {name}")
-                ours.append(our_errors(model, case))
+                found["kpuir"].append(our_errors(model, case))
+                for who, runner in zip(("float", "ORT"), runners(model, np.load(case / "calib.npy")), strict=True):
+                    found[who].append(runner_errors(runner, case))
                 peers = peer_errors(python, peer, model, case) if python else None
                 if peers is not None:
-                    theirs.append(peers)
+                    found["nncase"].append(peers)
         print(f"{name}: 1 - cosine of each output, mean over seeds")
-        show("kpuir", ours)
-        if theirs:
-            show("nncase", theirs)
-        else:
+        for who, errors in found.items():
+            if errors:
+                show(who, errors)
+        if not found["nncase"]:
             print("  nncase  fails on this model" if python else "  nncase  not measured: set KPUIR_PEER_PYTHON")
+        ratio = np.mean(found["kpuir"], axis=0) / np.mean(found["ORT"], axis=0)
+        print("  kpuir/ORT", " ".join(f"{value:.2f}" for value in ratio), flush=True)
 
 
 if __name__ == "__main__":
