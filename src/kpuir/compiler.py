@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from xdsl.passes import ModulePass
 
     from kpuir.analysis.coverage import Placement
+    from kpuir.analysis.layer_errors import Counterpart, LayerError
     from kpuir.passes.dataset_pass import DatasetPass
     from kpuir.runtime import LoadedModel, Port
 
@@ -101,6 +102,8 @@ PIPELINES: dict[str, tuple[str, ...]] = {
 
 CALIBRATIONS = ("auto", "minmax", "mse", "kl", "percentile")
 VERSIONS = ("v4",)
+_COMPARED = 4
+"""On how many samples layers are compared with their float values."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,8 @@ class CompiledModel:
     sidecar: dict[str, Any]
     module: "ModuleOp"
     report: Report
+    layers: "tuple[LayerError, ...]" = ()
+    """How far each layer is from its float values on a few samples of the dataset; empty without one."""
 
     def save(self, path: "str | Path", also: "Mapping[Path, bytes] | None" = None) -> None:
         """Write `path` and, beside it, the .json that describes it; with `also`, all of these files or none.
@@ -252,6 +257,7 @@ def compile(  # the name users expect: kpuir.compile
     seen: dict[Any, list[Any]] = {}
     chosen = [_with_samples(one, dataset, seen, progress) if isinstance(one, DatasetPass) else one for one in chosen]
     total = len(chosen)
+    errors = _LayerErrors(chosen, module)
 
     def after(stage: Stage, current: "ModuleOp") -> None:
         stages[stage.name] = stages.get(stage.name, 0.0) + stage.seconds
@@ -259,17 +265,79 @@ def compile(  # the name users expect: kpuir.compile
             dump(Path(dump_ir), stage.index, stage.name, current)
         if progress is not None:
             progress(stage.name, stage.index, total)
+        errors.after(stage.name, current)
 
     if dump_ir is not None:
         dump(Path(dump_ir), 0, "import", module)
     # Verifying between passes is kpu-opt's business: here it would take a third of the time.
     run_passes(make_context(), module, chosen, verify=False, after=after)
     module.verify()
+    stages["compare-layers"] = errors.seconds
     start = time.perf_counter()
     data = _written(module, kmodel)
     stages["write"] = time.perf_counter() - start
     report = _report(module, data, kmodel, stages)
-    return CompiledModel(data, _sidecar(module, source, own, kmodel, report, mean, std), module, report)
+    sidecar = _sidecar(module, source, own, kmodel, report, mean, std)
+    sidecar["layers"] = errors.described(module)
+    return CompiledModel(data, sidecar, module, report, tuple(errors.found))
+
+
+class _LayerErrors:
+    """Compares layers once their registers are selected with what they were when they had been calibrated."""
+
+    def __init__(self, passes: "Sequence[ModulePass]", module: "ModuleOp") -> None:
+        self.source = module.clone()
+        self.calibration = next((one for one in passes if one.name == "kpu-calibrate"), None)
+        self.floats: ModuleOp | None = None
+        self.found: list[LayerError] = []
+        self.counterparts: dict[int, Counterpart] = {}
+        self.seconds = 0.0
+
+    def after(self, stage: str, module: "ModuleOp") -> None:
+        """Look at the module that a pass left."""
+        import time
+
+        from kpuir.analysis.layer_errors import counterparts, layer_errors, number_layers
+        from kpuir.passes.dataset_pass import DatasetPass, dataset_inputs
+
+        source = self.calibration
+        if not isinstance(source, DatasetPass) or not source.has_dataset:
+            return
+        if stage == source.name:
+            number_layers(module)
+            self.floats = module.clone()
+        elif stage == "kpu-select-registers" and self.floats is not None:
+            start = time.perf_counter()
+            samples = source.load(self.floats)
+            self.found = layer_errors(self.floats, module, samples[:: -(-len(samples) // _COMPARED)])
+            inputs = [
+                array.transpose(0, 2, 3, 1) if spec.layout == "NHWC" else array
+                for spec, array in zip(dataset_inputs(self.floats), samples[0], strict=True)
+            ]
+            self.counterparts = counterparts(self.source, inputs, self.floats, samples[0])
+            self.seconds = time.perf_counter() - start
+
+    def described(self, module: "ModuleOp") -> list[dict[str, Any]]:
+        """The figures of each layer, and where to find its values in the kmodel and in the source model."""
+        from kpuir.analysis.layer_errors import number_of
+        from kpuir.dialects import kbuf
+
+        instructions = [op for op in module.walk() if isinstance(op, kbuf.InstructionOp)]
+        places = {number_of(op): index for index, op in enumerate(instructions)}
+        rows: list[dict[str, Any]] = []
+        for error in self.found:
+            row, counterpart = error.as_json(), self.counterparts.get(error.number)
+            if counterpart is not None and error.number in places and not error.note:
+                index, (low, high) = places[error.number], error.chosen_range or (0.0, 0.0)
+                scale = (high - low) / 255
+                row["compare"] = {
+                    "instruction": index,
+                    **asdict(counterpart),
+                    "scale": scale or None,
+                    "zero_point": round(-low / scale) if scale else None,
+                }
+            rows.append(row)
+        return rows
 
 
 def configured(one: "ModulePass", options: "Mapping[str, Any]") -> "ModulePass":

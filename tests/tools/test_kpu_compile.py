@@ -44,7 +44,15 @@ def test_digits(invoke: Invoke, digits: Path) -> None:
     assert {"import", "kpu-calibrate", "write"} <= set(figures["stages"])
     assert set(figures) == {
         *("kmodel", "kmodel_bytes", "version", "kpu_layers", "cpu_ops", "uploads", "downloads"),
-        *("kpu_ram_peak", "main_ram_peak", "constants_bytes", "estimated_ms", "estimated_ms_by_place", "stages"),
+        *(
+            "kpu_ram_peak",
+            "main_ram_peak",
+            "constants_bytes",
+            "estimated_ms",
+            "estimated_ms_by_place",
+            "stages",
+            "layers",
+        ),
     }
     assert set(figures["estimated_ms_by_place"]) == {"kpu", "cpu", "transfer"}
     assert sum(figures["estimated_ms_by_place"].values()) == pytest.approx(figures["estimated_ms"], abs=0.002)
@@ -52,9 +60,10 @@ def test_digits(invoke: Invoke, digits: Path) -> None:
     names = {path.name for path in Path("reports").iterdir()}
     assert names == {
         *("index.html", "summary.txt", "coverage.txt", "coverage.html", "coverage.json"),
-        *("memory.txt", "memory-kpu.svg", "memory-main.svg"),
+        *("memory.txt", "memory-kpu.svg", "memory-main.svg", "layers.txt", "layers.json"),
     }
     check_coverage(Path("reports"), figures)
+    check_layers(Path("reports"), figures)
     dumps = sorted(path.name for path in Path("dumps").iterdir())
     assert dumps[0].startswith("00-")
     assert dumps[-1].endswith("-kbuf-allocate.mlir")
@@ -83,6 +92,20 @@ def check_coverage(reports: Path, figures: dict[str, Any]) -> None:
     page = (reports / "index.html").read_text()
     assert "softmax" in page
     assert all(path.name in page for path in reports.iterdir() if path.name != "index.html")
+
+
+def check_layers(reports: Path, figures: dict[str, Any]) -> None:
+    layers = figures["layers"]
+    assert json.loads((reports / "layers.json").read_text())["layers"] == layers
+    assert (layers[0]["layer"], layers[0]["op"]) == ("image", "input")
+    assert (layers[-1]["layer"], layers[-1]["op"]) == ("scores", "softmax")
+    assert all("note" in layer or layer["snr_db"] > 15 for layer in layers)
+    text = (reports / "layers.txt").read_text()
+    assert max(map(len, text.splitlines())) <= 120
+    assert "no layer's accumulated SNR is below 10 dB" in text
+    assert "Layer errors" in (reports / "index.html").read_text()
+    described = json.loads(Path("digits.json").read_text())["layers"]
+    assert [{key: row[key] for key in row if key != "compare"} for row in described] == layers
 
 
 def check_sidecar(sidecar: dict[str, Any], digits: Path) -> None:

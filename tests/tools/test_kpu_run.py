@@ -33,6 +33,9 @@ def test_reference_vectors_and_outputs(invoke: Invoke, compiled: Path, digits: P
     assert 0 <= scores["max_abs_error"] < 0.2
     assert result["seconds_per_inference"] > 0
     assert result["warnings"] == []
+    layers = {layer["layer"]: layer for layer in result["layers"]}
+    assert layers["scores"]["snr_db"] > 20
+    assert sum("note" not in layer for layer in layers.values()) >= 3
 
     with np.load(digits / "test.npz") as test:
         images = test["image"][[0, 50, 100, 150, 200, 250]]
@@ -156,6 +159,69 @@ def test_refusals(invoke: Invoke, compiled: Path, digits: Path) -> None:
     assert text.startswith("error: x.kmodel: kmodel v4: byte ")
     Path("x.mlir").write_text("func.func @main(")
     assert failure(invoke, "x.mlir", *inputs)[0] == 1
+
+
+def test_the_table_of_layers(invoke: Invoke, compiled: Path, digits: Path) -> None:
+    options = ("--inputs", digits / "test.npz", "--samples", "4", "--reference")
+    ran = invoke("kpu-run", compiled, *options, digits / "digits.onnx")
+    assert ran.status == 0
+    assert max(map(len, ran.out.splitlines())) <= 120
+    head = (
+        "layer",
+        "op",
+        "float",
+        "range",
+        "chosen",
+        "range",
+        "clip",
+        "%",
+        "sat",
+        "%",
+        "own",
+        "dB",
+        "acc",
+        "dB",
+        "dead",
+    )
+    assert head in [tuple(line.split()) for line in ran.out.splitlines()]
+    assert "no layer's accumulated SNR is below 10 dB" in ran.out
+    figures = json.loads(compiled.with_suffix(".json").read_text())["layers"]
+    assert all(row["layer"][-20:] in ran.out for row in figures)
+
+
+def test_layers_that_cannot_be_compared(invoke: Invoke, compiled: Path, digits: Path) -> None:
+    options = ("--inputs", digits / "test.npz", "--samples", "2", "--reference")
+    Path("other.onnx").write_bytes((digits / "digits.onnx").read_bytes() + b"\x12\x01x")
+    ran = invoke("kpu-run", compiled, *options, "other.onnx")
+    assert (ran.status, "made of another file" in ran.err) == (0, True)
+    ran = invoke("kpu-run", digits / "digits.onnx", *options, digits / "digits.onnx")
+    assert (ran.status, "no .json beside the model describes them" in ran.err) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"instruction": 10**6},
+        {"operation": "x"},
+        {"operation": -(10**6)},
+        {"gains": [1.0, 2.0]},
+        {"window": [[0, 3, 1], [0, 3, 1]]},
+        {"window": [1]},
+        {"shape": [1, 2]},
+        {"scale": -1.0, "zero_point": 0},
+    ],
+)
+def test_damaged_descriptions_of_layers(invoke: Invoke, compiled: Path, digits: Path, change: dict[str, Any]) -> None:
+    shutil.copy(compiled, "x.kmodel")
+    sidecar = json.loads(compiled.with_suffix(".json").read_text())
+    row = next(row for row in sidecar["layers"] if "compare" in row and row["op"] == "conv2d")
+    row["compare"].update(change)
+    Path("x.json").write_text(json.dumps(sidecar))
+    status, text = failure(
+        invoke, "x.kmodel", "--inputs", digits / "test.npz", "--samples", "1", "--reference", digits / "digits.onnx"
+    )
+    assert status == 1
+    assert "Traceback" not in text
 
 
 def test_a_json_of_another_kmodel(invoke: Invoke, compiled: Path, digits: Path) -> None:

@@ -19,6 +19,7 @@ from kpuir.ir.functions import ENTRY, entry_function
 
 Array: TypeAlias = NDArray[Any]
 Observer: TypeAlias = Callable[[SSAValue, Array], None]
+Replacer: TypeAlias = Callable[[SSAValue, Array], Array]
 
 
 class _Listener(Interpreter.Listener):
@@ -44,9 +45,11 @@ class Evaluator:
 
     Quantized tensors and feature maps are uint8 arrays. `observe` is called with each argument and each computed value
     (constants excepted) and its array; for a float `kpu.conv2d` with a mean pool that is the array before pooling.
+    `replace` is called with the same, though always what the operation gives, and what it returns is used instead.
     """
 
-    def __init__(self, module: ModuleOp, observe: Observer | None = None) -> None:
+    def __init__(self, module: ModuleOp, observe: Observer | None = None, replace: Replacer | None = None) -> None:
+        self._replace = replace
         self._block = entry_function(module).body.block
         self._observe = observe
         self._interpreter = Interpreter(module, listeners=() if observe is None else (_Listener(observe),))
@@ -82,12 +85,17 @@ class Evaluator:
 
     def _results(self, values: dict[SSAValue, Array]) -> list[Array]:
         """The operands of the return; `values` are the arguments' arrays."""
+        if self._replace is not None:
+            values = {value: self._replace(value, array) for value, array in values.items()}
         values.update(self._constants)
         for op, dead in zip(self._steps, self._dead, strict=True):
             operands = tuple(values[operand] for operand in op.operands)
             if isinstance(op, func.ReturnOp):
                 return list(operands)
-            values.update(zip(op.results, self._interpreter.run_op(op, operands), strict=True))
+            results = self._interpreter.run_op(op, operands)
+            if self._replace is not None:
+                results = tuple(map(self._replace, op.results, results))
+            values.update(zip(op.results, results, strict=True))
             # Memory that is used again while it is in the cache is much faster than new memory.
             for value in dead:
                 del values[value]

@@ -401,6 +401,8 @@ class _Quantizer:
             result, kind = op.output, self.ranges.parameters(op.output)
         operands = [self._operand_bytes(operand) for operand in op.operands]
         new = ktensor.BinaryOp(op.kind.data, *operands, result_type=_with_element(op.output.type, kind))
+        if kpu.NUMBER in result.owner.attributes:
+            new.attributes[kpu.NUMBER] = result.owner.attributes[kpu.NUMBER]
         self.bytes[result] = self._insert(new)
         return True
 

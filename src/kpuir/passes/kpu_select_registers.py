@@ -110,6 +110,8 @@ class SelectRegisters(RewritePattern):
             result_element=result.quantized,
             pool=op.pool_kind,
         )
+        if kpu.NUMBER in op.attributes:
+            new.attributes[kpu.NUMBER] = op.attributes[kpu.NUMBER]
         rewriter.replace(op, new)
 
 

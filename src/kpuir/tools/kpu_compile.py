@@ -23,7 +23,7 @@ from kpuir.tools.common import (
 )
 
 if TYPE_CHECKING:
-    from kpuir.compiler import CompiledModel, Report
+    from kpuir.compiler import CompiledModel
 
 PROGRAM = "kpu-compile"
 LAYOUTS = ("model", "NCHW", "NHWC")
@@ -116,17 +116,20 @@ def compile_model(arguments: argparse.Namespace) -> "CompiledModel":
         )
 
 
-def figures(report: "Report", path: Path) -> dict[str, Any]:
+def figures(compiled: "CompiledModel", path: Path) -> dict[str, Any]:
     """The JSON object of `--json`."""
-    return {"kmodel": str(path), **dataclasses.asdict(report)}
+    layers = [layer.as_json() for layer in compiled.layers]
+    return {"kmodel": str(path), **dataclasses.asdict(compiled.report), "layers": layers}
 
 
 def summary(compiled: "CompiledModel") -> list[str]:
     """What a compilation gave, in lines for people: what runs where and why, memory, size, time."""
     from kpuir.analysis.memory import memory
+    from kpuir.reports.layers import break_lines
     from kpuir.reports.summary import summary_lines
 
-    return summary_lines(compiled.coverage, memory(compiled.module), compiled.report.kmodel_bytes)
+    lines = summary_lines(compiled.coverage, memory(compiled.module), compiled.report.kmodel_bytes)
+    return [*lines, *break_lines(compiled.layers)] if compiled.layers else lines
 
 
 def stage_lines(stages: dict[str, float]) -> list[str]:
@@ -146,6 +149,8 @@ def report_files(compiled: "CompiledModel", title: str) -> dict[str, str]:
     from kpuir.dialects.kbuf import Space
     from kpuir.reports.coverage import html_table, json_table, text_table
     from kpuir.reports.index import index_page
+    from kpuir.reports.layers import html_rows
+    from kpuir.reports.layers import text_table as layer_table
     from kpuir.reports.memory_map import svg_map, text_map
 
     use, placements, lines = memory(compiled.module), compiled.coverage, summary(compiled)
@@ -158,7 +163,13 @@ def report_files(compiled: "CompiledModel", title: str) -> dict[str, str]:
         "memory-kpu.svg": svg_map(use, Space.KPU),
         "memory-main.svg": svg_map(use, Space.MAIN),
     }
-    return {"index.html": index_page(title, lines, placements, files), **files}
+    rows = ""
+    if compiled.layers:
+        described = [layer.as_json() for layer in compiled.layers]
+        files["layers.txt"] = layer_table(compiled.layers)
+        files["layers.json"] = json.dumps({"layers": described}, indent=2, ensure_ascii=False) + "\n"
+        rows = html_rows(compiled.layers)
+    return {"index.html": index_page(title, lines, placements, files, rows), **files}
 
 
 def make_folder(directory: str) -> Path:
@@ -194,7 +205,7 @@ def _run(argv: list[str]) -> None:
     compiled = compile_model(arguments)
     save(compiled, path, arguments.report)
     if arguments.json:
-        print_json(figures(compiled.report, path))
+        print_json(figures(compiled, path))
     else:
         lines = [*stage_lines(compiled.report.stages), *summary(compiled), f"wrote {path}"]
         print("\n".join(lines), file=sys.stderr)

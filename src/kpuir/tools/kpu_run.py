@@ -25,11 +25,14 @@ from kpuir.tools.common import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from kpuir.analysis.layer_errors import LayerError
     from kpuir.comparison import Difference
     from kpuir.dataset import Sample
     from kpuir.runtime import LoadedModel, Port
 
 PROGRAM = "kpu-run"
+_MOST_COMPARED = 16
+"""The samples on which layers are compared with the reference."""
 
 
 class Result(NamedTuple):
@@ -186,8 +189,10 @@ def _run(argv: list[str]) -> None:
     samples = _load_samples(model, arguments)
     result = run_samples(model, samples)
     differences, pairs = ([], {})
+    layers, unknown = ([], "")
     if reference is not None:
         differences, pairs = compare(model, samples, result, reference, arguments)
+        layers, unknown = layer_errors(model, reference, samples, arguments)
     if arguments.outputs:
         save_npz(arguments.outputs, stack_outputs(result.outputs))
     if arguments.vectors:
@@ -196,11 +201,38 @@ def _run(argv: list[str]) -> None:
     rows = _rows(result, differences, pairs)
     seconds = seconds_per_inference(result.seconds)
     if arguments.json:
-        print_json({"outputs": rows, "seconds_per_inference": seconds, "warnings": warnings})
+        described = [layer.as_json() for layer in layers]
+        print_json({"outputs": rows, "layers": described, "seconds_per_inference": seconds, "warnings": warnings})
     else:
         _print_report(rows, len(samples), seconds, warnings)
+        _print_layers(layers, unknown)
     if warnings:
         raise CheckFailedError(f"{len(warnings)} warnings, the first: {warnings[0]}", location=arguments.model)
+
+
+def layer_errors(
+    model: "LoadedModel", reference: "LoadedModel", samples: "Sequence[Sample]", arguments: argparse.Namespace
+) -> "tuple[list[LayerError], str]":
+    """The errors of the layers of a kmodel, or why there are none."""
+    from kpuir.runtime import read_sidecar
+    from kpuir.tools.layer_comparison import compare_layers, why_not
+
+    path = Path(arguments.model)
+    sidecar = read_sidecar(path) if path.suffix == ".kmodel" else None
+    unknown = why_not(sidecar, Path(arguments.reference))
+    if sidecar is None or unknown:
+        return [], unknown
+    chosen = [(sample, reference_sample(model, reference, sample, arguments)) for sample in samples[:_MOST_COMPARED]]
+    return compare_layers(model, reference, sidecar, chosen), ""
+
+
+def _print_layers(layers: "Sequence[LayerError]", unknown: str) -> None:
+    if layers:
+        from kpuir.reports.layers import text_table
+
+        print(f"\n{text_table(layers)}", end="")
+    elif unknown:
+        print(unknown, file=sys.stderr)
 
 
 def _load_samples(model: "LoadedModel", arguments: argparse.Namespace) -> "list[Sample]":

@@ -15,7 +15,7 @@ CPU. After quantization values in main RAM are tensors of `!ktensor.quantized`, 
 
 from xdsl.ir import Dialect
 
-from kpuir.dialects.kpu.annotations import LATTICE, MOVES, OWN_SCALES, RANGE, REASON, WEIGHT_SCALE
+from kpuir.dialects.kpu.annotations import LATTICE, MOVES, NUMBER, OWN_SCALES, RANGE, REASON, WEIGHT_SCALE
 from kpuir.dialects.kpu.attributes import FeatureMapType, PoolAttr, Size4, size4
 from kpuir.dialects.kpu.convolution import Conv2dOp, LayerOp
 from kpuir.dialects.kpu.movement import (
@@ -54,6 +54,7 @@ Kpu = Dialect(
 __all__ = [
     "LATTICE",
     "MOVES",
+    "NUMBER",
     "OWN_SCALES",
     "RANGE",
     "REASON",

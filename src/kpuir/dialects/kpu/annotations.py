@@ -20,3 +20,6 @@ MOVES = "kpu.moves"
 
 On a pad it says that layers are to move the pixels, whatever that costs.
 """
+
+NUMBER = "kpu.number"
+"""Which value of the float module an operation computes: an i64 that stays with it, set to compare the two."""

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xdsl.dialects import func
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Operation
+from xdsl.ir import Operation, SSAValue
 
 from kpuir.dialects import kbuf
 from kpuir.errors import InvalidInputError
@@ -122,6 +123,29 @@ class Machine:
                 if observe is not None:
                     observe(op)
         return [port.view.copy() for port in self._outputs]
+
+    def result(self, op: Operation, shape: Sequence[int]) -> "NDArray[Any]":
+        """A copy of what an instruction has just left in its output, as a dense array of `shape`.
+
+        Raises InvalidInputError where it has no output of that many elements.
+        """
+        import numpy as np
+
+        output = getattr(op, "output", None)
+        access = Access(self.memory, op)
+        if not isinstance(output, SSAValue):
+            raise InvalidInputError("it has no output to look at", location=layer_name(op))
+        if not isinstance(op, kbuf.KpuConv2dOp):
+            if prod(shape) * element_dtype(output).itemsize != kbuf.byte_size(output):
+                raise InvalidInputError(f"its output is not {list(shape)}", location=layer_name(op))
+            return access.read(output, shape).copy()
+        lines = Layout.lines((int(op.values()["batches"]), *op.values()["registers"].output_shape))
+        if prod(lines.shape) != prod(shape):
+            raise InvalidInputError(f"its output is {list(lines.shape)}, not {list(shape)}", location=layer_name(op))
+        dense = Layout.dense(lines.shape)
+        array = np.empty(dense.size, np.uint8)
+        copy_map(access.read_map(output, lines), lines, array, dense)
+        return array.reshape(tuple(shape))
 
     def _prepare(self, op: Operation) -> Step:
         prepare = _PREPARERS.get(type(op))

@@ -114,6 +114,8 @@ class Lowering:
             op.location = fused(*(source.location for source in sources)) if sources else self._op.location
         if self._op is not None and isinstance(op, kbuf.InstructionOp) and not isinstance(op, _NOT_EXPLAINED):
             op.attributes.update({key: value for key, value in self._op.attributes.items() if key == kpu.REASON})
+        if self._op is not None and isinstance(op, kbuf.InstructionOp) and kpu.NUMBER in self._op.attributes:
+            op.attributes[kpu.NUMBER] = self._op.attributes[kpu.NUMBER]
         self.builder.insert(op)
         return op
 
