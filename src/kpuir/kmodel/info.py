@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields
 from pathlib import PurePath
 
 from kpuir.errors import InvalidInputError
-from kpuir.kmodel import v4
+from kpuir.kmodel import v3, v4
+from kpuir.kmodel.layer import LayerRegisters
 from kpuir.kmodel.v4 import Instruction, KpuConv2d, MemoryRange, MemoryType, Model
 from kpuir.target.k210 import K210, PoolKind, feature_map_bytes
 
@@ -54,16 +55,13 @@ def version_of(data: bytes) -> str:
     )
 
 
-def require_version_4(data: bytes) -> None:
-    """Raise InvalidInputError for a file that is no kmodel, or one of a version that cannot be read yet."""
-    version = version_of(data)
-    if version != "v4":
-        raise InvalidInputError(f"the kmodel is {version}; kpuir reads v4", hint=f"{version} is not there yet")
-
-
 def describe(data: bytes) -> KmodelInfo:
     """Read a kmodel and describe it. Raises InvalidInputError for a damaged file and versions that cannot be read."""
-    require_version_4(data)
+    version = version_of(data)
+    if version == "v3":
+        return _describe_v3(data)
+    if version != "v4":
+        raise InvalidInputError(f"the kmodel is {version}; kpuir describes v3 and v4", hint="v5 is not there yet")
     model = v4.read(data)
     return KmodelInfo(
         version="v4",
@@ -76,6 +74,77 @@ def describe(data: bytes) -> KmodelInfo:
         instructions=tuple(map(_line, model.nodes)),
         warnings=tuple(_warnings(model)),
     )
+
+
+def _describe_v3(data: bytes) -> KmodelInfo:
+    model = v3.read(data)
+    ends = [start + size for layer in model.layers for start, size in _v3_maps(layer)]
+    return KmodelInfo(
+        version=f"v3, {model.weight_bits}-bit weights",
+        file_bytes=len(data),
+        inputs=tuple(_v3_input(layer) for layer in model.layers[:1]),
+        outputs=tuple(f"main[{start}..{start + size}] {size} bytes" for start, size in model.outputs),
+        main_bytes=model.main_bytes,
+        kpu_bytes=max(ends, default=0),
+        constant_bytes=0,
+        instructions=tuple(map(_v3_line, model.layers)),
+        warnings=tuple(_v3_warnings(model)),
+    )
+
+
+def _v3_input(layer: v3.Layer) -> str:
+    match layer:
+        case v3.K210Conv():
+            start, size = _v3_maps(layer)[0]
+            return f"{'x'.join(map(str, layer.registers.input_shape))} uint8 kpu[{start}..{start + size}] {size} bytes"
+        case v3.FullyConnected():
+            size = 4 * layer.in_channels
+            return f"{layer.in_channels} float32 main[{layer.input}..{layer.input + size}] {size} bytes"
+        case _:
+            return "none: the driver fills that of a k210_conv or a fully_connected in first place"
+
+
+def _v3_maps(layer: v3.Layer) -> list[tuple[int, int]]:
+    """Byte offset and size of the feature maps in KPU RAM that a layer reads, then writes."""
+    line = K210.LINE_BYTES
+    match layer:
+        case v3.K210Conv(registers=registers):
+            return [
+                (registers.image_src_addr * line, feature_map_bytes(1, *registers.input_shape)),
+                (registers.image_dst_addr * line, feature_map_bytes(1, *registers.output_shape)),
+            ]
+        case v3.K210Upload():
+            return [(layer.line * line, feature_map_bytes(1, layer.channels, layer.height, layer.width))]
+        case v3.K210AddPadding():
+            return [(layer.line * line, feature_map_bytes(1, layer.channels, 4, 4))]
+        case _:
+            return []
+
+
+def _v3_line(layer: v3.Layer) -> Line:
+    if isinstance(layer, v3.K210Conv):
+        source, target = (f"kpu+{start}" for start, _ in _v3_maps(layer))
+        sent = f", main+{layer.main_output}" if layer.flags & v3.SENDS else ""
+        return Line(layer.mnemonic, "KPU", f"{source} -> {target}{sent}", _layer_text(layer.registers))
+    ranges: tuple[int, ...] = getattr(layer, "ranges", ())
+    sources = [*(getattr(layer, name) for name in ("input", "a", "b") if hasattr(layer, name)), *ranges[::2]]
+    target = f"main+{layer.output}" if hasattr(layer, "output") else f"kpu+{_v3_maps(layer)[0][0]}"  # pyright: ignore[reportAttributeAccessIssue]  # most layers have an output
+    return Line(layer.mnemonic, "CPU", f"{', '.join(f'main+{place}' for place in sources)} -> {target}", "")
+
+
+def _v3_warnings(model: v3.Model) -> Iterator[str]:
+    """What the driver gets wrong or crashes on (`kmodel-v3.md` 8)."""
+    if not model.layers or not isinstance(model.layers[0], v3.K210Conv | v3.FullyConnected):
+        yield "layer 0 is neither k210_conv nor fully_connected: the driver has no input for it"
+    if model.layers and isinstance(model.layers[-1], v3.K210Conv) and not model.layers[-1].flags & v3.SENDS:
+        yield "the last layer is a k210_conv that does not send its result: the driver reads on behind the layers"
+    for index, (start, size) in enumerate(model.outputs):
+        if start + size > model.main_bytes:
+            yield f"output {index} ends at byte {start + size} of main memory, which has {model.main_bytes}"
+    for index, layer in enumerate(model.layers):
+        for start, size in _v3_maps(layer):
+            if start + size > K210.KPU_RAM_BYTES:
+                yield f"instruction {index} ({layer.mnemonic}) reaches byte {start + size} of KPU RAM"
 
 
 def _kpu_bytes(model: Model) -> int:
@@ -145,10 +214,14 @@ def _layer_line(node: KpuConv2d) -> Line:
     target = f"kpu+{registers.image_dst_addr * line}"
     if node.main_output is not None:
         target += f", {_short(node.main_output)}"
+    return Line(node.mnemonic, "KPU", f"kpu+{registers.image_src_addr * line} -> {target}", _layer_text(registers))
+
+
+def _layer_text(registers: LayerRegisters) -> str:
     kernel = f"{registers.kernel_size}x{registers.kernel_size}{' depthwise' if registers.depthwise else ''}"
     shapes = f"{'x'.join(map(str, registers.input_shape))} -> {'x'.join(map(str, registers.output_shape))}"
     pool = f", {_POOLS.get(registers.pool_type, registers.pool_type)}" if registers.pool_type else ""
-    return Line(node.mnemonic, "KPU", f"kpu+{registers.image_src_addr * line} -> {target}", f"{kernel} {shapes}{pool}")
+    return f"{kernel} {shapes}{pool}"
 
 
 def _warnings(model: Model) -> Iterator[str]:

@@ -26,7 +26,7 @@ def read_kmodel(data: bytes) -> "ModuleOp":
     """The kbuf module of a kmodel file. Raises InvalidInputError, with the place, for a file that cannot be read."""
     version = kmodel_version(data)
     if version != 4:
-        raise InvalidInputError(f"kmodel v{version} cannot be read yet", hint="only v4 can")
+        raise InvalidInputError(f"kmodel v{version} cannot be read yet", hint="only v4 can; --info describes v3")
     from kpuir.kmodel import v4
     from kpuir.translate.kmodel_v4 import from_v4
 

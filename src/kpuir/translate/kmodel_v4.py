@@ -22,8 +22,7 @@ from kpuir.errors import InvalidInputError
 from kpuir.ir.functions import ENTRY, entry_function
 from kpuir.ir.locations import layer_name, named
 from kpuir.kmodel import v4
-from kpuir.kmodel.v4.codec import Array, Enumeration
-from kpuir.kmodel.v4.instructions import codecs
+from kpuir.kmodel.codec import Array, Enumeration, codecs
 from kpuir.target.k210 import K210, feature_map_bytes
 from kpuir.translate.loadable import check_loadable
 
@@ -295,6 +294,12 @@ class _Exporter:
         kind = _NODES[op.name.removeprefix("kbuf.")]
         known: dict[str, Any] = op.values()
         if isinstance(op, kbuf.KpuConv2dOp):
+            if known["weights"].itemsize > 1:
+                raise InvalidInputError(
+                    "the layer has 16-bit weights, runtimes of kmodel v4 take 8 bits",
+                    location=layer_name(op),
+                    hint="use kpu-select-registers{weight_bits=8}",
+                )
             known["registers"] = self._addressed(op)
         for name, _ in type(op).get_irdl_definition().operands:
             known[name] = self._ranges_of(getattr(op, name))

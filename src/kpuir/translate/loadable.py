@@ -166,7 +166,7 @@ def _check_nnil(op: kbuf.NnilUnaryMethodOp) -> Iterator[str]:
 def _check_layer(op: kbuf.KpuConv2dOp) -> Iterator[str]:
     registers = op.registers.data
     used = op.main_output is not None and kbuf.byte_size(op.main_output) > 0
-    for name, expected in _expected_registers(registers, used).items():
+    for name, expected in _expected_registers(registers, used, to_numpy(op.weights).itemsize).items():
         found = getattr(registers, name)
         if found != expected:
             yield f"register {name} is {found}, but the layer needs {expected}"
@@ -179,7 +179,7 @@ def _check_layer(op: kbuf.KpuConv2dOp) -> Iterator[str]:
         yield f"register load_time gives {registers.load_time + 1} loads of weights, but {loads} are needed{limit}"
 
 
-def _expected_registers(registers: LayerRegisters, used: bool) -> dict[str, int]:
+def _expected_registers(registers: LayerRegisters, used: bool, bytes_per_weight: int) -> dict[str, int]:
     """Fields that follow from the shapes (`kmodel-v4.md` 9.4)."""
     _, in_height, in_width = registers.input_shape
     channels, height, width = registers.output_shape
@@ -196,7 +196,7 @@ def _expected_registers(registers: LayerRegisters, used: bool) -> dict[str, int]
         "wb_row_switch_addr": result.lines_per_row,
         "wb_channel_switch_addr": result.lines_per_row * height,
         "wb_group": result.channels_per_line,
-        "para_size": per_channel * (registers.o_ch_num_coef + 1),
+        "para_size": per_channel * bytes_per_weight * (registers.o_ch_num_coef + 1),
         "send_data_out": int(used),
         "channel_byte_num": (width * height - 1) % 65536,
         "dma_total_byte": width * height * channels - 1,

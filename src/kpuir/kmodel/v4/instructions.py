@@ -4,34 +4,15 @@ Fields stand in file order and carry the spec's names. Arrays are flat and read-
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kpuir.kmodel.v4.codec import (
-    F32,
-    I32,
-    U8,
-    U32,
-    Array,
-    Clamp,
-    Codec,
-    Cursor,
-    Enumeration,
-    Fields,
-    Memory,
-    MemoryRange,
-    Padding,
-    Paddings,
-    Ranges,
-    Shape,
-    Tuple,
-    product,
-)
+from kpuir.kmodel.codec import F32, I32, U8, U32, Array, Body, Enumeration, Fields, Tuple, product
+from kpuir.kmodel.v4.codec import Clamp, Memory, MemoryRange, Padding, Paddings, Ranges, Shape
 
 
 class BinaryKind(IntEnum):
@@ -76,66 +57,19 @@ class ResizeMode(IntEnum):
     NEAREST = 1
 
 
-class Instruction:
-    """Base of the instructions: reads and writes a body by walking the codecs of the dataclass fields."""
+class Instruction(Body):
+    """Base of the instructions."""
 
     opcode: ClassVar[int]
-    mnemonic: ClassVar[str]
 
     def __init_subclass__(cls, opcode: int) -> None:
+        super().__init_subclass__()
         cls.opcode = opcode
-        cls.mnemonic = mnemonic_of(cls.__name__)
         INSTRUCTIONS[opcode] = cls
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
-            return NotImplemented
-        return all(_same(getattr(self, name), getattr(other, name)) for name in codecs(type(self)))
-
-    __hash__ = None  # pyright: ignore[reportAssignmentType]  # arrays do not hash
-
-    @classmethod
-    def read(cls, cursor: Cursor) -> "Instruction":
-        """The instruction whose body starts at the cursor. Raises InvalidInputError with the byte offset."""
-        known: dict[str, Any] = {}
-        for name, codec in codecs(cls).items():
-            cursor.what = f"{cls.mnemonic}: {name}"
-            known[name] = codec.read(cursor, known)
-        cursor.what = cls.mnemonic
-        return cls(**known)
-
-    def write(self, offset: int) -> bytes:
-        """The body without its final padding, for a body at a file offset. ValueError names the field that is wrong."""
-        body = b""
-        known = {name: getattr(self, name) for name in codecs(type(self))}
-        for name, codec in codecs(type(self)).items():
-            try:
-                body += codec.write(known[name], known, offset + len(body))
-            except ValueError as error:
-                raise ValueError(f"{name} {error}") from error
-        return body
 
 
 INSTRUCTIONS: dict[int, type[Instruction]] = {}
 """The instruction class of each opcode."""
-
-
-@cache
-def codecs(kind: type[Instruction]) -> dict[str, Codec]:
-    """The codec of each field of an instruction class that is stored in the file, in file order."""
-    found = {item.name: getattr(item.type, "__metadata__", ()) for item in fields(kind)}  # pyright: ignore[reportArgumentType]  # every instruction is a dataclass
-    return {name: metadata[0] for name, metadata in found.items() if metadata}
-
-
-def mnemonic_of(class_name: str) -> str:
-    """The spec's name of an instruction from its class name: KpuConv2d is kpu_conv2d."""
-    return "".join("_" + letter.lower() if letter.isupper() else letter for letter in class_name).lstrip("_")
-
-
-def _same(left: Any, right: Any) -> bool:
-    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
-        return left.dtype == right.dtype and left.tobytes() == right.tobytes()
-    return bool(left == right)
 
 
 def _grouped_weights(get_channels: Callable[[Fields], int]) -> Callable[[Fields], int]:

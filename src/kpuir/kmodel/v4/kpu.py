@@ -6,8 +6,9 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
+from kpuir.kmodel.codec import I32, Array, Cursor, Fields, RegisterBlock
 from kpuir.kmodel.layer import ACTIVATION_SEGMENTS, WORDS, LayerRegisters
-from kpuir.kmodel.v4.codec import I32, Array, Cursor, Fields, Memory, MemoryRange, Range, Scalar, Shape
+from kpuir.kmodel.v4.codec import Memory, MemoryRange, Range, Shape
 from kpuir.kmodel.v4.instructions import Instruction, U8Array
 from kpuir.target.k210 import K210
 
@@ -26,19 +27,6 @@ class KpuUpload(Instruction, opcode=0x2001):
     in_shape: Shape
 
 
-class _Registers(Scalar):
-    """The twelve words of a layer block."""
-
-    def __init__(self) -> None:
-        super().__init__(f"{WORDS}Q")
-
-    def read(self, cursor: Cursor, known: Fields) -> LayerRegisters:
-        return LayerRegisters.unpack(self.layout.unpack(cursor.take(self.layout.size)))
-
-    def write(self, value: LayerRegisters, known: Fields, offset: int) -> bytes:
-        return self.layout.pack(*value.pack())
-
-
 def _registers(known: Fields) -> LayerRegisters:
     return known["registers"]
 
@@ -55,7 +43,7 @@ class KpuConv2d(Instruction, opcode=0x2002):
     main_output: Annotated[MemoryRange | None, Range(optional=True)]
     batches: I32
     reserved: I32
-    registers: Annotated[LayerRegisters, _Registers()]
+    registers: Annotated[LayerRegisters, RegisterBlock()]
     batch_norm: Annotated[
         U64Array,
         Array("<u8", lambda k: _registers(k).o_ch_num + 1, skip=lambda k: _registers(k).bwsx_base_addr),

@@ -4,7 +4,8 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kpuir.kmodel.v4.codec import Cursor, MemoryRange, Range, Tuple
+from kpuir.kmodel.codec import Cursor, Tuple
+from kpuir.kmodel.v4.codec import MemoryRange, Range
 from kpuir.kmodel.v4.instructions import INSTRUCTIONS, Instruction
 
 IDENTIFIER = b"LDMK"
@@ -51,15 +52,15 @@ def read(data: bytes) -> Model:
     if magic != IDENTIFIER or version != VERSION:
         cursor.offset = 0
         raise cursor.error(f"starts with {magic!r}, version {version}, instead of {IDENTIFIER!r}, version {VERSION}")
-    _check_table(cursor, "inputs", inputs, 32)
+    cursor.check_table("inputs", inputs, 32)
     cursor.what = "inputs"
     input_ranges = [_RANGE.read(cursor, {}) for _ in range(inputs)]
     input_shapes = [_SHAPE.read(cursor, {}) for _ in range(inputs)]
-    _check_table(cursor, "outputs", outputs, 16)
+    cursor.check_table("outputs", outputs, 16)
     output_ranges = tuple(_RANGE.read(cursor, {}) for _ in range(outputs))
     cursor.what = "constants"
     pool = bytes(cursor.take(constants))
-    _check_table(cursor, "node headers", nodes, 8)
+    cursor.check_table("node headers", nodes, 8)
     headers = list(_NODE.iter_unpack(cursor.take(8 * nodes)))
     return Model(
         tuple(zip(input_ranges, input_shapes, strict=True)),
@@ -115,13 +116,6 @@ def _write_body(node: Instruction, index: int, offset: int) -> bytes:
     return body + bytes(-(offset + len(body)) % ALIGNMENT)
 
 
-def _check_table(cursor: Cursor, what: str, count: int, size: int) -> None:
-    left = cursor.end - cursor.offset
-    if count * size > left:
-        cursor.what = what
-        raise cursor.error(f"{count} entries need {count * size} bytes, {left} are left")
-
-
 def _read_bodies(cursor: Cursor, headers: Sequence[tuple[int, int]]) -> list[Instruction]:
     bodies: list[Instruction] = []
     total = cursor.end
@@ -136,15 +130,8 @@ def _read_bodies(cursor: Cursor, headers: Sequence[tuple[int, int]]) -> list[Ins
             raise cursor.error(f"{kind.mnemonic} of {size} bytes, {total - cursor.offset} are left")
         cursor.end = min(end, total)
         bodies.append(kind.read(cursor))
-        _skip_padding(cursor, end)
+        cursor.skip_padding(end, ALIGNMENT)
     if cursor.offset < total:
         cursor.what = "end"
         raise cursor.error(f"{total - cursor.offset} bytes follow the last node")
     return bodies
-
-
-def _skip_padding(cursor: Cursor, end: int) -> None:
-    padding = -cursor.offset % ALIGNMENT
-    if cursor.offset + padding != end:
-        raise cursor.error(f"the body should end at byte {cursor.offset + padding}, but its size says {end}")
-    cursor.take_zeros(cursor.end - cursor.offset)
