@@ -104,6 +104,14 @@ def test_layer_holds_its_numbers() -> None:
     np.testing.assert_array_equal(op.array("weights").ravel(), np.arange(108))
 
 
+def test_weights_of_16_bits_stay_that() -> None:
+    words = np.full((4, 3, 3, 3), 65535, np.uint16)
+    fields: dict[str, Any] = {**layer_fields(), "weights": words}
+    op = kpu.LayerOp(value(FeatureMapType.of((1, 3, 8, 8), 0.5, 3)), **fields)
+    op.verify()
+    np.testing.assert_array_equal(op.array("weights"), words)
+
+
 def test_depthwise_layer() -> None:
     fields = layer_fields(oc=3, ic=1)
     op = kpu.LayerOp(value(FeatureMapType.of((1, 3, 8, 8), 0.5, 3)), depthwise=True, **fields)

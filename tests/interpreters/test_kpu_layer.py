@@ -155,6 +155,9 @@ def test_a_layer_is_the_formula(
     check(layer, rng, batch=2)
 
 
+WORDS = np.random.default_rng(8).integers(0, 1 << 16, (4, 3, 3, 3)).astype(np.uint16)
+
+
 @pytest.mark.parametrize(
     ("changes", "arithmetic"),
     [
@@ -162,6 +165,9 @@ def test_a_layer_is_the_formula(
         ({"arg_x": -(2**20), "bn_mul": np.array([-9, 1, 2, 30]), "bn_shift": np.full(4, 9)}, "float64"),
         ({"arg_x": -(2**20), "depthwise": True, "inputs": 4}, "float64 exact"),
         ({"shr_x": 4}, "float32 exact"),
+        ({"weights": WORDS, "bn_mul": np.array([-9, 1, 2, 30]), "bn_shift": np.full(4, 9)}, "float64"),
+        ({"weights": WORDS, "shr_x": 4}, "float64 exact"),
+        ({"weights": WORDS[:, :1], "depthwise": True, "inputs": 4}, "float64 exact"),
         ({"bn_mul": np.full(4, 2**23 - 1), "arg_add": 2**36}, "float32 exact"),
     ],
 )

@@ -15,6 +15,7 @@ from xdsl.printer import Printer
 
 from kpuir.dialects import kbuf
 from kpuir.errors import InvalidInputError, KpuirError, UsageError
+from kpuir.ir.arrays import to_dense
 from kpuir.ir.functions import entry_function
 from kpuir.ir.printing import module_text
 from kpuir.kmodel import v4
@@ -70,6 +71,16 @@ def kpu_model(**changes: object) -> v4.Model:
         weights=np.arange(6, dtype=np.uint8),
     )
     return model_of(replace(node, **changes))  # pyright: ignore[reportArgumentType]  # a change is a field's value
+
+
+def test_weights_of_16_bits_are_refused() -> None:
+    module = from_v4(kpu_model())
+    (layer,) = ops_of(module, kbuf.KpuConv2dOp)
+    layer.properties["weights"] = to_dense(np.arange(6, dtype=np.uint16))
+    module.verify()
+    with pytest.raises(InvalidInputError, match=r"node 0: the layer has 16-bit weights.*v4 take 8 bits") as error:
+        to_v4(module)
+    assert error.value.hint == "use kpu-select-registers{weight_bits=8}"
 
 
 # --- Round trips ----------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ _ELEMENT_TYPES: dict[str, "AnyFloat | IntegerType"] = {
     "float32": Float32Type(),
     "float64": Float64Type(),
     "uint8": IntegerType(8, Signedness.UNSIGNED),
+    "uint16": IntegerType(16, Signedness.UNSIGNED),
     "int8": IntegerType(8),
     "int16": IntegerType(16),
     "int32": IntegerType(32),

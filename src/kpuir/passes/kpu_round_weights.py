@@ -11,7 +11,7 @@ error that the rounding adds.
 The inputs that the layers get for the samples of a dataset say which errors matter and which cancel
 (`kpuir.quantization.rounding`), and at which scale least is left of them. `effort=high` looks at more of the samples
 and then searches for codes that are better still (`kpuir.quantization.code_descent`). Without a dataset the module is
-left as it is: all weights go to the nearest code.
+left as it is, and so it is for 16-bit weights: all weights go to the nearest code, which is 256 times nearer then.
 Layers of a quantized model keep the scales they were stored with.
 """
 
@@ -233,6 +233,7 @@ class KpuRoundWeightsPass(DatasetPass):
     name = "kpu-round-weights"
 
     effort: Literal["normal", "high"] = "normal"
+    weight_bits: Literal[8, 16] = 8
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Replace weights and biases in place."""
@@ -242,7 +243,7 @@ class KpuRoundWeightsPass(DatasetPass):
         convs = [conv for conv in function.walk() if isinstance(conv, kpu.Conv2dOp)]
         if kpu.OWN_SCALES in function.attributes:
             convs = [conv for conv in convs if not _keeps_lattice(conv)]
-        if not self.has_dataset:
+        if not self.has_dataset or self.weight_bits == 16:
             return
         known: dict[SSAValue, Region] = {}
         layers = [layer for layer in (_Layer.of(conv, known) for conv in convs) if layer is not None]

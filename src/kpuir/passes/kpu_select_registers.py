@@ -1,20 +1,21 @@
 """`kpu-select-registers`: layers in real numbers become the engine's integers.
 
-Before: `kpu.conv2d` on feature maps, with float weights. After: `kpu.layer`, with 8-bit weights, batch-norm entries and
-the 16-segment activation table.
+Before: `kpu.conv2d` on feature maps, with float weights. After: `kpu.layer`, with 8-bit weights (or 16-bit ones, which
+kmodel v3 has), batch-norm entries and the 16-segment activation table.
 
     %y = kpu.conv2d %x, %w, %b : (!kpu.fmap<...>, tensor<4x3x3x3xf32>, tensor<4xf32>) -> !kpu.fmap<...>
       =>
     %y = kpu.layer %x {weights = dense<...>, bn_mul = dense<...>, ..., arg_w = -3 : i64, ...}
 
 The derivation is lowering-facts.md 10.9, in `kpuir.quantization.registers`. Weights go to their nearest codes, at the
-scales that `kpu-round-weights` has chosen if it has.
+scales that `kpu-round-weights` has chosen if it has. With 16 bits scales are chosen here, so that the batch-norm
+multipliers are whole numbers.
 """
 
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kpuir.quantization.parameters import QuantizationParameters
+    from kpuir.quantization.weights import WeightBits
 
 _SMALLEST_ERROR = 1e-6
 """Of a quantized model's layers, in codes: where its codes are found exactly, none of its accuracy is lost."""
@@ -71,6 +73,7 @@ class SelectRegisters(RewritePattern):
     """`kpu.conv2d` on feature maps becomes `kpu.layer`; `exact`: no error is tolerated that more bits can avoid."""
 
     exact: bool
+    weight_bits: "WeightBits"
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: kpu.Conv2dOp, rewriter: PatternRewriter, /) -> None:
@@ -88,7 +91,8 @@ class SelectRegisters(RewritePattern):
         parameters = [QuantizationParameters(t.scale_value, t.zero_point_value) for t in (source, result)]
         function = scalar_function(op.activation.data)
         scale = op.attributes.get(kpu.WEIGHT_SCALE)
-        quantized = quantize_weights(weight, None if scale is None else to_numpy(scale))
+        chosen = None if scale is None or self.weight_bits == 16 else to_numpy(scale)
+        quantized = quantize_weights(weight, chosen, self.weight_bits)
         try:
             layer = select_layer(
                 weight,
@@ -121,6 +125,9 @@ class KpuSelectRegistersPass(ModulePass):
 
     name = "kpu-select-registers"
 
+    weight_bits: Literal[8, 16] = 8
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module in place."""
-        rewrite(op, SelectRegisters(kpu.OWN_SCALES in entry_function(op).attributes), recursive=False)
+        exact = kpu.OWN_SCALES in entry_function(op).attributes
+        rewrite(op, SelectRegisters(exact, self.weight_bits), recursive=False)

@@ -13,7 +13,7 @@ from kpuir.quantization.activation_table import ActivationTable
 from kpuir.quantization.fixed_point import fixed_points
 from kpuir.quantization.parameters import QuantizationParameters
 from kpuir.quantization.piecewise import Function, fit_table
-from kpuir.quantization.weights import QuantizedWeights, quantize_weights
+from kpuir.quantization.weights import Codes, QuantizedWeights, quantize_weights
 
 _MUL_BITS = 22
 _MAXIMUM_BN_SHIFT = 15
@@ -33,8 +33,8 @@ _RESULT_LIMIT = (1 << 35) - (1 << 22)  # the table's first piece may begin 2^20 
 class LayerData:
     """The properties of a `kpu.layer` that hold numbers, by its names (`kpu-hardware.md` 4 and 6), without the pool.
 
-    weights uint8 [OC, IC, k, k] or depthwise [C, 1, k, k]; bn_* per output channel: mul int32 (22 bits used), shift
-    uint8 0..15, add int32; act_*: the activation table.
+    weights uint8 or uint16 [OC, IC, k, k] or depthwise [C, 1, k, k]; bn_* per output channel: mul int32 (22 bits used),
+    shift uint8 0..15, add int32; act_*: the activation table.
     """
 
     kernel_size: int
@@ -45,7 +45,7 @@ class LayerData:
     arg_w: int
     shr_w: int
     arg_add: int
-    weights: NDArray[np.uint8]
+    weights: Codes
     bn_mul: NDArray[np.int32]
     bn_shift: NDArray[np.uint8]
     bn_add: NDArray[np.int32]
@@ -100,6 +100,8 @@ def select_layer(
     sign, steepest, exact = _slopes(code, lo, hi)
     unit = 2.0 ** np.floor(np.log2(steepest * output.scale) + 1e-9) / output.scale
     batch_norm, units_per_y = _batch_norm(quantized, bias, input, sign * unit, exact, tolerated)
+    if quantized.codes.dtype == np.uint16:
+        quantized, batch_norm = _with_whole_multipliers(weight, bias, input, quantized, batch_norm, units_per_y)
 
     def code_of_result(v: NDArray[np.float64]) -> NDArray[np.float64]:
         return code(v / units_per_y)
@@ -228,9 +230,29 @@ def _batch_norm(
         if found is not None:
             return found, units_per_y
     raise ValueError(
-        f"the layer overflows the KPU's 36 bits: weights up to {quantized.scale.max() * 128:g}, bias up to "
+        f"the layer overflows the KPU's 36 bits: weights up to {np.abs(quantized.real).max():g}, bias up to "
         f"{np.abs(bias).max():g}, input scale {input.scale:g}, {abs(unit):g} output codes per unit"
     )
+
+
+def _with_whole_multipliers(
+    weight: NDArray[np.floating],
+    bias: NDArray[np.floating],
+    input: QuantizationParameters,
+    quantized: QuantizedWeights,
+    batch_norm: _BatchNorm,
+    units_per_y: float,
+) -> tuple[QuantizedWeights, _BatchNorm]:
+    """16-bit weights at the next larger scales for which the batch-norm multipliers are whole numbers, where that fits.
+
+    The multipliers are 256 times smaller than those of bytes: rounding them would lose what the weights' bits gained.
+    """
+    unit = 2.0**-_MAXIMUM_BN_SHIFT / (input.scale * abs(units_per_y))
+    codes = quantize_weights(weight, np.ceil(quantized.scale / unit) * unit, 16)
+    lowest, highest, _ = _accumulators(codes, input)
+    factor = input.scale * codes.scale * units_per_y
+    found = _scaled(factor, bias.astype(np.float64) * units_per_y, lowest, highest)
+    return (quantized, batch_norm) if found is None else (codes, found)
 
 
 def _scaled(
@@ -243,7 +265,7 @@ def _scaled(
     mul, shift = fixed_points(np.where(used, factor, 0.0), _MUL_BITS, _MAXIMUM_BN_SHIFT)
     # The shift truncates: half a unit on average.
     add = np.floor(addend + 1).astype(np.int64)
-    # 29 bits times 21: no overflow here.
+    # 36 bits times 21: no overflow here.
     ends = (np.stack([lowest, highest]) * mul >> shift) + add
     lo, hi = int(ends.min()), int(ends.max())
     if lo <= -_RESULT_LIMIT or hi >= _RESULT_LIMIT:

@@ -1,15 +1,19 @@
-"""Convolution weights as unsigned bytes with one scale per output channel, symmetric around 128 or from 0 on."""
+"""Convolution weights as unsigned bytes or 16-bit words with one scale per output channel, centred or from 0 on."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-WEIGHT_ZERO_POINT = 128
-"""That of layers with negative weights; others have 0, and twice the resolution."""
+Codes: TypeAlias = NDArray[np.uint8 | np.uint16]
+WeightBits: TypeAlias = Literal[8, 16]
+"""What the KPU multiplies by; 16 bits take twice the room and time to load, and only kmodel v3 has them."""
 
 _FEW_WEIGHTS = 64
 """Channels with no more weights than this, zeros aside, are worth a finer search for the best scale."""
+
+_SUM_LIMIT = 1 << 34
+"""What no sum of products reaches: accumulators have 36 bits (`kpu-hardware.md` 6.2), one is left for rounding."""
 
 
 _WHOLE = 1e-4
@@ -17,14 +21,15 @@ _WHOLE = 1e-4
 
 
 class QuantizedWeights(NamedTuple):
-    """codes uint8 [OC, IC, k, k] ([C, 1, k, k] depthwise) and scale float64 [OC]: `w = (code - zero_point) * scale`.
+    """codes [OC, IC, k, k] ([C, 1, k, k] depthwise) and scale float64 [OC]: `w = (code - zero_point) * scale`.
 
-    The zero point is one for the whole layer: 0, 128, or what a given lattice needs.
+    Codes are uint8 or uint16. The zero point is one for the whole layer: half the codes where weights are negative,
+    else 0, which gives twice the resolution, or what a given lattice needs.
     """
 
-    codes: NDArray[np.uint8]
+    codes: Codes
     scale: NDArray[np.float64]
-    zero_point: int = WEIGHT_ZERO_POINT
+    zero_point: int
 
     @property
     def real(self) -> NDArray[np.float64]:
@@ -33,27 +38,36 @@ class QuantizedWeights(NamedTuple):
         return (self.codes.astype(np.float64) - self.zero_point) * scale
 
 
-def quantize_weights(weight: NDArray[np.floating], scale: NDArray[np.float64] | None = None) -> QuantizedWeights:
+def quantize_weights(
+    weight: NDArray[np.floating], scale: NDArray[np.float64] | None = None, bits: WeightBits = 8
+) -> QuantizedWeights:
     """The nearest codes at the scale per channel, [OC], that is given or leaves the least squared error.
 
     The scales tried are the one that just holds the largest weight (kept unless another is better), one with the
     code -128 left unused, and somewhat smaller ones, which clip. Of channels with few weights also those at which the
     largest weight is a smaller code: the few may be whole numbers there. There is no smallest scale: channels that
-    batch-norm has made tiny keep all their bits; channels of zeros get scale 1. Raises ValueError for NaN or infinite
-    weights.
+    batch-norm has made tiny keep all their bits; channels of zeros get scale 1. With 16 bits it is the scale that just
+    holds the largest weight, or a larger one where the sums of very many weights would leave the accumulator. Raises
+    ValueError for NaN or infinite weights.
     """
     if not np.isfinite(weight).all():
         raise ValueError("weights must be finite")
     rows = np.asarray(weight, np.float64).reshape(len(weight), -1)
-    zero_point = WEIGHT_ZERO_POINT if rows.min(initial=0.0) < 0 else 0
-    low, high = -zero_point, 255 - zero_point
-    best = _least_error_scale(rows, low, high) if scale is None else scale
+    zero_point, most = 1 << (bits - 1) if rows.min(initial=0.0) < 0 else 0, (1 << bits) - 1
+    low, high = -zero_point, most - zero_point
+    if scale is not None:
+        best = scale
+    elif bits == 8:
+        best = _least_error_scale(rows, low, high)
+    else:
+        best = np.maximum(_full_scale(rows, low, high), np.abs(rows).sum(axis=1) * (255 / _SUM_LIMIT))
     codes = np.rint(rows / best[:, None])
-    if scale is not None and np.ptp(codes) <= 255 and (codes.min() < low or codes.max() > high):
+    if scale is not None and np.ptp(codes) <= most and (codes.min() < low or codes.max() > high):
         zero_point = -int(codes.min())
-        low, high = -zero_point, 255 - zero_point
-    codes = np.clip(codes, low, high)
-    return QuantizedWeights((codes + zero_point).astype(np.uint8).reshape(weight.shape), best, zero_point)
+        low, high = -zero_point, most - zero_point
+    codes = np.clip(codes, low, high) + zero_point
+    dtype = np.uint8 if bits == 8 else np.uint16
+    return QuantizedWeights(codes.astype(dtype).reshape(weight.shape), best, zero_point)
 
 
 def lattice_scale(weight: NDArray[np.floating]) -> NDArray[np.float64] | None:
@@ -84,8 +98,7 @@ def _is_whole(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def _least_error_scale(rows: NDArray[np.float64], low: int, high: int) -> NDArray[np.float64]:
     """The scale of each row."""
-    full = np.maximum(rows.max(axis=1) / high, rows.min(axis=1) / min(low, -1))
-    full = np.where(full > 1e-30, full, 1.0)
+    full = _full_scale(rows, low, high)
     count = int(np.count_nonzero(rows, axis=1).max(initial=0))
     few = count <= _FEW_WEIGHTS
     symmetric = np.maximum(np.abs(rows).max(axis=1) / high, full * 1e-30)
@@ -96,6 +109,12 @@ def _least_error_scale(rows: NDArray[np.float64], low: int, high: int) -> NDArra
     if few:
         tried += [symmetric * (high / code) for code in range(high - 1, high // 2, -1)]
     return _best_scale(searched, full, tried, low, high)
+
+
+def _full_scale(rows: NDArray[np.float64], low: int, high: int) -> NDArray[np.float64]:
+    """The scale of each row that just holds its largest weight."""
+    full = np.maximum(rows.max(axis=1) / high, rows.min(axis=1) / min(low, -1))
+    return np.where(full > 1e-30, full, 1.0)
 
 
 def _best_scale(

@@ -222,6 +222,13 @@ func.func @kpu_conv2d(%0: memref<1x2x4x4xui8, #kbuf.space<kpu>>, %1: memref<1x3x
   func.return
 }
 
+func.func @kpu_wide_weights(%0: memref<1x2x4x4xui8, #kbuf.space<kpu>>, %1: memref<1x3x2x2xui8, #kbuf.space<kpu>>) {
+// CHECK-LABEL: func.func @kpu_wide_weights(
+  kbuf.kpu_conv2d %0 -> %1 {registers = #kbuf.registers<i_ch_num 1, o_ch_num 2, i_row_wid 3, i_col_high 3, o_row_wid 1, o_col_high 1, pool_type 1, pad_value 7, arg_x -128>, batch_norm = dense<[1, 2, 3]> : tensor<3xi64>, activation = dense<[-576460752303423488, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]> : tensor<16xi64>, activation_add = dense<[0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5, 6, 0, 1]> : tensor<16xui8>, weights = dense<[0, 1, 2, 3, 4, 65535]> : tensor<6xui16>} : memref<1x2x4x4xui8, #kbuf.space<kpu>> -> memref<1x3x2x2xui8, #kbuf.space<kpu>>
+  // CHECK-NEXT: kbuf.kpu_conv2d %0 -> %1 {registers = #kbuf.registers<i_ch_num 1, o_ch_num 2, i_row_wid 3, i_col_high 3, o_row_wid 1, o_col_high 1, pool_type 1, pad_value 7, arg_x -128>, batch_norm = dense<[1, 2, 3]> : tensor<3xi64>, activation = dense<[-576460752303423488, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]> : tensor<16xi64>, activation_add = dense<[0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5, 6, 0, 1]> : tensor<16xui8>, weights = dense<[0, 1, 2, 3, 4, 65535]> : tensor<6xui16>} : memref<1x2x4x4xui8, #kbuf.space<kpu>> -> memref<1x3x2x2xui8, #kbuf.space<kpu>>
+  func.return
+}
+
 func.func @kpu_batches(%0: memref<2x2x4x4xui8, #kbuf.space<kpu>>, %1: memref<2x3x2x2xui8, #kbuf.space<kpu>>) {
 // CHECK-LABEL: func.func @kpu_batches(%0: memref<2x2x4x4xui8, #kbuf.space<kpu>>, %1: memref<2x3x2x2xui8, #kbuf.space<kpu>>) {
   kbuf.kpu_conv2d %0 -> %1 {batches = 2 : i64, reserved = 1 : i64, registers = #kbuf.registers<i_ch_num 1, o_ch_num 2, i_row_wid 3, i_col_high 3, o_row_wid 1, o_col_high 1, pool_type 1, pad_value 7, arg_x -128>, batch_norm = dense<[1, 2, 3]> : tensor<3xi64>, activation = dense<[-576460752303423488, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]> : tensor<16xi64>, activation_add = dense<[0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5, 6, 0, 1]> : tensor<16xui8>, weights = dense<[0, 1, 2, 3, 4, 5]> : tensor<6xui8>} : memref<2x2x4x4xui8, #kbuf.space<kpu>> -> memref<2x3x2x2xui8, #kbuf.space<kpu>>

@@ -338,6 +338,12 @@ func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui
   func.return
 }
 // -----
+// CHECK: expected dense values of type ui8 or ui16, but got i16
+func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui8, #kbuf.space<kpu>>) {
+  kbuf.kpu_conv2d %x -> %y {registers = #kbuf.registers<i_row_wid 3, i_col_high 3, o_row_wid 3, o_col_high 3>, batch_norm = dense<0> : tensor<1xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<1xi16>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>>
+  func.return
+}
+// -----
 // CHECK: load_time is 64, but its 6 bits hold 0..63
 func.func @case(%x: memref<1x1x4x4xui8, #kbuf.space<kpu>>, %y: memref<1x1x4x4xui8, #kbuf.space<kpu>>) {
   kbuf.kpu_conv2d %x -> %y {registers = #kbuf.registers<i_row_wid 3, i_col_high 3, o_row_wid 3, o_col_high 3, load_time 64>, batch_norm = dense<0> : tensor<1xi64>, activation = dense<0> : tensor<16xi64>, activation_add = dense<0> : tensor<16xui8>, weights = dense<0> : tensor<1xui8>} : memref<1x1x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<kpu>>

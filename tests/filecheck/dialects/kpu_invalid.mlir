@@ -174,6 +174,16 @@ func.func @layer(%x: !kpu.fmap<1x1x4x4, 5.000000e-01, 3>) {
   func.return
 }
 // -----
+// CHECK: kpu.layer: Operation does not verify: weights is tensor<2x1x1x1xi16>, expected tensor<2x1x1x1xui8>
+func.func @layer(%x: !kpu.fmap<1x1x4x4, 5.000000e-01, 3>) {
+  %0 = kpu.layer %x {kernel_size = 1 : i64, pad_value = 3 : i64, arg_x = -7 : i64, shr_x = 0 : i64, arg_w = -3 : i64, shr_w = 0 : i64, arg_add = 21 : i64,
+      weights = dense<1> : tensor<2x1x1x1xi16>, bn_mul = dense<4096> : tensor<2xi32>, bn_shift = dense<15> : tensor<2xui8>,
+      bn_add = dense<0> : tensor<2xi32>, act_start = dense<[-6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]> : tensor<16xi64>,
+      act_mul = dense<1> : tensor<16xi16>, act_shift = dense<0> : tensor<16xui8>, act_add = dense<0> : tensor<16xui8>}
+      : (!kpu.fmap<1x1x4x4, 5.000000e-01, 3>) -> !kpu.fmap<1x2x4x4, 1.000000e-01, 0>
+  func.return
+}
+// -----
 // CHECK: kpu.layer: Operation does not verify: activation segment 1 starts at -5, before segment 0 at -4
 func.func @layer(%x: !kpu.fmap<1x1x4x4, 5.000000e-01, 3>) {
   %0 = kpu.layer %x {kernel_size = 1 : i64, pad_value = 3 : i64, arg_x = -7 : i64, shr_x = 0 : i64, arg_w = -3 : i64, shr_w = 0 : i64, arg_add = 21 : i64,

@@ -227,24 +227,30 @@ class Clamp(PropertyKind[ClampAttr]):
 
 @dataclass(frozen=True)
 class Values(PropertyKind[Dense]):
-    """`dense<...>` of an element type, named by its numpy dtype; an array of any shape."""
+    """`dense<...>` of an element type, named by its numpy dtype; an array of any shape.
+
+    Arrays of the `wide` type, where there is one, stay that.
+    """
 
     dtype: str
+    wide: str | None = None
 
     def verify(self, attr: Attribute, constraint_context: VerificationContext) -> None:
         """Check the element type."""
         if not isinstance(attr, DenseIntOrFPElementsAttr):
             raise VerifyException(f"expected a dense attribute, but got {attr}")
         found = cast("Dense", attr).get_element_type()
-        wanted = element_type(self.dtype)
-        if found != wanted:
-            raise VerifyException(f"expected dense values of type {wanted}, but got {found}")
+        wanted = [element_type(dtype) for dtype in (self.dtype, self.wide) if dtype is not None]
+        if found not in wanted:
+            raise VerifyException(f"expected dense values of type {' or '.join(map(str, wanted))}, but got {found}")
 
     def to_attribute(self, value: Any) -> Dense:
         """The attribute of an array; a uint64 array keeps its bits as int64."""
         import numpy as np
 
         array = np.asarray(value)
+        if self.wide is not None and array.dtype == self.wide:
+            return to_dense(array)
         same_bits = array.dtype.kind in "iu" and array.dtype.itemsize == np.dtype(self.dtype).itemsize
         return to_dense(array.view(self.dtype) if same_bits else array.astype(self.dtype))
 
@@ -300,6 +306,7 @@ CLAMP = Clamp()
 FLOAT_VALUES = Values("float32")
 INT_VALUES = Values("int32")
 BYTE_VALUES = Values("uint8")
+WEIGHT_VALUES = Values("uint8", wide="uint16")
 WORD_VALUES = Values("int64")
 
 

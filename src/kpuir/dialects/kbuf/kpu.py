@@ -13,6 +13,7 @@ from kpuir.dialects.kbuf.base import (
     INTEGER,
     ONE_TO_ONE,
     SHAPE,
+    WEIGHT_VALUES,
     WORD_VALUES,
     InstructionOp,
     Ints,
@@ -48,7 +49,8 @@ class KpuConv2dOp(InstructionOp):
 
     `registers` holds the layer block without its addresses, which are the buffers' own. `batch_norm`, `activation`
     and `activation_add` are raw words (`kpuir.kmodel.layer` takes them apart); weights [oc][ic][kh][kw], depthwise
-    [oc][kh][kw]. `fills` are the file's fill bytes where they differ from those of 256-byte alignment.
+    [oc][kh][kw], are ui8, or ui16 where the kmodel version has such. `fills` are the file's fill bytes where they
+    differ from those of 256-byte alignment.
 
     Example: `kbuf.kpu_conv2d %x -> %y main %m {registers = #kbuf.registers<i_ch_num 2, ...>, ...} :
     memref<1x3x32x32xui8, #kbuf.space<kpu>> -> memref<..> main memref<..>`
@@ -65,7 +67,7 @@ class KpuConv2dOp(InstructionOp):
     batch_norm = prop_def(WORD_VALUES)
     activation = prop_def(WORD_VALUES)
     activation_add = prop_def(BYTE_VALUES)
-    weights = prop_def(BYTE_VALUES)
+    weights = prop_def(WEIGHT_VALUES)
     fills = opt_prop_def(Ints(3))
     assembly_format = (
         "$input `->` $output (`main` $main_output^)? attr-dict "

@@ -144,6 +144,7 @@ _LAYER_DTYPES = {
     "act_shift": "uint8",
     "act_add": "uint8",
 }
+_WIDE_WEIGHTS = "uint16"
 _LAYER_INTEGERS = ("pad_value", "arg_x", "shr_x", "arg_w", "shr_w", "arg_add")
 
 
@@ -157,7 +158,7 @@ class LayerOp(IRDLOperation):
 
     x is `pad_value` outside the map; the sums run over all taps of all input channels; N is the number of input
     channels, 1 for `depthwise`; s is the last segment with v > act_start[s].
-    Weights are ui8 [OC, IC, k, k] or [C, 1, k, k], batch-norm arrays [OC], activation arrays [16].
+    Weights are ui8 or ui16 [OC, IC, k, k] or [C, 1, k, k], batch-norm arrays [OC], activation arrays [16].
     """
 
     name = "kpu.layer"
@@ -207,7 +208,10 @@ class LayerOp(IRDLOperation):
         depthwise: bool = False,
         pool: PoolKind = PoolKind.BYPASS,
     ) -> None:
-        """Arrays are checked against the width they are stored in: ValueError names field and value that do not fit."""
+        """Arrays are checked against the width they are stored in: ValueError names field and value that do not fit.
+
+        Weights given as an array of uint16 stay that.
+        """
         integers = {
             "kernel_size": kernel_size,
             "pad_value": pad_value,
@@ -281,7 +285,8 @@ class LayerOp(IRDLOperation):
         for name, dtype in _LAYER_DTYPES.items():
             shape = weight if name == "weights" else weight[:1] if name.startswith("bn_") else segments
             found, expected = _dense(self, name).get_type(), TensorType(element_type(dtype), shape)
-            if found != expected:
+            wide = name == "weights" and found == TensorType(element_type(_WIDE_WEIGHTS), shape)
+            if found != expected and not wide:
                 raise VerifyException(f"{name} is {found}, expected {expected}")
         for name in _LAYER_INTEGERS:
             require(k210.field_rule(name, self.integer(name), self.integer(name)))
@@ -312,10 +317,13 @@ def _dense_arrays(arrays: "Mapping[str, ArrayLike]") -> "dict[str, DenseIntOrFPE
 
     result: dict[str, DenseIntOrFPElementsAttr[Any]] = {}
     for name, values in arrays.items():
-        array, limit = np.asarray(values), np.iinfo(_LAYER_DTYPES[name])
+        array, dtype = np.asarray(values), _LAYER_DTYPES[name]
+        if name == "weights" and array.dtype == _WIDE_WEIGHTS:
+            dtype = _WIDE_WEIGHTS
+        limit = np.iinfo(dtype)
         if array.size and not (limit.min <= array.min() and array.max() <= limit.max):
             raise ValueError(f"{name} has {array.min()} to {array.max()}, its elements hold {limit.min} to {limit.max}")
-        result[name] = to_dense(array.astype(_LAYER_DTYPES[name]))
+        result[name] = to_dense(array.astype(dtype))
     return result
 
 

@@ -75,7 +75,7 @@ def _registers(
     _, inputs, height, width = source_shape
     _, outputs, out_height, out_width = result_shape
     source, result = k210.row_layout(width), k210.row_layout(out_width)
-    loads = k210.weight_loads(inputs, outputs, numbers.kernel_size, numbers.depthwise)
+    loads = k210.weight_loads(inputs, outputs, numbers.kernel_size, numbers.depthwise, numbers.weights.itemsize)
     pixels = out_height * out_width
     return LayerRegisters(
         depth_wise_layer=int(numbers.depthwise),
