@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kpuir.analysis.coverage import Placement
     from kpuir.analysis.layer_errors import Counterpart, LayerError
     from kpuir.passes.dataset_pass import DatasetPass
+    from kpuir.quantization.calibration_record import CalibrationRecord
     from kpuir.runtime import LoadedModel, Port
 
 Dataset: TypeAlias = "str | Path | Sequence[Mapping[str, NDArray[Any]]] | None"
@@ -208,6 +209,8 @@ def compile(  # the name users expect: kpuir.compile
     passes: str | None = None,
     require_kpu: bool = False,
     dump_ir: "str | Path | None" = None,
+    load_ranges: "str | Path | Sequence[str | Path]" = (),
+    save_ranges: "str | Path | None" = None,
     progress: "Callable[[str, int, int], None] | None" = None,
 ) -> CompiledModel:
     """Compile an .onnx or .tflite file (or a `ktensor` module) to a kmodel.
@@ -218,12 +221,15 @@ def compile(  # the name users expect: kpuir.compile
     reach the KPU, unless 8 bits change the results too much, and float32 for others unless given.
     `input_layout` is NCHW, what the camera delivers, unless given; `output_layout` the model's. `passes` replaces the
     pipeline `kpu-default`. `require_kpu` makes any convolution or matrix product left on the CPU an error that names
-    all of them (UnsupportedError). `dump_ir` gets the text of every stage. `progress(stage, done, total)` is told how
-    far a stage is. Raises KpuirError: InvalidInputError, UnsupportedError, UsageError or DoesNotFitError.
+    all of them (UnsupportedError). `dump_ir` gets the text of every stage. `load_ranges` are files of what earlier
+    calibrations saw, which counts as well (with these there need be no dataset); what they and this one saw goes to the
+    file `save_ranges`. `progress(stage, done, total)` is told how far a stage is. Raises KpuirError: InvalidInputError,
+    UnsupportedError, UsageError or DoesNotFitError.
     """
     import time
 
     from kpuir.passes.dataset_pass import DatasetPass
+    from kpuir.passes.dataset_pass import load_ranges as read_ranges
     from kpuir.pipelines import Stage, dump, make_context, parse_passes, run_passes
     from kpuir.runtime import tensor_ports
 
@@ -234,12 +240,15 @@ def compile(  # the name users expect: kpuir.compile
     own = tensor_ports(module)
     stages["import"] = time.perf_counter() - start
     source = None if not isinstance(model, str | Path) else Path(model)
+    files = [load_ranges] if isinstance(load_ranges, str | Path) else load_ranges
     of_dataset = {
         "dataset": str(dataset) if isinstance(dataset, str | Path) else "",
         "samples": samples,
         "mean": None if mean is None else tuple(float(value) for value in mean),
         "std": None if std is None else tuple(float(value) for value in std),
+        "ranges": tuple(str(path) for path in files),
     }
+    record = read_ranges(files)
     options = {
         "ktensor-split-inputs": {**of_dataset, "parts": 1 if input_type == "uint8" else None},
         "kpu-equalize": of_dataset,
@@ -255,7 +264,9 @@ def compile(  # the name users expect: kpuir.compile
     if require_kpu and not any(one.name == "kpu-explain" for one in chosen):
         raise UsageError("the pipeline cannot tell what is left on the CPU", hint="let it run kpu-explain")
     seen: dict[Any, list[Any]] = {}
-    chosen = [_with_samples(one, dataset, seen, progress) if isinstance(one, DatasetPass) else one for one in chosen]
+    chosen = [
+        _with_samples(one, dataset, seen, record, progress) if isinstance(one, DatasetPass) else one for one in chosen
+    ]
     total = len(chosen)
     errors = _LayerErrors(chosen, module)
 
@@ -273,6 +284,8 @@ def compile(  # the name users expect: kpuir.compile
     run_passes(make_context(), module, chosen, verify=False, after=after)
     module.verify()
     stages["compare-layers"] = errors.seconds
+    if save_ranges is not None:
+        write_atomically({Path(save_ranges): record.to_text().encode()})
     start = time.perf_counter()
     data = _written(module, kmodel)
     stages["write"] = time.perf_counter() - start
@@ -372,16 +385,22 @@ def _with_samples(
     one: "DatasetPass",
     dataset: "Dataset",
     seen: dict[Any, list[Any]],
+    record: "CalibrationRecord",
     progress: "Callable[[str, int, int], None] | None",
 ) -> "ModulePass":
     """A pass that runs a dataset, told where samples in memory are and whom to tell how far it is.
 
-    `seen` keeps what was loaded: photographs take longer to decode and resize than to run.
+    `seen` keeps what was loaded: photographs take longer to decode and resize than to run. `record` is that of all
+    passes.
     """
     from kpuir.passes.dataset_pass import dataset_inputs
 
     class WithSamples(type(one)):
         """The pass on the caller's samples."""
+
+        def record(self) -> "CalibrationRecord":
+            """That of all passes."""
+            return record
 
         @property
         def has_dataset(self) -> bool:

@@ -219,6 +219,27 @@ def test_datasets(invoke: Invoke, data: Path) -> None:
     assert "holds a NaN" in failure(invoke, model, "--dataset", "nan.npy")[1]
 
 
+def test_ranges(invoke: Invoke, data: Path) -> None:
+    model = models.conv(Path("x.onnx"))
+    assert invoke("kpu-compile", model, "--dataset", data, "--save-ranges", "r.json").status == 0
+    ran = invoke("kpu-compile", model, "--load-ranges", "r.json", "--load-ranges", "r.json", "--save-ranges", "s.json")
+    assert ran.status == 0
+    assert json.loads(Path("s.json").read_text())["samples"] == 2 * json.loads(Path("r.json").read_text())["samples"]
+    before = Path("r.json").read_bytes()
+    status, text = failure(invoke, model, "--load-ranges", "r.json", "--save-ranges", "./r.json")
+    assert (status, "would overwrite what is read" in text, Path("r.json").read_bytes()) == (2, True, before)
+    for path in ("out.kmodel", "out.json", "absent/r.json"):
+        assert failure(invoke, model, "--dataset", data, "--save-ranges", path)[0] == 2
+    Path("bad.json").write_text('{"tensors": {"y_node": [1, NaN]}}')
+    for path, message in (
+        ("absent.json", "cannot be read"),
+        ("bad.json", "NaN is no number"),
+        (data, "cannot be used"),
+    ):
+        status, text = failure(invoke, model, "--load-ranges", path)
+        assert (status, text.startswith(f"error: {path}: "), message in text) == (1, True, True)
+
+
 def test_unwritable_output(invoke: Invoke, data: Path) -> None:
     model = models.conv(Path("x.onnx"))
     for output in ("absent/y.kmodel", "."):

@@ -1,22 +1,26 @@
 """Ranges of values over a dataset: the float interpreter runs every sample and observers look on."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING
 
-from xdsl.dialects.builtin import Float32Type, ModuleOp, TensorType
-from xdsl.ir import Operation, SSAValue
+from xdsl.dialects.builtin import Float32Type, ModuleOp, StringAttr, TensorType
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from kpuir.analysis.bounds import function_bounds
 from kpuir.analysis.significance import significances
 from kpuir.dialects import kpu, ktensor
-from kpuir.ir.functions import entry_function
+from kpuir.ir.functions import NAME, argument_attributes, entry_function
+from kpuir.ir.locations import layer_name
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from kpuir.quantization.calibration_record import CalibrationRecord, TensorRecord
     from kpuir.quantization.parameters import QuantizationParameters
 
 _SHARING = (
@@ -28,9 +32,6 @@ _SHARING = (
     kpu.PadOp,
 )
 """Operations whose result takes the range of their operands: nothing is observed there."""
-
-_MOST_LEVELS = 4096
-"""More different values than any lattice of bytes has."""
 
 
 @dataclass(frozen=True)
@@ -167,26 +168,17 @@ def _strided(region: slice, stride: int, begin: int, window: int) -> slice:
     return slice(begin + region.start * stride, begin + (region.stop - 1) * stride + window)
 
 
-def _levels(known: "NDArray[np.float32]", array: "NDArray[np.float32]") -> "NDArray[np.float32]":
-    """The different values of both, no longer counted once there are too many."""
-    import numpy as np
-
-    for part in (array.reshape(-1)[: 4 * _MOST_LEVELS], array):  # a part shows soon that most tensors are no pixels
-        if known.size <= _MOST_LEVELS:
-            known = np.union1d(known, part)
-    return known
-
-
 def lattice_of(arrays: Iterable["NDArray[np.float32]"]) -> "QuantizationParameters | None":
     """The parameters that represent all numbers of some arrays without any loss, because they are pixels; else None."""
     import numpy as np
 
+    from kpuir.quantization.calibration_record import with_levels
     from kpuir.quantization.parameters import lattice
 
-    levels = np.empty(0, np.float32)
+    levels: NDArray[np.float32] | None = np.empty(0, np.float32)
     for array in arrays:
-        levels = _levels(levels, array)
-    return lattice(levels) if levels.size <= _MOST_LEVELS else None
+        levels = with_levels(levels, array)
+    return None if levels is None else lattice(levels)
 
 
 def with_room(seen: tuple[float, float], count: int) -> tuple[float, float]:
@@ -204,11 +196,38 @@ def with_room(seen: tuple[float, float], count: int) -> tuple[float, float]:
     )
 
 
-def _with_unseen(value: SSAValue, seen: tuple[float, float], count: int, floor: float) -> tuple[float, float]:
+def _with_unseen(value: SSAValue, seen: tuple[float, float], numbers: int, floor: float) -> tuple[float, float]:
     """A range with room, as far as the function that gives its values allows it; those below `floor` do not matter."""
     least, most = function_bounds(value)
-    low, high = with_room(seen, count)
+    low, high = with_room(seen, numbers)
     return max(low, min(seen[0], max(least, floor))), min(high, max(seen[1], most))
+
+
+def observed_values(module: ModuleOp) -> dict[str, SSAValue]:
+    """All values whose ranges are taken from a dataset, by unique names.
+
+    An argument has the name it has in the source model, a result that of its layer; `conv1:2` is the second of several.
+    """
+    function = entry_function(module)
+    found: dict[str, SSAValue] = {}
+    for value in (*function.body.block.args, *(result for op in function.body.block.ops for result in op.results)):
+        if is_observed(value):
+            found[unique_name(_name(function, value), found)] = value
+    return found
+
+
+def unique_name(name: str, taken: Container[str]) -> str:
+    """The name, or the first of `name:2`, `name:3` ... that is not taken yet."""
+    numbered = (f"{name}:{index}" for index in count(2))
+    return name if name not in taken else next(one for one in numbered if one not in taken)
+
+
+def _name(function: FuncOp, value: SSAValue) -> str:
+    if isinstance(value, BlockArgument):
+        name = argument_attributes(function, value.index).get(NAME)
+        return name.data if isinstance(name, StringAttr) else f"input{value.index}"
+    assert isinstance(value.owner, Operation)
+    return layer_name(value.owner)
 
 
 def calibrate(
@@ -216,26 +235,35 @@ def calibrate(
     samples: Iterable[Sequence["NDArray[np.float32]"]],
     method: str = "auto",
     progress: Callable[[], None] | None = None,
+    record: "CalibrationRecord | None" = None,
+    pixels: tuple[float, float] | None = None,
 ) -> Calibration:
     """Run `@main` on every sample, given as its arguments in order, and return what was seen.
 
     `method` is the observers' (see `kpuir.quantization.observers`); auto also looks at what matters to the readers of a
     value (`kpuir.analysis.significance`) and leaves room for what the samples do not show. A convolution with a mean
     pool is observed before it pools, for those are the values that get quantized. `progress` is called after each
-    sample.
+    sample. What `record` knows of the tensors of this module counts as well, and what is seen is added to it.
+    `pixels` is the range of arguments that are images, whatever the samples use of it.
     """
     import numpy as np
 
     from kpuir.interpreters.run import Evaluator
-    from kpuir.quantization.observers import Observer, make_observer
+    from kpuir.quantization.calibration_record import CalibrationRecord, TensorRecord, with_levels
+    from kpuir.quantization.observers import make_observer
+    from kpuir.quantization.parameters import lattice
 
     arguments = entry_function(module).body.block.args
-    observers: dict[SSAValue, Observer] = {}
-    counts: dict[SSAValue, int] = {}
-    floors: dict[SSAValue, float] = {}
+    record = CalibrationRecord() if record is None else record
+    names = observed_values(module)
+    for name, value in names.items():
+        if name not in record.tensors:
+            of_input = isinstance(value, BlockArgument)
+            observer = make_observer("minmax" if of_input else method)
+            record.tensors[name] = TensorRecord(observer, levels=np.empty(0, np.float32) if of_input else None)
+    states = {value: record.tensors[name] for name, value in names.items()}
     regions: dict[SSAValue, Region] = {}
     known: dict[SSAValue, Region] = {}
-    inputs: dict[SSAValue, list[NDArray[np.float32]]] = {value: [] for value in arguments}
 
     significant, replaced = significances(module) if method == "auto" else ({}, set())
 
@@ -245,36 +273,47 @@ def calibrate(
         if value in significant:
             for seen in significant[value](array):
                 for part in seen.values:
-                    take(part, seen.array)
-                    floors[part] = min(floors.get(part, seen.least), seen.least)
+                    take(part, seen.array, seen.least if math.isfinite(seen.least) else None)
 
-    def take(value: SSAValue, array: "NDArray[np.float32]") -> None:
-        if not is_observed(value):
+    def take(value: SSAValue, array: "NDArray[np.float32]", least: float | None = None) -> None:
+        tensor = states.get(value)
+        if not isinstance(tensor, TensorRecord):
             return
         if array.ndim == len(ktensor.shape_of(value)) == 4:
             if value not in regions:
                 regions[value] = kept_region(value, known)
             array = array[:, :, *_observed_region(value, regions[value], array.shape)]
-        if value not in observers:
-            observers[value] = make_observer("minmax" if value in arguments else method)
-        observers[value].update(array)
-        counts[value] = counts.get(value, 0) + array.size
+        tensor.observer.update(array)
+        tensor.numbers += array.size
+        tensor.matters_from(least)
 
     evaluator = Evaluator(module, observe)
     for sample in samples:
         for value, array in zip(arguments, sample, strict=True):
-            inputs[value].append(array)
+            tensor = states.get(value)
+            if isinstance(tensor, TensorRecord):
+                tensor.levels = with_levels(tensor.levels, array)
         evaluator.run(sample)
+        record.samples += 1
         if progress is not None:
             progress()
-    found = {value: lattice_of(seen) for value, seen in inputs.items()}
-    ranges = {value: observer.range() for value, observer in observers.items()}
-    if method == "auto":
-        ranges = {
-            value: _with_unseen(value, seen, counts[value], floors.get(value, -math.inf))
-            for value, seen in ranges.items()
-        }
-    return Calibration(
-        ranges,
-        {value: parameters for value, parameters in found.items() if parameters is not None},
-    )
+    lattices: dict[SSAValue, QuantizationParameters] = {}
+    ranges: dict[SSAValue, tuple[float, float]] = {}
+    for value, tensor in states.items():
+        if not isinstance(tensor, TensorRecord):
+            ranges[value] = tensor
+            continue
+        parameters = None if tensor.levels is None else lattice(tensor.levels)
+        if parameters is not None:
+            lattices[value] = parameters
+        ranges[value] = tensor.known or _chosen(value, tensor, method)
+        if pixels is not None and isinstance(value, BlockArgument):
+            ranges[value] = tensor.known = pixels
+        tensor.chosen = ranges[value]
+    return Calibration(ranges, lattices)
+
+
+def _chosen(value: SSAValue, tensor: "TensorRecord", method: str) -> tuple[float, float]:
+    seen = tensor.observer.range()
+    floor = -math.inf if tensor.least is None else tensor.least
+    return _with_unseen(value, seen, tensor.numbers, floor) if method == "auto" else seen

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kpuir.dataset import InputSpec
+    from kpuir.quantization.calibration_record import CalibrationRecord
 
 
 def dataset_inputs(module: ModuleOp) -> "list[InputSpec]":
@@ -37,14 +38,39 @@ def dataset_inputs(module: ModuleOp) -> "list[InputSpec]":
     return inputs
 
 
+def load_ranges(paths: Sequence[str | Path]) -> "CalibrationRecord":
+    """What the calibrations saved in some files have found out, together. Raises InvalidInputError, naming the file."""
+    from kpuir.quantization.calibration_record import CalibrationRecord
+
+    record = CalibrationRecord()
+    for path in paths:
+        try:
+            record.merge(CalibrationRecord.from_text(Path(path).read_text(encoding="utf-8")))
+        except OSError as error:
+            raise InvalidInputError(f"cannot be read: {error.strerror}", location=str(path)) from None
+        except (ValueError, RecursionError) as error:
+            raise InvalidInputError(
+                f"these ranges cannot be used: {error}", location=str(path), hint="save them with --save-ranges"
+            ) from None
+    return record
+
+
 @dataclass(frozen=True)
 class DatasetPass(ModulePass):
-    """A pass with a dataset: a folder of images, a .npy or a .npz (see `kpuir.dataset`)."""
+    """A pass with a dataset: a folder of images, a .npy or a .npz (see `kpuir.dataset`).
+
+    `ranges` are files of what earlier calibrations found out (see `kpuir.quantization.calibration_record`).
+    """
 
     dataset: str = ""
     samples: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    ranges: tuple[str, ...] = ()
+
+    def record(self) -> "CalibrationRecord":
+        """What earlier calibrations found out, to which passes add what they do."""
+        return load_ranges(self.ranges)
 
     @property
     def has_dataset(self) -> bool:

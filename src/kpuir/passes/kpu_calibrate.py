@@ -12,18 +12,26 @@ The dataset is a folder of images, a .npy or a .npz (see `kpuir.dataset`). The f
 ranges are known on exactly the tensors that will be quantized.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from difflib import get_close_matches
+from hashlib import sha256
+from typing import TYPE_CHECKING, Literal
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, f64
-from xdsl.ir import BlockArgument, Operation
+from xdsl.ir import BlockArgument, Operation, SSAValue
 
-from kpuir.analysis.calibration import calibrate
+from kpuir.analysis.calibration import calibrate, observed_values
 from kpuir.analysis.functions import has_own_scales
 from kpuir.dialects import kpu, ktensor
+from kpuir.errors import InvalidInputError
 from kpuir.ir.functions import entry_function, set_argument_attribute
+from kpuir.ir.printing import module_text
 from kpuir.passes.dataset_pass import DatasetPass
+
+if TYPE_CHECKING:
+    from kpuir.quantization.calibration_record import CalibrationRecord
 
 
 @dataclass(frozen=True)
@@ -41,16 +49,22 @@ class KpuCalibratePass(DatasetPass):
         (`kpu-derive-ranges`): without a dataset they are left as they are.
         """
         needed = any(isinstance(inner, kpu.Conv2dOp) for inner in op.walk()) and not has_own_scales(op)
-        if not self.has_dataset and not needed:
+        record = self.record()
+        recorded = bool(record.tensors)
+        if not (self.has_dataset or recorded or needed):
             return
-        samples = self.load(op)
+        values = observed_values(op)
+        if recorded:
+            self._check(record, op, values)
+        samples = self.load(op) if self.has_dataset or not recorded else []
+        record.model, record.method = _fingerprint(op), self.method
         done = iter(range(1, len(samples) + 1))
-        seen = calibrate(op, samples, self.method, lambda: self.told(next(done), len(samples)))
+        seen = calibrate(
+            op, samples, self.method, lambda: self.told(next(done), len(samples)), record, self.pixel_range
+        )
         function = entry_function(op)
         for value, (low, high) in seen.ranges.items():
-            # Pixels take their whole range, whatever the samples use of it.
-            seen_or_known = (self.pixel_range or (low, high)) if isinstance(value, BlockArgument) else (low, high)
-            bounds = DenseArrayBase.from_list(f64, [float(end) for end in seen_or_known])
+            bounds = DenseArrayBase.from_list(f64, [float(low), float(high)])
             if isinstance(value, BlockArgument):
                 set_argument_attribute(function, value.index, kpu.RANGE, bounds)
             elif isinstance(value.owner, Operation):
@@ -59,3 +73,40 @@ class KpuCalibratePass(DatasetPass):
             assert isinstance(value, BlockArgument)
             kind = ktensor.QuantizedType.of(parameters.scale, parameters.zero_point)
             set_argument_attribute(function, value.index, kpu.LATTICE, kind)
+
+    def _check(self, record: "CalibrationRecord", op: ModuleOp, values: Mapping[str, SSAValue]) -> None:
+        """Raise InvalidInputError for a record that is not of this module or leaves tensors without a range."""
+        where = ", ".join(self.ranges) or None
+        if record.model not in (None, _fingerprint(op)):
+            raise InvalidInputError(
+                "these ranges are of another model, or of the same with other options or another version of kpuir",
+                location=where,
+                hint="calibrate this one with --dataset and --save-ranges",
+            )
+        if record.method not in (None, self.method):
+            raise InvalidInputError(
+                f"these ranges were chosen by '{record.method}', but now '{self.method}' is asked for",
+                location=where,
+                hint=f"use --calibration {record.method}",
+            )
+        unknown = [name for name in record.tensors if name not in values]
+        if unknown:
+            close = get_close_matches(unknown[0], values, n=3)
+            raise InvalidInputError(
+                f"there is no tensor '{unknown[0]}' to calibrate",
+                location=where,
+                hint=f"did you mean {' or '.join(close)}?" if close else f"there is {', '.join(list(values)[:5])} ...",
+            )
+        missing = [name for name in values if name not in record.tensors]
+        if missing and not self.has_dataset:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise InvalidInputError(
+                f"there is no range for tensor '{missing[0]}'{more}",
+                location=where,
+                hint="add it as [lo, hi], or give a --dataset as well",
+            )
+
+
+def _fingerprint(module: ModuleOp) -> str:
+    """A hash of all that a module computes with."""
+    return sha256(module_text(module, elide=True, locations=False).encode()).hexdigest()[:16]

@@ -24,6 +24,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 
+from kpuir.analysis.calibration import observed_values
 from kpuir.analysis.functions import has_own_scales
 from kpuir.dialects import kpu, ktensor
 from kpuir.passes.dataset_pass import DatasetPass
@@ -117,27 +118,38 @@ def _statistics(
     return {value: ChannelStatistics(one.largest, one.mean_square / len(samples)) for value, one in seen.items()}
 
 
-def _scale(conv: kpu.Conv2dOp, readers: Sequence[Reader], seen: "ChannelStatistics") -> None:
-    """Scale the channels of a map, if that is expected to help who reads it."""
-    import numpy as np
+def _parts(conv: kpu.Conv2dOp, readers: Sequence[Reader]) -> list[slice]:
+    """The input channels of each reader that a map is."""
+    channels = ktensor.shape_of(conv.output)[1]
+    return [slice(reader.first, reader.first + channels) for reader in readers]
 
-    from kpuir.quantization.equalization import Following, equalizing_factors, scale_inputs, scale_outputs
 
-    own, others = constants_of(conv), [constants_of(reader.conv) for reader in readers]
-    if own is None or None in others:
-        return
-    channels = len(own[1])
+def _factors(conv: kpu.Conv2dOp, readers: Sequence[Reader], seen: "ChannelStatistics") -> "NDArray[np.float64] | None":
+    """What to divide the channels of a map by; None where that is not expected to help who reads it."""
+    from kpuir.quantization.equalization import Following, equalizing_factors
+
+    others = [constants_of(reader.conv) for reader in readers]
+    if constants_of(conv) is None or None in others:
+        return None
     weights = [other[0] for other in others if other is not None]
-    parts = [slice(reader.first, reader.first + channels) for reader in readers]
     following = [
         Following(weight[part] if reader.conv.is_depthwise else weight[:, part], reader.conv.is_depthwise)
-        for weight, part, reader in zip(weights, parts, readers, strict=True)
+        for weight, part, reader in zip(weights, _parts(conv, readers), readers, strict=True)
     ]
     factors = equalizing_factors(following, seen)
-    if (factors == 1).all():
-        return
+    return None if (factors == 1).all() else factors
+
+
+def _scale(conv: kpu.Conv2dOp, readers: Sequence[Reader], factors: "NDArray[np.float64]") -> None:
+    """Divide the channels of a map by factors."""
+    import numpy as np
+
+    from kpuir.quantization.equalization import scale_inputs, scale_outputs
+
+    own = constants_of(conv)
+    assert own is not None
     set_constants(conv, *scale_outputs(*own, factors))
-    for part, reader in zip(parts, readers, strict=True):
+    for part, reader in zip(_parts(conv, readers), readers, strict=True):
         found = constants_of(reader.conv)  # anew: a layer may read the map several times
         assert found is not None
         all_factors = np.ones(found[0].shape[0 if reader.conv.is_depthwise else 1])
@@ -152,12 +164,26 @@ class KpuEqualizePass(DatasetPass):
     name = "kpu-equalize"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        """Scale constants in place. Raises InvalidInputError without a usable dataset."""
+        """Scale constants in place. Raises InvalidInputError without recorded factors or a usable dataset."""
+        import numpy as np
+
         found = list(pairs(op))
         if not found or has_own_scales(op):
+            return
+        record = self.record()
+        names = {value: name for name, value in observed_values(op).items()}
+        if record.scales is not None:
+            for conv, readers in found:
+                factors = np.array(record.scales.get(names[conv.output], ()))
+                if factors.size == ktensor.shape_of(conv.output)[1]:  # else for another model, as will be found out
+                    _scale(conv, readers, factors)
             return
         samples = self.load(op)
         chosen = samples[:: max(len(samples) // _SAMPLES, 1)][:_SAMPLES]
         statistics = _statistics(op, chosen, {conv.output for conv, _ in found})
+        record.scales = {}
         for conv, readers in found:
-            _scale(conv, readers, statistics[conv.output])
+            factors = _factors(conv, readers, statistics[conv.output])
+            if factors is not None:
+                _scale(conv, readers, factors)
+                record.scales[names[conv.output]] = factors.tolist()

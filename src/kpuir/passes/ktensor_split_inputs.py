@@ -14,7 +14,7 @@ weights that add the parts up again.
 
 It is done for inputs whose samples are no pixels (those are bytes anyway), where it costs little time on the CPU. How
 far results change is measured on samples of the dataset; the parts come from `kpuir.quantization.range_parts`. Such an
-input is float32 in the kmodel. Without a dataset nothing changes.
+input is float32 in the kmodel. Without a dataset, or a record of what was decided before, nothing changes.
 """
 
 import math
@@ -32,12 +32,14 @@ from kpuir.analysis import estimates
 from kpuir.analysis.calibration import lattice_of, with_room
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.functions import entry_function
-from kpuir.passes.dataset_pass import DatasetPass
+from kpuir.passes.dataset_pass import DatasetPass, dataset_inputs
 from kpuir.target.k210 import CpuCosts
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from kpuir.quantization.calibration_record import Split
 
     Samples: TypeAlias = Sequence[Sequence[NDArray[np.float32]]]
 
@@ -103,13 +105,13 @@ def _change(module: ModuleOp, index: int, samples: "Samples") -> float:
     return changed / whole if whole else 0.0
 
 
-def _split(value: SSAValue, readers: Sequence[Reader], seen: tuple[float, float], count: int, reason: str) -> None:
+def _split(value: SSAValue, readers: Sequence[Reader], split: "Split") -> None:
     """Let the readers of a value read parts of it."""
     import numpy as np
 
     from kpuir.quantization.range_parts import range_parts
 
-    parts = range_parts(*seen, max(count, 2))
+    parts = range_parts(*split.range, max(split.parts, 2))
     of_images = isinstance(readers[0], ktensor.Conv2dOp)
     axis = 1 if of_images else len(ktensor.shape_of(value)) - 1
     element = ktensor.QuantizedType.of(1 / 255, 0)
@@ -123,7 +125,7 @@ def _split(value: SSAValue, readers: Sequence[Reader], seen: tuple[float, float]
     codes = [insert(ktensor.QuantizeOp(value, element, 1 / 255 / part.step, -part.begin)) for part in parts]
     for code in codes:
         assert isinstance(code.owner, Operation)
-        code.owner.attributes[kpu.REASON] = StringAttr(reason)
+        code.owner.attributes[kpu.REASON] = StringAttr(split.reason)
     joined = insert(ktensor.DequantizeOp(insert(ktensor.ConcatOp(codes, axis))))
     for reader in readers:
         weight = ktensor.constant_of(reader.operands[1])
@@ -147,25 +149,37 @@ class KTensorSplitInputsPass(DatasetPass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module in place."""
-        if not self.has_dataset or self.parts == 1:
+        if self.parts == 1:
             return
         arguments = entry_function(op).body.block.args
         candidates = [(one, _split_point(one)) for one in arguments if _is_cheap(one)]
         candidates = [(one, value) for one, value in candidates if _readers(value)]
-        if not candidates:
+        record = self.record()
+        if not candidates or (record.splits is None and not self.has_dataset):
             return
-        samples = self.load(op)
+        names = [spec.name for spec in dataset_inputs(op)]
+        if record.splits is None:
+            samples = self.load(op)
+            found = ((names[one.index], self._decided(op, one, samples)) for one, _ in candidates)
+            record.splits = {name: split for name, split in found if split is not None}
         for argument, value in candidates:
-            seen = [sample[argument.index] for sample in samples]
-            if self.parts is None and (self.pixel_range or lattice_of(seen)) is not None:
-                continue
-            count, reason = self.parts or 1, "more parts than one were asked for"
-            if self.parts is None:
-                change = _change(op, argument.index, samples)
-                count = min(math.ceil((change / _WANTED) ** 0.5), _MOST_PARTS)
-                reason = f"rounded to 8 bits it would change the results by {100 * change**0.5:.1f} %"
-            if count > 1:
-                _split(value, _readers(value), self.pixel_range or _range(seen), count, reason)
+            split = record.splits.get(names[argument.index])
+            if split is not None:
+                _split(value, _readers(value), split)
+
+    def _decided(self, op: ModuleOp, argument: BlockArgument, samples: "Samples") -> "Split | None":
+        """Into what to split an argument; None where one byte does."""
+        from kpuir.quantization.calibration_record import Split
+
+        seen = [sample[argument.index] for sample in samples]
+        if self.parts is None and (self.pixel_range or lattice_of(seen)) is not None:
+            return None
+        count, reason = self.parts or 1, "more parts than one were asked for"
+        if self.parts is None:
+            change = _change(op, argument.index, samples)
+            count = min(math.ceil((change / _WANTED) ** 0.5), _MOST_PARTS)
+            reason = f"rounded to 8 bits it would change the results by {100 * change**0.5:.1f} %"
+        return Split(count, self.pixel_range or _range(seen), reason) if count > 1 else None
 
 
 def _is_cheap(argument: SSAValue) -> bool:

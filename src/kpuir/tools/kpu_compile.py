@@ -44,6 +44,8 @@ def make_arguments() -> Parser:
     add("--samples", type=positive_int, metavar="N", help="use only N samples of it, spread evenly")
     add("--calibration", choices=CALIBRATIONS, default="auto", help="how ranges are chosen (auto)")
     add("--calibration-effort", choices=("normal", "high"), default="normal", help="how long to search (normal)")
+    add("--load-ranges", metavar="FILE", action="append", default=[], help="what was seen before (may be repeated)")
+    add("--save-ranges", metavar="FILE", help="write what was seen, to be loaded again")
     add("--mean", type=number_list, metavar="X[,Y,Z]", help="of images: the mean of 0..1 pixels the model wants")
     add("--std", type=number_list, metavar="X[,Y,Z]", help="of images: the deviation of 0..1 pixels the model wants")
     add("--input-type", choices=("uint8", "float32"), help="the kmodel's inputs (uint8 where 8 bits are enough)")
@@ -86,8 +88,15 @@ def output_path(arguments: argparse.Namespace) -> Path:
         raise UsageError("cannot write: there is no such directory", location=str(path), hint="make it, or give -o")
     if path.suffix == ".json":
         raise UsageError("the .json beside the kmodel would overwrite it", location=str(path), hint="use .kmodel")
-    check_output(str(path), arguments.model, arguments.dataset)
-    check_output(str(path.with_suffix(".json")), arguments.model, arguments.dataset)
+    inputs = (arguments.model, arguments.dataset, *arguments.load_ranges)
+    check_output(str(path), *inputs)
+    check_output(str(path.with_suffix(".json")), *inputs)
+    if arguments.save_ranges is not None:
+        if Path(arguments.save_ranges) in (path, path.with_suffix(".json")):
+            raise UsageError("both the kmodel's and --save-ranges", location=arguments.save_ranges, hint="give another")
+        if not Path(arguments.save_ranges).parent.is_dir():
+            raise UsageError("cannot write: there is no such directory", location=arguments.save_ranges)
+        check_output(arguments.save_ranges, *inputs)
     return path
 
 
@@ -104,6 +113,8 @@ def compile_model(arguments: argparse.Namespace) -> "CompiledModel":
             samples=arguments.samples,
             calibration=arguments.calibration,
             calibration_effort=arguments.calibration_effort,
+            load_ranges=arguments.load_ranges,
+            save_ranges=arguments.save_ranges,
             mean=arguments.mean,
             std=arguments.std,
             input_type=arguments.input_type,
