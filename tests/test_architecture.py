@@ -48,9 +48,10 @@ MAY_KNOW = ALONE | {
     "pipelines": {"universe", "ir", "errors"},
     "comparison": {"errors"},
     "runtime": {"dataset", "dialects", "errors", "importers", "interpreters", "ir", "pipelines", "translate"},
+    "mixed_precision": {"comparison", "dataset", "errors", "runtime"},
     "compiler": {
-        *("analysis", "dialects", "errors", "importers", "ir", "passes", "pipelines", "runtime", "target"),
-        "translate",
+        *("analysis", "dialects", "errors", "importers", "ir", "mixed_precision", "passes", "pipelines", "runtime"),
+        *("target", "translate"),
     },
     "reports": {"analysis", "dialects"},
     "kpuir": set[str](),

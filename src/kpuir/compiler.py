@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from xdsl.passes import ModulePass
 
     from kpuir.analysis.coverage import Placement
-    from kpuir.analysis.layer_errors import Counterpart, LayerError
+    from kpuir.analysis.layer_errors import LayerError
+    from kpuir.mixed_precision import MixedPrecision
     from kpuir.passes.dataset_pass import DatasetPass
     from kpuir.quantization.calibration_record import CalibrationRecord
     from kpuir.runtime import LoadedModel, Port
@@ -90,9 +92,17 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "kbuf-spill",
         "kbuf-allocate",
     ),
-    "kpu-default": ("ktensor-simplify", "ktensor-split-inputs", "kpu-legalize", "kpu-quantize-all", "kbuf-lower"),
+    "kpu-default": (
+        "ktensor-simplify",
+        "ktensor-keep-float",
+        "ktensor-split-inputs",
+        "kpu-legalize",
+        "kpu-quantize-all",
+        "kbuf-lower",
+    ),
     "kpu-coverage": (
         "ktensor-simplify",
+        "ktensor-keep-float",
         "kpu-legalize",
         "kpu-assume-ranges",
         "kpu-quantize-all{from=kpu-derive-ranges}",
@@ -103,8 +113,6 @@ PIPELINES: dict[str, tuple[str, ...]] = {
 
 CALIBRATIONS = ("auto", "minmax", "mse", "kl", "percentile")
 VERSIONS = ("v4",)
-_COMPARED = 4
-"""On how many samples layers are compared with their float values."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,10 @@ class CompiledModel:
     report: Report
     layers: "tuple[LayerError, ...]" = ()
     """How far each layer is from its float values on a few samples of the dataset; empty without one."""
+    candidates: tuple[str, ...] = ()
+    """The convolutions and matrix products that `float_layers` could keep on the CPU."""
+    mixed: "MixedPrecision | None" = None
+    """What `min_cosine` took."""
 
     def save(self, path: "str | Path", also: "Mapping[Path, bytes] | None" = None) -> None:
         """Write `path` and, beside it, the .json that describes it; with `also`, all of these files or none.
@@ -151,6 +163,11 @@ class CompiledModel:
     def run(self, inputs: "Mapping[str, NDArray[Any]]") -> "dict[str, NDArray[Any]]":
         """Run one sample, given and returned as the model's own arrays, in the byte-exact interpreter."""
         return self.loaded().run(inputs)
+
+    @property
+    def estimated_ms(self) -> float:
+        """The estimated time of one inference."""
+        return self.report.estimated_ms
 
     @property
     def coverage(self) -> "list[Placement]":
@@ -208,6 +225,8 @@ def compile(  # the name users expect: kpuir.compile
     output_layout: Literal["model", "NCHW", "NHWC"] | None = None,
     passes: str | None = None,
     require_kpu: bool = False,
+    float_layers: Sequence[str] = (),
+    min_cosine: float | None = None,
     dump_ir: "str | Path | None" = None,
     load_ranges: "str | Path | Sequence[str | Path]" = (),
     save_ranges: "str | Path | None" = None,
@@ -221,18 +240,26 @@ def compile(  # the name users expect: kpuir.compile
     reach the KPU, unless 8 bits change the results too much, and float32 for others unless given.
     `input_layout` is NCHW, what the camera delivers, unless given; `output_layout` the model's. `passes` replaces the
     pipeline `kpu-default`. `require_kpu` makes any convolution or matrix product left on the CPU an error that names
-    all of them (UnsupportedError). `dump_ir` gets the text of every stage. `load_ranges` are files of what earlier
-    calibrations saw, which counts as well (with these there need be no dataset); what they and this one saw goes to the
-    file `save_ranges`. `progress(stage, done, total)` is told how far a stage is. Raises KpuirError: InvalidInputError,
-    UnsupportedError, UsageError or DoesNotFitError.
+    all of them (UnsupportedError). `float_layers` are names of layers, or patterns, to keep on the CPU in
+    float; with `min_cosine` more of them are, until the outputs on the samples are that close to the float model's
+    (CheckFailedError where that is not possible). `dump_ir` gets the text of every stage. `load_ranges` are files of
+    what earlier calibrations saw, which counts as well (with these there need be no dataset); what they and this one
+    saw goes to the file `save_ranges`. `progress(stage, done, total)` is told how far a stage is. Raises KpuirError:
+    InvalidInputError, UnsupportedError, UsageError, DoesNotFitError or CheckFailedError.
     """
+    given = {name: value for name, value in locals().items() if name not in ("model", "min_cosine", "float_layers")}
     import time
 
     from kpuir.passes.dataset_pass import DatasetPass
     from kpuir.passes.dataset_pass import load_ranges as read_ranges
+    from kpuir.passes.layer_comparison import LayerComparison
     from kpuir.pipelines import Stage, dump, make_context, parse_passes, run_passes
     from kpuir.runtime import tensor_ports
 
+    if min_cosine is not None:
+        return _compile_mixed(
+            _imported(model), min_cosine, tuple(float_layers), partial(compile, model, **given), given
+        )
     _check_options(kmodel, firmware, calibration)
     stages: dict[str, float] = {}
     start = time.perf_counter()
@@ -257,6 +284,7 @@ def compile(  # the name users expect: kpuir.compile
         "kpu-quantize": {"input_type": input_type},
         "ktensor-absorb-layouts": {"outputs": output_layout == "NCHW"},
         "kpu-explain": {"require": require_kpu},
+        "ktensor-keep-float": {"layers": tuple(float_layers) or None},
     }
     chosen = [
         configured(one, options.get(one.name, {})) for one in parse_passes(passes or "kpu-default", lambda: PIPELINES)
@@ -268,7 +296,7 @@ def compile(  # the name users expect: kpuir.compile
         _with_samples(one, dataset, seen, record, progress) if isinstance(one, DatasetPass) else one for one in chosen
     ]
     total = len(chosen)
-    errors = _LayerErrors(chosen, module)
+    errors = LayerComparison(chosen, module)
 
     def after(stage: Stage, current: "ModuleOp") -> None:
         stages[stage.name] = stages.get(stage.name, 0.0) + stage.seconds
@@ -292,65 +320,26 @@ def compile(  # the name users expect: kpuir.compile
     report = _report(module, data, kmodel, stages)
     sidecar = _sidecar(module, source, own, kmodel, report, mean, std)
     sidecar["layers"] = errors.described(module)
-    return CompiledModel(data, sidecar, module, report, tuple(errors.found))
+    return CompiledModel(data, sidecar, module, report, tuple(errors.found), tuple(errors.candidates))
 
 
-class _LayerErrors:
-    """Compares layers once their registers are selected with what they were when they had been calibrated."""
+def _compile_mixed(
+    source: "ModuleOp",
+    min_cosine: float,
+    float_layers: tuple[str, ...],
+    compile_with: Callable[..., CompiledModel],
+    options: Mapping[str, Any],
+) -> CompiledModel:
+    """Compile with those layers in float that it takes to reach a cosine."""
+    from kpuir.mixed_precision import compile_mixed
 
-    def __init__(self, passes: "Sequence[ModulePass]", module: "ModuleOp") -> None:
-        self.source = module.clone()
-        self.calibration = next((one for one in passes if one.name == "kpu-calibrate"), None)
-        self.floats: ModuleOp | None = None
-        self.found: list[LayerError] = []
-        self.counterparts: dict[int, Counterpart] = {}
-        self.seconds = 0.0
+    def trial(names: tuple[str, ...]) -> CompiledModel:
+        return compile_with(float_layers=(*float_layers, *names), dump_ir=None)
 
-    def after(self, stage: str, module: "ModuleOp") -> None:
-        """Look at the module that a pass left."""
-        import time
-
-        from kpuir.analysis.layer_errors import counterparts, layer_errors, number_layers
-        from kpuir.passes.dataset_pass import DatasetPass, dataset_inputs
-
-        source = self.calibration
-        if not isinstance(source, DatasetPass) or not source.has_dataset:
-            return
-        if stage == source.name:
-            number_layers(module)
-            self.floats = module.clone()
-        elif stage == "kpu-select-registers" and self.floats is not None:
-            start = time.perf_counter()
-            samples = source.load(self.floats)
-            self.found = layer_errors(self.floats, module, samples[:: -(-len(samples) // _COMPARED)])
-            inputs = [
-                array.transpose(0, 2, 3, 1) if spec.layout == "NHWC" else array
-                for spec, array in zip(dataset_inputs(self.floats), samples[0], strict=True)
-            ]
-            self.counterparts = counterparts(self.source, inputs, self.floats, samples[0])
-            self.seconds = time.perf_counter() - start
-
-    def described(self, module: "ModuleOp") -> list[dict[str, Any]]:
-        """The figures of each layer, and where to find its values in the kmodel and in the source model."""
-        from kpuir.analysis.layer_errors import number_of
-        from kpuir.dialects import kbuf
-
-        instructions = [op for op in module.walk() if isinstance(op, kbuf.InstructionOp)]
-        places = {number_of(op): index for index, op in enumerate(instructions)}
-        rows: list[dict[str, Any]] = []
-        for error in self.found:
-            row, counterpart = error.as_json(), self.counterparts.get(error.number)
-            if counterpart is not None and error.number in places and not error.note:
-                index, (low, high) = places[error.number], error.chosen_range or (0.0, 0.0)
-                scale = (high - low) / 255
-                row["compare"] = {
-                    "instruction": index,
-                    **asdict(counterpart),
-                    "scale": scale or None,
-                    "zero_point": round(-low / scale) if scale else None,
-                }
-            rows.append(row)
-        return rows
+    of_samples = {name: options[name] for name in ("samples", "mean", "std")}
+    result = compile_mixed(source, min_cosine, options["dataset"], of_samples, trial)
+    found = compile_with(float_layers=(*float_layers, *(one.layer for one in result.kept)))
+    return replace(found, mixed=result, sidecar={**found.sidecar, "mixed_precision": asdict(result)})
 
 
 def configured(one: "ModulePass", options: "Mapping[str, Any]") -> "ModulePass":

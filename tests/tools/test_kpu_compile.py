@@ -44,15 +44,8 @@ def test_digits(invoke: Invoke, digits: Path) -> None:
     assert {"import", "kpu-calibrate", "write"} <= set(figures["stages"])
     assert set(figures) == {
         *("kmodel", "kmodel_bytes", "version", "kpu_layers", "cpu_ops", "uploads", "downloads"),
-        *(
-            "kpu_ram_peak",
-            "main_ram_peak",
-            "constants_bytes",
-            "estimated_ms",
-            "estimated_ms_by_place",
-            "stages",
-            "layers",
-        ),
+        *("kpu_ram_peak", "main_ram_peak", "constants_bytes", "estimated_ms", "estimated_ms_by_place", "stages"),
+        *("layers", "mixed_precision"),
     }
     assert set(figures["estimated_ms_by_place"]) == {"kpu", "cpu", "transfer"}
     assert sum(figures["estimated_ms_by_place"].values()) == pytest.approx(figures["estimated_ms"], abs=0.002)
@@ -364,3 +357,54 @@ def test_preprocessing_becomes_the_inputs_scale(invoke: Invoke, digits: Path) ->
     assert image["scale"] == pytest.approx(1 / (255 * 0.25), rel=1e-2)
     assert image["zero_point"] in (127, 128)
     assert (image["mean"], image["std"]) == ([0.5], [0.25])
+
+
+def test_layers_stay_in_float(invoke: Invoke, digits: Path) -> None:
+    ran = compile_digits(invoke, digits, "--json", "--float", "conv1", "--float", "*conv2*", "--report", "reports")
+    assert ran.status == 0
+    rows = json.loads(Path("reports/coverage.json").read_text())["layers"]
+    kept = [row["layer"] for row in rows if row["reason"] == "it was asked to stay in float"]
+    assert any("conv1" in name for name in kept)
+    assert any("conv2" in name for name in kept)
+    assert not any("conv1" in row["layer"] for row in rows if row["where"] == "KPU")
+
+
+def test_unknown_layers_to_keep_in_float(invoke: Invoke, digits: Path) -> None:
+    status, text = failure(invoke, digits / "digits.onnx", "--dataset", digits / "calibration", "--float", "conv11")
+    assert status == 2
+    assert "there is no layer 'conv11' to keep in float\nhint: did you mean conv1" in text
+
+
+def test_a_cosine_is_reached(invoke: Invoke, digits: Path) -> None:
+    plain = json.loads(compile_digits(invoke, digits, "--json", "--min-cosine", "0.5").out)
+    assert plain["mixed_precision"]["kept"] == []
+    without = plain["mixed_precision"]["without"]
+    wanted = 1 - (1 - without) / 2
+    ran = compile_digits(invoke, digits, "--json", "--min-cosine", str(wanted))
+    assert ran.status == 0
+    mixed = json.loads(ran.out)["mixed_precision"]
+    assert mixed["without"] == without < wanted <= mixed["reached"]
+    assert mixed["kept"]
+    assert all(one["gain"] > 0 for one in mixed["kept"])
+    assert json.loads(Path("digits.json").read_text())["mixed_precision"] == mixed
+    ran = compile_digits(invoke, digits, "--min-cosine", str(wanted))
+    assert f"in float: {mixed['kept'][0]['layer']}" in ran.err
+
+
+def test_a_cosine_that_bytes_do_not_reach(invoke: Invoke, data: Path) -> None:
+    model = models.conv(Path("m.onnx"))
+    status, text = failure(invoke, model, "--dataset", data, "--input-type", "uint8", "--min-cosine", "1")
+    assert status == 4
+    assert "a cosine of 1 is not reached: it is 0.9" in text
+    assert "with 1 of them in float" in text
+
+
+def test_cosines_that_cannot_be(invoke: Invoke, digits: Path) -> None:
+    model, dataset = digits / "digits.onnx", ("--dataset", digits / "calibration", "--samples", "3")
+    for value in ("0", "1.5", "-1", "nan"):
+        status, text = failure(invoke, model, *dataset, f"--min-cosine={value}")
+        assert status == 2
+        assert "cannot be reached" in text
+    assert failure(invoke, model, *dataset, "--min-cosine", "much")[0] == 2
+    status, text = failure(invoke, model, "--min-cosine", "0.9")
+    assert (status, "measured on a dataset" in text) == (2, True)

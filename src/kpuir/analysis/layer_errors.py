@@ -39,7 +39,7 @@ _MANY = 0.01
 """The share of numbers clipped or saturated that is worth blaming."""
 _MANY_CHANNELS = 0.1
 
-_COMPUTING = (
+COMPUTING = (
     kpu.Conv2dOp,
     ktensor.Conv2dOp,
     ktensor.Conv2dTransposeOp,
@@ -54,6 +54,7 @@ _COMPUTING = (
     ktensor.ReduceOp,
     ktensor.ResizeOp,
 )
+"""What makes new numbers, while everything else moves some."""
 
 
 def _short(value: float) -> float:
@@ -127,7 +128,7 @@ def number_layers(module: ModuleOp) -> None:
 
 def _numbered(module: ModuleOp) -> list[tuple[int, Operation]]:
     block = entry_function(module).body.block
-    found = [op for op in block.ops if isinstance(op, _COMPUTING) and kpu.MOVES not in op.attributes]
+    found = [op for op in block.ops if isinstance(op, COMPUTING) and kpu.MOVES not in op.attributes]
     return list(enumerate(found, start=len(block.args)))
 
 
@@ -482,7 +483,7 @@ def _cause(error: LayerError, known: Mapping[int, LayerError]) -> tuple[str, str
     if error.own_snr is not None and error.own_snr < error.snr + 3:
         return (
             f"its own noise alone leaves {error.own_snr:.1f} dB",
-            "its values need more than 8 bits: bound them with an activation, or train with quantization",
+            "keep it in float with --float, bound its values with an activation, or train with quantization",
         )
     worst = min((known[number] for number in error.reads if number in known), key=lambda one: one.snr, default=error)
     return (

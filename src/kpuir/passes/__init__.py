@@ -47,6 +47,7 @@ PASSES: dict[str, tuple[str, str]] = {
     "ktensor-fold-constants": ("kpuir.passes.ktensor_fold_constants", "KTensorFoldConstantsPass"),
     "ktensor-fuse-activations": ("kpuir.passes.ktensor_fuse_activations", "KTensorFuseActivationsPass"),
     "ktensor-fuse-pads": ("kpuir.passes.ktensor_fuse_pads", "KTensorFusePadsPass"),
+    "ktensor-keep-float": ("kpuir.passes.ktensor_keep_float", "KTensorKeepFloatPass"),
     "ktensor-lower-average-pools": ("kpuir.passes.ktensor_lower_average_pools", "KTensorLowerAveragePoolsPass"),
     "ktensor-lower-transposed-convs": (
         "kpuir.passes.ktensor_lower_transposed_convs",

@@ -46,7 +46,7 @@ class KpuExplainPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Annotate `@main`. Raises UnsupportedError, if `require`, for what should run on the KPU and does not."""
         left = [one for one in entry_function(op).body.block.ops if not isinstance(one, FREE) and reason_of(one)]
-        problems = [_problem(one) for one in left if isinstance(one, WEIGHTED)]
+        problems = [_problem(one) for one in left if isinstance(one, WEIGHTED) and not kpu.stays_float(one)]
         if self.require and problems:
             raise UnsupportedError(
                 problems, what="cannot run on the KPU", hint="it is an error because the KPU is required"

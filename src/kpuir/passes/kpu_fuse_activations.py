@@ -44,7 +44,7 @@ class FuseActivation(RewritePattern):
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter, /) -> None:
         """Rewrite a scalar function right behind a convolution."""
-        found = scalar_function(op)
+        found = None if kpu.REASON in op.attributes else scalar_function(op)
         if found is None:
             return
         conv = _producer(found[0])
@@ -69,7 +69,7 @@ class HoistActivation(RewritePattern):
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter, /) -> None:
         """Swap a scalar function with the move in front of it."""
-        found = scalar_function(op)
+        found = None if kpu.REASON in op.attributes else scalar_function(op)
         if found is None:
             return
         move = root = _producer(found[0])

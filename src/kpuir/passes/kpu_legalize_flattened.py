@@ -99,6 +99,8 @@ class LegalizeFlattened(RewritePattern):
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: ktensor.MatmulOp, rewriter: PatternRewriter, /) -> None:
         """Rewrite one product."""
+        if kpu.REASON in op.attributes:
+            return
         flattened, weight = _Flattened.of(op), ktensor.constant_of(op.rhs)
         bias = ktensor.constant_of(op.bias) if op.bias is not None else None
         if flattened is None or weight is None or weight.ndim != 2 or (op.bias is not None and bias is None):

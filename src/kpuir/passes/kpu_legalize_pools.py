@@ -464,7 +464,7 @@ class SpellMaximum(RewritePattern):
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: ktensor.ReduceOp, rewriter: PatternRewriter, /) -> None:
         """Rewrite one maximum."""
-        if op.kind.data is not ktensor.ReduceKind.MAX or set(op.axes.get_values()) != {2, 3}:
+        if kpu.stays_float(op) or op.kind.data is not ktensor.ReduceKind.MAX or set(op.axes.get_values()) != {2, 3}:
             return
         shape = ktensor.shape_of(op.input)
         if len(shape) != 4 or not is_on_kpu(op.input):
@@ -482,7 +482,7 @@ class LegalizePool(RewritePattern):
 
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter, /) -> None:
         """Rewrite one pool, or say why it stays."""
-        if not isinstance(op, PoolOp) or _is_global_mean(op):
+        if not isinstance(op, PoolOp) or _is_global_mean(op) or kpu.stays_float(op):
             return
         plan = _best_plan(op)
         if isinstance(plan, str):

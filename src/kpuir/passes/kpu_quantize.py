@@ -388,7 +388,7 @@ class _Quantizer:
 
     def _binary(self, op: ktensor.BinaryOp) -> bool:
         """Do an operation between bytes on bytes, with a clamp behind it if it is one."""
-        if op.kind.data.value not in _BYTE_KINDS:
+        if op.kind.data.value not in _BYTE_KINDS or kpu.stays_float(op):
             return False
         if not all(operand in self.bytes or ktensor.constant_of(operand) is not None for operand in op.operands):
             return False

@@ -65,7 +65,7 @@ def _readers(value: SSAValue) -> list[Reader]:
 
 def _is_ordinary(op: Reader) -> bool:
     """Whether every input channel has weights of its own for every output."""
-    if ktensor.constant_of(op.operands[1]) is None:
+    if ktensor.constant_of(op.operands[1]) is None or kpu.REASON in op.attributes:
         return False
     return op.groups.value.data == 1 if isinstance(op, ktensor.Conv2dOp) else len(ktensor.shape_of(op.operands[1])) == 2
 

@@ -6,7 +6,7 @@ from html import escape
 from kpuir.analysis.layer_errors import LOW_SNR, SHARP_DROP, LayerError, first_break
 
 _HEAD = ("layer", "op", "float range", "chosen range", "clip %", "sat %", "own dB", "acc dB", "dead")
-_LONGEST_NAME, _LONGEST_OP = 34, 9
+_LONGEST_NAME, _LONGEST_OP = 33, 10
 _NOTE = (
     "clip: values outside of the chosen range. sat: bytes at the end of the range, more than a step from their value.\n"
     "own: signal-to-noise ratio of this layer alone, with exact inputs. acc: with the noise of all layers before it.\n"

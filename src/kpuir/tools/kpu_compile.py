@@ -53,6 +53,12 @@ def make_arguments() -> Parser:
     add("--output-layout", choices=LAYOUTS, help="the kmodel's outputs (the model's own)")
     add("--passes", metavar="PIPELINE", help="run this instead of kpu-default (see kpu-opt --list-pipelines)")
     add("--dump-ir", metavar="DIR", help="write the IR, constants elided, of every stage to a file of DIR")
+    add(
+        "--float", metavar="LAYER", action="append", default=[], help="keep this layer (or pattern) on the CPU in float"
+    )
+    add(
+        "--min-cosine", type=float, metavar="X", help="keep layers in float until outputs are this close to the model's"
+    )
     add("--require-kpu", action="store_true", help="fail if a convolution or matrix product is left on the CPU")
     add("--report", metavar="DIR", help="write reports: an index.html, coverage, memory maps, summary")
     add("--json", action="store_true", help="print one JSON object on stdout")
@@ -122,6 +128,8 @@ def compile_model(arguments: argparse.Namespace) -> "CompiledModel":
             output_layout=arguments.output_layout,
             passes=arguments.passes,
             require_kpu=arguments.require_kpu,
+            float_layers=arguments.float,
+            min_cosine=arguments.min_cosine,
             dump_ir=arguments.dump_ir,
             progress=progress,
         )
@@ -130,7 +138,8 @@ def compile_model(arguments: argparse.Namespace) -> "CompiledModel":
 def figures(compiled: "CompiledModel", path: Path) -> dict[str, Any]:
     """The JSON object of `--json`."""
     layers = [layer.as_json() for layer in compiled.layers]
-    return {"kmodel": str(path), **dataclasses.asdict(compiled.report), "layers": layers}
+    mixed = None if compiled.mixed is None else dataclasses.asdict(compiled.mixed)
+    return {"kmodel": str(path), **dataclasses.asdict(compiled.report), "layers": layers, "mixed_precision": mixed}
 
 
 def summary(compiled: "CompiledModel") -> list[str]:
@@ -140,7 +149,8 @@ def summary(compiled: "CompiledModel") -> list[str]:
     from kpuir.reports.summary import summary_lines
 
     lines = summary_lines(compiled.coverage, memory(compiled.module), compiled.report.kmodel_bytes)
-    return [*lines, *break_lines(compiled.layers)] if compiled.layers else lines
+    lines += break_lines(compiled.layers) if compiled.layers else []
+    return [*lines, *(compiled.mixed.lines() if compiled.mixed is not None else [])]
 
 
 def stage_lines(stages: dict[str, float]) -> list[str]:

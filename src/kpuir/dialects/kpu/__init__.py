@@ -15,7 +15,17 @@ CPU. After quantization values in main RAM are tensors of `!ktensor.quantized`, 
 
 from xdsl.ir import Dialect
 
-from kpuir.dialects.kpu.annotations import LATTICE, MOVES, NUMBER, OWN_SCALES, RANGE, REASON, WEIGHT_SCALE
+from kpuir.dialects.kpu.annotations import (
+    KEPT_FLOAT,
+    LATTICE,
+    MOVES,
+    NUMBER,
+    OWN_SCALES,
+    RANGE,
+    REASON,
+    WEIGHT_SCALE,
+    stays_float,
+)
 from kpuir.dialects.kpu.attributes import FeatureMapType, PoolAttr, Size4, size4
 from kpuir.dialects.kpu.convolution import Conv2dOp, LayerOp
 from kpuir.dialects.kpu.movement import (
@@ -52,6 +62,7 @@ Kpu = Dialect(
 )
 
 __all__ = [
+    "KEPT_FLOAT",
     "LATTICE",
     "MOVES",
     "NUMBER",
@@ -79,4 +90,5 @@ __all__ = [
     "StridedSliceOp",
     "UploadOp",
     "size4",
+    "stays_float",
 ]

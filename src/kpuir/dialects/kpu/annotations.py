@@ -1,5 +1,8 @@
 """Attributes that passes leave on operations and arguments for later passes; they change no result."""
 
+from xdsl.dialects.builtin import StringAttr
+from xdsl.ir import Operation
+
 REASON = "kpu.reason"
 """Why an operation stays on the CPU: a string, set by legalization."""
 
@@ -23,3 +26,11 @@ On a pad it says that layers are to move the pixels, whatever that costs.
 
 NUMBER = "kpu.number"
 """Which value of the float module an operation computes: an i64 that stays with it, set to compare the two."""
+
+KEPT_FLOAT = "it was asked to stay in float"
+"""The reason of an operation that the user wants there."""
+
+
+def stays_float(op: Operation) -> bool:
+    """Whether the user wants an operation on the CPU in float."""
+    return op.attributes.get(REASON) == StringAttr(KEPT_FLOAT)
