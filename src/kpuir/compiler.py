@@ -291,6 +291,8 @@ def compile(  # the name users expect: kpuir.compile
     ]
     if require_kpu and not any(one.name == "kpu-explain" for one in chosen):
         raise UsageError("the pipeline cannot tell what is left on the CPU", hint="let it run kpu-explain")
+    if float_layers and not any(one.name == "ktensor-keep-float" for one in chosen):
+        raise UsageError("the pipeline cannot keep layers in float", hint="let it run ktensor-keep-float")
     seen: dict[Any, list[Any]] = {}
     chosen = [
         _with_samples(one, dataset, seen, record, progress) if isinstance(one, DatasetPass) else one for one in chosen

@@ -159,6 +159,7 @@ def test_a_value_without_a_counterpart_is_listed(tmp_path: Path) -> None:
 def test_ratios_of_nothing() -> None:
     assert (snr(1, 0), snr(0, 0), snr(0, 1)) == (MOST_SNR, MOST_SNR, -MOST_SNR)
     assert snr(100, 1) == pytest.approx(20)
+    assert snr(float("inf"), 1) == snr(1, float("nan")) == -MOST_SNR
 
 
 @pytest.mark.parametrize(("reader", "broken"), [(30.0, None), (9.0, 1)])
@@ -170,3 +171,8 @@ def test_what_readers_do_not_need_is_not_lost(reader: float, broken: int | None)
     ]
     found = first_break(chain)
     assert (None if found is None else found.error.number) == broken
+
+
+def test_json_holds_no_infinity() -> None:
+    row = LayerError(0, "log", "unary", (), float_range=(float("-inf"), 1.0)).as_json()
+    assert row["float_range"] == [None, 1.0]

@@ -245,3 +245,14 @@ def test_operations_nobody_registered_are_refused_and_anyone_may_register() -> N
     seen: list[str] = []
     assert Machine(module, check=True).run([X], observe=lambda op: seen.append(op.name))[0].tolist() == [2, 4, 6, 8]
     assert seen == ["other.double"]
+
+
+def test_results_of_instructions() -> None:
+    seen: list[np.ndarray] = []
+    machine = Machine(negate(0, 0))
+    machine.run([X], observe=lambda op: seen.append(machine.result(op, (1, 2, 2))))
+    assert seen[0].tolist() == [[[-1, -2], [-3, -4]]]
+    with pytest.raises(InvalidInputError, match=r"its output is not \[3\]"):
+        machine.run([X], observe=lambda op: seen.append(machine.result(op, (3,))))
+    with pytest.raises(InvalidInputError, match="no output to look at"):
+        machine.result(func.ReturnOp(), (4,))

@@ -373,6 +373,11 @@ def test_unknown_layers_to_keep_in_float(invoke: Invoke, digits: Path) -> None:
     status, text = failure(invoke, digits / "digits.onnx", "--dataset", digits / "calibration", "--float", "conv11")
     assert status == 2
     assert "there is no layer 'conv11' to keep in float\nhint: did you mean conv1" in text
+    passes = "ktensor-simplify,kpu-legalize,kpu-quantize-all,kbuf-lower"
+    status, text = failure(
+        invoke, digits / "digits.onnx", "--dataset", digits / "calibration", "--float", "conv1", "--passes", passes
+    )
+    assert (status, "the pipeline cannot keep layers in float" in text) == (2, True)
 
 
 def test_a_cosine_is_reached(invoke: Invoke, digits: Path) -> None:

@@ -10,6 +10,7 @@ is its own noise. The signal-to-noise ratio is 10 log10(sum of squares / sum of 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite, log10
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, TensorType, i64
@@ -61,6 +62,11 @@ def _short(value: float) -> float:
     return float(f"{value:.6g}")
 
 
+def _json_number(value: float) -> float | None:
+    """JSON has no infinity."""
+    return _short(value) if isfinite(value) else None
+
+
 @dataclass(frozen=True)
 class LayerError:
     """What quantization does to one value; ranges in real numbers, shares of 1, ratios in dB.
@@ -96,7 +102,7 @@ class LayerError:
             return {**names, "note": self.note}
         return {
             **names,
-            "float_range": [_short(value) for value in self.float_range],
+            "float_range": [_json_number(value) for value in self.float_range],
             "chosen_range": None if self.chosen_range is None else [_short(value) for value in self.chosen_range],
             "clipped_percent": round(100 * self.clipped, 4),
             "saturated_percent": round(100 * self.saturated, 4),
@@ -248,8 +254,8 @@ def _square(error: "Array") -> float:
 
 def snr(signal: float, noise: float) -> float:
     """The ratio of two powers in dB, within what MOST_SNR says."""
-    from math import log10
-
+    if not isfinite(noise) or not isfinite(signal):
+        return -MOST_SNR
     if noise <= 0 or signal <= 0:
         return MOST_SNR if noise <= 0 else -MOST_SNR
     return min(max(10 * log10(signal / noise), -MOST_SNR), MOST_SNR)
@@ -275,8 +281,10 @@ def layer_errors(floats: ModuleOp, quantized: ModuleOp, samples: "Samples") -> l
 
     def record(value: SSAValue, array: "Array") -> "Array":
         if value in by_exact:
-            reference[by_exact[value]] = array
-            tallies[by_exact[value]].exact(array)
+            given = quantization_of(value)  # inputs of a quantized source model are bytes already
+            exact = array if given is None else given.dequantize(array)
+            reference[by_exact[value]] = exact
+            tallies[by_exact[value]].exact(exact)
         return array
 
     def accumulate(value: SSAValue, array: "Array") -> "Array":
@@ -294,7 +302,10 @@ def layer_errors(floats: ModuleOp, quantized: ModuleOp, samples: "Samples") -> l
         return exact if tally.parameters is None else tally.parameters.quantize(exact)
 
     runs = [Evaluator(floats, replace=record), *(Evaluator(quantized, replace=one) for one in (accumulate, correct))]
-    arguments = [quantization_of(argument) for argument in entry_function(quantized).body.block.args]
+    arguments = [
+        None if quantization_of(before) is not None else quantization_of(after)
+        for before, after in zip(*(entry_function(one).body.block.args for one in (floats, quantized)), strict=True)
+    ]
     for sample in samples:
         runs[0].run(sample)
         codes = [array if p is None else p.quantize(array) for p, array in zip(arguments, sample, strict=True)]
