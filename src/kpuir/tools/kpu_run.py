@@ -215,7 +215,7 @@ def layer_errors(
 ) -> "tuple[list[LayerError], str]":
     """The errors of the layers of a kmodel, or why there are none."""
     from kpuir.runtime import read_sidecar
-    from kpuir.tools.layer_comparison import compare_layers, why_not
+    from kpuir.tools.reference_layers import compare_layers, why_not
 
     path = Path(arguments.model)
     sidecar = read_sidecar(path) if path.suffix == ".kmodel" else None
