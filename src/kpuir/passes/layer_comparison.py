@@ -68,7 +68,10 @@ class LayerComparison:
             self.seconds = time.perf_counter() - start
 
     def described(self, module: ModuleOp) -> list[dict[str, Any]]:
-        """The figures of each layer, and where to find its values in the kmodel and in the source model."""
+        """The figures of each layer, and where to find its values in the kmodel and in the source model.
+
+        Takes the numbers off the module: it is then what the passes alone make of the model.
+        """
         instructions = [op for op in module.walk() if isinstance(op, kbuf.InstructionOp)]
         places = {number_of(op): index for index, op in enumerate(instructions)}
         rows: list[dict[str, Any]] = []
@@ -84,4 +87,6 @@ class LayerComparison:
                     "zero_point": round(-low / scale) if scale else None,
                 }
             rows.append(row)
+        for op in module.walk():
+            op.attributes.pop(kpu.NUMBER, None)
         return rows
