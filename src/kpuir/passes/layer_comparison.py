@@ -23,7 +23,9 @@ from kpuir.ir.locations import layer_name
 from kpuir.passes.dataset_pass import DatasetPass, dataset_inputs
 
 _COMPARED = 4
-"""On how many samples layers are compared with their float values."""
+"""On how many samples, at the most, layers are compared with their float values."""
+_NUMBERS = 1 << 18
+"""Of inputs, over these samples: fewer samples of large inputs show as much."""
 
 
 def _float_candidates(module: ModuleOp) -> list[str]:
@@ -57,7 +59,8 @@ class LayerComparison:
         elif stage == "kpu-select-registers" and self.floats is not None:
             start = time.perf_counter()
             samples = source.load(self.floats)
-            self.found = layer_errors(self.floats, module, samples[:: -(-len(samples) // _COMPARED)])
+            count = min(max(_NUMBERS // sum(array.size for array in samples[0]), 1), _COMPARED)
+            self.found = layer_errors(self.floats, module, samples[:: -(-len(samples) // count)])
             inputs = [
                 array.transpose(0, 2, 3, 1) if spec.layout == "NHWC" else array
                 for spec, array in zip(dataset_inputs(self.floats), samples[0], strict=True)
