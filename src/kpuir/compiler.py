@@ -336,7 +336,7 @@ def _compile_mixed(
     from kpuir.mixed_precision import compile_mixed
 
     def trial(names: tuple[str, ...]) -> CompiledModel:
-        return compile_with(float_layers=(*float_layers, *names), dump_ir=None)
+        return compile_with(float_layers=(*float_layers, *names), dump_ir=None, save_ranges=None)
 
     of_samples = {name: options[name] for name in ("samples", "mean", "std")}
     result = compile_mixed(source, min_cosine, options["dataset"], of_samples, trial)

@@ -1,10 +1,15 @@
 """What is known of values without running the model: numbers that no element is smaller, or larger, than."""
 
 import math
+from typing import TYPE_CHECKING
 
 from xdsl.ir import SSAValue
 
 from kpuir.dialects import kpu, ktensor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _Kind = ktensor.ActivationKind
 
@@ -51,6 +56,19 @@ def function_bounds(value: SSAValue) -> tuple[float, float]:
     if functions[-1].quantized is not None:
         return functions[-1].quantized.bounds
     return least_of(functions[-1]), most if limits is None else limits[1]
+
+
+def convolution_bounds(
+    weight: "NDArray[np.floating]", bias: "NDArray[np.floating]", low: float, high: float
+) -> tuple[float, float]:
+    """The lowest and highest result of weights [OC, ...] for inputs from `low` to `high`, by interval arithmetic."""
+    import numpy as np
+
+    flat = weight.reshape(weight.shape[0], -1).astype(np.float64)
+    positive, negative = np.maximum(flat, 0).sum(1), np.minimum(flat, 0).sum(1)
+    lowest = (positive * low + negative * high + bias).min()
+    highest = (positive * high + negative * low + bias).max()
+    return float(lowest), float(highest)
 
 
 def lower_bound(value: SSAValue) -> float:

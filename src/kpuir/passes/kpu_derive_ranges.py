@@ -24,7 +24,7 @@ from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, f64
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from kpuir.analysis.bounds import function_bounds
+from kpuir.analysis.bounds import convolution_bounds, function_bounds
 from kpuir.analysis.functions import has_own_scales
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.functions import argument_attributes, entry_function, set_argument_attribute
@@ -59,19 +59,9 @@ def _through(functions: "tuple[ktensor.ActivationAttr, ...]", bounds: Range) -> 
 
 
 def _convolved(op: kpu.Conv2dOp, bounds: Range) -> Range | None:
-    """The range of a convolution before its functions."""
-    import numpy as np
-
+    """The range of a convolution before its functions; around a map it reads 0."""
     constants = constants_of(op)
-    if constants is None:
-        return None
-    weight, bias = constants
-    low, high = min(bounds[0], 0.0), max(bounds[1], 0.0)
-    flat = weight.reshape(len(weight), -1)
-    positive, negative = np.maximum(flat, 0).sum(1), np.minimum(flat, 0).sum(1)
-    return float((positive * low + negative * high + bias).min()), float(
-        (positive * high + negative * low + bias).max()
-    )
+    return None if constants is None else convolution_bounds(*constants, min(bounds[0], 0.0), max(bounds[1], 0.0))
 
 
 def _combined(op: ktensor.BinaryOp, lhs: Range, rhs: Range) -> Range | None:

@@ -22,6 +22,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 
+from kpuir.analysis.bounds import convolution_bounds
 from kpuir.dialects import kpu, ktensor
 from kpuir.errors import InvalidInputError
 from kpuir.ir.arrays import to_numpy
@@ -30,10 +31,8 @@ from kpuir.ir.locations import layer_name
 from kpuir.ir.rewriting import rewrite
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    from kpuir.quantization.parameters import QuantizationParameters
     from kpuir.quantization.weights import WeightBits
 
 _SMALLEST_ERROR = 1e-6
@@ -54,18 +53,8 @@ def scalar_function(activation: "tuple[ktensor.ActivationAttr, ...]") -> "Callab
     return run
 
 
-def convolution_range(
-    weight: "NDArray[np.floating]", bias: "NDArray[np.floating]", source: "QuantizationParameters"
-) -> tuple[float, float]:
-    """Lowest and highest value the convolution can give for any bytes: interval arithmetic over weight [OC, ...]."""
-    import numpy as np
-
-    low, high = (np.float64((code - source.zero_point) * source.scale) for code in (0, 255))
-    flat = weight.reshape(weight.shape[0], -1).astype(np.float64)
-    positive, negative = np.maximum(flat, 0).sum(1), np.minimum(flat, 0).sum(1)
-    lowest = (positive * low + negative * high + bias).min()
-    highest = (positive * high + negative * low + bias).max()
-    return float(lowest), float(max(highest, lowest + 1e-6))
+def _not_empty(low: float, high: float) -> tuple[float, float]:
+    return low, max(high, low + 1e-6)
 
 
 @dataclass(frozen=True)
@@ -101,7 +90,7 @@ class SelectRegisters(RewritePattern):
                 input=parameters[0],
                 output=parameters[1],
                 depthwise=op.is_depthwise,
-                y_range=convolution_range(weight, bias, parameters[0]),
+                y_range=_not_empty(*convolution_bounds(weight, bias, parameters[0].lo, parameters[0].hi)),
                 pool_mean_divisor=_POOL_DIVISORS.get(op.pool_kind, 0),
                 weights=quantized,
                 **({"tolerated": _SMALLEST_ERROR} if self.exact else {}),
