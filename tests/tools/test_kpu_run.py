@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import kpuir
@@ -235,3 +236,27 @@ def test_a_json_of_another_kmodel(invoke: Invoke, compiled: Path, digits: Path) 
     status, text = failure(invoke, "x.kmodel", "--inputs", digits / "test.npz")
     assert status == 1
     assert text.startswith("error: x.json: describes a kmodel of 5 bytes, x.kmodel has ")
+
+
+def test_layers_that_give_the_same_value_of_the_reference(invoke: Invoke) -> None:
+    """A global mean and the scores behind it become several layers: none is compared with what it is not."""
+    rng = np.random.default_rng(3)
+    weights = {"w": rng.normal(0, 0.3, (24, 3, 3, 3)), "v": rng.normal(0, 0.3, (7, 24)), "b": rng.normal(0, 1, 7)}
+    nodes = [
+        onnx.helper.make_node("Conv", ["x", "w"], ["g"], name="last", pads=[1, 1, 1, 1]),
+        onnx.helper.make_node("GlobalAveragePool", ["g"], ["p"], name="mean"),
+        onnx.helper.make_node("Flatten", ["p"], ["q"]),
+        onnx.helper.make_node("Gemm", ["q", "v", "b"], ["y"], name="scores", transB=1),
+    ]
+    ports = [onnx.helper.make_tensor_value_info(*one) for one in (("x", 1, [1, 3, 14, 18]), ("y", 1, [1, 7]))]
+    constants = [onnx.numpy_helper.from_array(array.astype(np.float32), name) for name, array in weights.items()]
+    graph = onnx.helper.make_graph(nodes, "means", ports[:1], ports[1:], constants)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8), "m.onnx")
+    np.save("x.npy", rng.random((8, 3, 14, 18), dtype=np.float32))
+    assert invoke("kpu-compile", "m.onnx", "--dataset", "x.npy").status == 0
+    ran = invoke("kpu-run", "m.kmodel", "--inputs", "x.npy", "--reference", "m.onnx", "--json")
+    assert ran.status == 0
+    layers = json.loads(ran.out)["layers"]
+    compared = {layer["layer"]: layer["snr_db"] for layer in layers if "snr_db" in layer}
+    assert compared["last"] > 20
+    assert min(compared.values()) > 15

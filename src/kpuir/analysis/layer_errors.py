@@ -36,6 +36,8 @@ SHARP_DROP = 15.0
 """Decibels: so much lower than that of what it reads, the accumulated ratio of a layer drops sharply."""
 MOST_SNR = 99.0
 """Decibels: what stands for no noise at all; its negative, for nothing but noise."""
+_FEW = 4
+"""So few numbers of a channel do not tell whether those of another are the same up to a factor."""
 _MANY = 0.01
 """The share of numbers clipped or saturated that is worth blaming."""
 _MANY_CHANNELS = 0.1
@@ -411,6 +413,8 @@ def _gains(ours: "Array", theirs: "Array") -> tuple[float, ...] | None:
     )
     squares = np.square(a).sum(1)
     gains = np.where(squares > 0, (a * b).sum(1) / np.where(squares > 0, squares, 1), 1)
+    if a.shape[1] < _FEW:  # a factor makes any number of any other
+        gains = np.ones(channels)
     if np.square(b - gains[:, None] * a).sum() > 1e-6 * np.square(b).sum() or (gains <= 0).any():
         return None
     return () if np.allclose(gains, 1, rtol=1e-3) else tuple(_short(gain) for gain in gains)

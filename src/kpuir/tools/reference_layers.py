@@ -84,9 +84,11 @@ def compare_layers(
         places = {index: _Place.of(row["compare"]) for index, row in enumerate(rows) if "compare" in row}
         instructions = [op for op in model.module.walk() if isinstance(op, kbuf.InstructionOp)]
         operations = list(entry_function(reference.module).body.block.ops)
-        wanted = {operations[place.counterpart.operation].results[0]: index for index, place in places.items()}
-        for value, index in wanted.items():
-            places[index].check(shape_of(value))
+        wanted: dict[Any, list[int]] = {}  # several layers may give what is one value of the source model
+        for index, place in places.items():
+            value = operations[place.counterpart.operation].results[0]
+            place.check(shape_of(value))
+            wanted.setdefault(value, []).append(index)
         watched = {instructions[place.instruction]: index for index, place in places.items()}
         names = [(str(row["layer"]), str(row["op"]), tuple(map(int, row["reads"]))) for row in rows]
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -95,8 +97,7 @@ def compare_layers(
     tallies = {index: Tally((slice(None),), place.parameters) for index, place in places.items()}
 
     def keep(value: Any, array: "NDArray[Any]") -> "NDArray[Any]":
-        if value in wanted:
-            index = wanted[value]
+        for index in wanted.get(value, ()):
             exact[index] = places[index].counterpart.here(array)
             tallies[index].exact(exact[index])
         return array
