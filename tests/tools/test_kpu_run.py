@@ -188,6 +188,9 @@ def test_the_table_of_layers(invoke: Invoke, compiled: Path, digits: Path) -> No
     assert "no layer's accumulated SNR is below 10 dB" in ran.out
     figures = json.loads(compiled.with_suffix(".json").read_text())["layers"]
     assert all(row["layer"][-20:] in ran.out for row in figures)
+    ran = invoke("kpu-run", compiled, *options, digits / "digits.onnx", "--json")
+    own = {row["layer"]: row["own_snr_db"] for row in json.loads(ran.out)["layers"] if "note" not in row}
+    assert own == {row["layer"]: row["own_snr_db"] for row in figures if row["layer"] in own}
 
 
 def test_layers_that_cannot_be_compared(invoke: Invoke, compiled: Path, digits: Path) -> None:

@@ -9,7 +9,8 @@ _HEAD = ("layer", "op", "float range", "chosen range", "clip %", "sat %", "own d
 _LONGEST_NAME, _LONGEST_OP = 33, 10
 _NOTE = (
     "clip: values outside of the chosen range. sat: bytes at the end of the range, more than a step from their value.\n"
-    "own: signal-to-noise ratio of this layer alone, with exact inputs. acc: with the noise of all layers before it.\n"
+    "own: signal-to-noise ratio of this layer alone, with exact inputs, on the samples it was compiled with.\n"
+    "acc: with the noise of all layers before it.\n"
     "dead: channels that have one byte everywhere, though their values differ."
 )
 

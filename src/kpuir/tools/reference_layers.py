@@ -71,6 +71,7 @@ def compare_layers(
 ) -> list[LayerError]:
     """The errors of each layer that the side-car lists, over pairs of samples for the two models.
 
+    A layer's own noise is that of when it was compiled: its exact inputs are values of the float `kpu` module.
     Raises InvalidInputError for a side-car that does not describe them.
     """
     from kpuir.dialects import kbuf
@@ -91,6 +92,7 @@ def compare_layers(
             wanted.setdefault(value, []).append(index)
         watched = {instructions[place.instruction]: index for index, place in places.items()}
         names = [(str(row["layer"]), str(row["op"]), tuple(map(int, row["reads"]))) for row in rows]
+        own = {index: None if (snr := rows[index]["own_snr_db"]) is None else float(snr) for index in places}
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InvalidInputError(f"the .json beside the kmodel is damaged: {error!r}") from None
     exact: dict[int, NDArray[Any]] = {}
@@ -113,10 +115,10 @@ def compare_layers(
     for ours, theirs in samples:
         evaluator.run(reference.to_kmodel(theirs))
         machine.run(model.to_kmodel(ours), observe=look)
-    return [_row(index, *name, tallies.get(index)) for index, name in enumerate(names)]
-
-
-def _row(index: int, layer: str, operation: str, reads: tuple[int, ...], tally: Tally | None) -> LayerError:
-    if tally is None:
-        return LayerError(index, layer, operation, reads, "no counterpart: the source model has no such values")
-    return replace(LayerError(index, layer, operation, reads, **tally.figures()), own_snr=None)
+    unknown = "no counterpart: the source model has no such values"
+    return [
+        replace(LayerError(index, *name, **tallies[index].figures()), own_snr=own[index])
+        if index in tallies
+        else LayerError(index, *name, unknown)
+        for index, name in enumerate(names)
+    ]
