@@ -82,6 +82,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "dce",
     ),
     "kbuf-lower": (
+        "ktensor-decompose-arithmetic",
         "ktensor-decompose-shapes",
         "ktensor-decompose-resize",
         "ktensor-decompose-functions",
@@ -98,6 +99,10 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "ktensor-split-inputs",
         "kpu-legalize",
         "kpu-quantize-all",
+        "kbuf-lower",
+    ),
+    "kpu-float": (
+        "ktensor-simplify",
         "kbuf-lower",
     ),
     "kpu-coverage": (

@@ -76,7 +76,7 @@ class Port:
         values = np.asarray(array, self.dtype)
         ordered = reorder(values, self.layout, self.kmodel_layout).reshape(self.kmodel_shape)
         if self.scale is None or self.type != "uint8":
-            return np.ascontiguousarray(ordered)
+            return np.require(ordered, requirements="C")
         quantized = np.rint(ordered / np.float64(self.scale)) + (self.zero_point or 0)
         return np.ascontiguousarray(np.clip(quantized, 0, 255).astype(np.uint8))
 
@@ -88,7 +88,7 @@ class Port:
         if self.scale is not None and self.type == "uint8":
             values = ((array.astype(np.float64) - (self.zero_point or 0)) * self.scale).astype(np.float32)
         planar = _permuted_shape(self.shape, self.layout, self.kmodel_layout)
-        return np.ascontiguousarray(reorder(values.reshape(planar), self.kmodel_layout, self.layout))
+        return np.require(reorder(values.reshape(planar), self.kmodel_layout, self.layout), requirements="C")
 
     def _wrong(self, given: str, wanted: str) -> InvalidInputError:
         return InvalidInputError(f"input '{self.name}' has {given}, the model takes {wanted}")

@@ -27,10 +27,16 @@ def scalar_function(op: Operation) -> tuple[SSAValue, ktensor.ActivationAttr] | 
         if constant is None or constant.size != 1 or ktensor.shape_of(value) != ktensor.shape_of(op.output):
             continue
         name = op.kind.data.value
+        if name not in _WITH_A_NUMBER:
+            return None
         if reversed_ and name in ("sub", "div"):
             name = "r" + name
         return value, ktensor.ActivationAttr.of(ktensor.ActivationKind(name), float(constant.reshape(())))
     return None
+
+
+_WITH_A_NUMBER = frozenset({"add", "sub", "mul", "div", "min", "max"})
+"""Binary operations that are an activation where one operand is a number."""
 
 
 def has_own_scales(module: ModuleOp) -> bool:

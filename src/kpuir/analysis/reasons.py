@@ -39,6 +39,7 @@ _KINDS: dict[type[Operation], tuple[str, str]] = {
     ktensor.MatmulOp: ("it is not legalized", "run kpu-legalize"),
     ktensor.UnaryOp: _FUNCTION,
     ktensor.BinaryOp: _ARITHMETIC,
+    ktensor.SelectOp: _ARITHMETIC,
     ktensor.ActivationOp: _FUNCTION,
     ktensor.PReluOp: _FUNCTION,
     ktensor.SoftmaxOp: _SOFTMAX,

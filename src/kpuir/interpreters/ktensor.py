@@ -103,6 +103,11 @@ class KTensorFunctions(InterpreterFunctions):
         lhs, rhs = _real(op.lhs, args[0]), _real(op.rhs, args[1])
         return (_as_result(op.output, elementwise.binary(op.kind.data.value, lhs, rhs)),)
 
+    @impl(ktensor.SelectOp)
+    def run_select(self, interpreter: Interpreter, op: ktensor.SelectOp, args: PythonValues) -> PythonValues:
+        """One of two elements."""
+        return (elementwise.select(*args),)
+
     @impl(ktensor.PReluOp)
     def run_prelu(self, interpreter: Interpreter, op: ktensor.PReluOp, args: PythonValues) -> PythonValues:
         """A leaky relu with a slope for each element."""

@@ -120,7 +120,7 @@ def _checked(value: SSAValue, array: Array) -> Array:
         name = value.name_hint or "input"
         raise InvalidInputError(f"{name} has shape {list(shape)}, but the array given for it {list(array.shape)}")
     dtype = storage_dtype(value) if value.type.name == "tensor" else np.dtype(np.uint8)
-    return np.ascontiguousarray(array, dtype)
+    return np.require(array, dtype, "C")
 
 
 def _observes_itself(op: Operation) -> bool:

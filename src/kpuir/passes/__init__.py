@@ -40,6 +40,10 @@ PASSES: dict[str, tuple[str, str]] = {
     "kpu-split-depthwise": ("kpuir.passes.kpu_split_depthwise", "KpuSplitDepthwisePass"),
     "kpu-split-diagonals": ("kpuir.passes.kpu_split_diagonals", "KpuSplitDiagonalsPass"),
     "ktensor-absorb-layouts": ("kpuir.passes.ktensor_absorb_layouts", "KTensorAbsorbLayoutsPass"),
+    "ktensor-decompose-arithmetic": (
+        "kpuir.passes.ktensor_decompose_arithmetic",
+        "KTensorDecomposeArithmeticPass",
+    ),
     "ktensor-decompose-functions": ("kpuir.passes.ktensor_decompose_functions", "KTensorDecomposeFunctionsPass"),
     "ktensor-decompose-resize": ("kpuir.passes.ktensor_decompose_resize", "KTensorDecomposeResizePass"),
     "ktensor-decompose-shapes": ("kpuir.passes.ktensor_decompose_shapes", "KTensorDecomposeShapesPass"),

@@ -15,6 +15,7 @@ Every formula holds for all finite x without overflow to NaN; gelu's error funct
 (error below 1.5e-7).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -103,13 +104,77 @@ def _softplus(x: Formula) -> Formula:
     return x.maximum(0) + (x.unary("abs").unary("neg").exp() + 1).unary("log")
 
 
-def _gelu(x: Formula) -> Formula:
-    size = x.unary("abs")
-    t = 1 / (size * (0.3275911 / 2**0.5) + 1)
+def _erf_polynomial(size: Formula, scale: float) -> Formula:
+    """(1 - erf(z)) * exp(z^2) of z = scale * size >= 0."""
+    t = 1 / (size * (0.3275911 * scale) + 1)
     polynomial = t * 1.061405429
     for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
         polynomial = (polynomial + coefficient) * t
-    return x.maximum(0) - size * polynomial * (x.unary("square") * -0.5).exp() * 0.5
+    return polynomial
+
+
+def _gelu(x: Formula) -> Formula:
+    size = x.unary("abs")
+    tail = size * _erf_polynomial(size, 0.5**0.5)
+    return x.maximum(0) - tail * (x.unary("square") * -0.5).exp() * 0.5
+
+
+def _erf(x: Formula) -> Formula:
+    tail = _erf_polynomial(x.unary("abs"), 1.0) * x.unary("square").unary("neg").exp()
+    return (1 - tail) * sign(x)
+
+
+def sign(x: Formula) -> Formula:
+    """-1, 0 or 1: twice times 2^127 even the smallest number is above 1."""
+    return (x * 2.0**127 * 2.0**127).clamp(-1, 1)
+
+
+def _atan(x: Formula) -> Formula:
+    """Of |x| or its reciprocal, whichever is below 1; Abramowitz and Stegun 4.4.49 (error below 2e-8)."""
+    size = x.unary("abs")
+    t = size.minimum(1 / size)
+    square = t.unary("square")
+    polynomial = square * _ATAN[0]
+    for coefficient in _ATAN[1:]:
+        polynomial = (polynomial + coefficient) * square
+    small = (polynomial + 1) * t
+    beyond = ((size - 1) * 2.0**127).clamp(0, 1)
+    return (small + beyond * (math.pi / 2 - small * 2)) * sign(x)
+
+
+_ATAN = (
+    0.0028662257,
+    -0.0161657367,
+    0.0429096138,
+    -0.0752896400,
+    0.1065626393,
+    -0.1420889944,
+    0.1999355085,
+    -0.3333314528,
+)
+
+
+def _asin(x: Formula) -> Formula:
+    return _atan(x / _sqrt(1 - x.unary("square")))
+
+
+def _cosh(x: Formula) -> Formula:
+    power = x.exp()
+    return (power + 1 / power) * 0.5
+
+
+def _sinh(x: Formula) -> Formula:
+    power = x.exp()
+    return (power - 1 / power) * 0.5
+
+
+def _asinh(x: Formula) -> Formula:
+    size = x.unary("abs")
+    return (size + _sqrt(x.unary("square") + 1)).unary("log") * sign(x)
+
+
+def _fake_quantize(x: Formula, scale: float, zero_point: float) -> Formula:
+    return _round(x / scale).clamp(-zero_point, 255 - zero_point) * scale
 
 
 def _round(x: Formula) -> Formula:
@@ -148,6 +213,18 @@ _FORMULAS: dict[str, Callable[..., Formula]] = {
     "hard_swish": lambda x: x * (x + 3).clamp(0, 6) / 6,
     "mish": lambda x: x * _tanh(_softplus(x)),
     "gelu_tanh": lambda x: x * _sigmoid((x + x.unary("square") * x * 0.044715) * (2 * (2 / 3.141592653589793) ** 0.5)),
+    "fake_quantize": _fake_quantize,
+    "erf": _erf,
+    "sign": sign,
+    "tan": lambda x: x.unary("sin") / x.unary("cos"),
+    "asin": _asin,
+    "acos": lambda x: math.pi / 2 - _asin(x),
+    "atan": _atan,
+    "sinh": _sinh,
+    "cosh": _cosh,
+    "asinh": _asinh,
+    "acosh": lambda x: (x + _sqrt(x.unary("square") - 1)).unary("log"),
+    "atanh": lambda x: ((x + 1) / (1 - x)).unary("log") * 0.5,
     "add": lambda x, c: x + c,
     "sub": lambda x, c: x - c,
     "rsub": lambda x, c: c - x,

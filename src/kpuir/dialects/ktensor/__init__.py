@@ -62,7 +62,7 @@ from kpuir.dialects.ktensor.base import (
     tensor,
 )
 from kpuir.dialects.ktensor.canonicalization import limiting, limits, rounding_of
-from kpuir.dialects.ktensor.elementwise import ActivationOp, BinaryOp, PReluOp, SoftmaxOp, UnaryOp
+from kpuir.dialects.ktensor.elementwise import ActivationOp, BinaryOp, PReluOp, SelectOp, SoftmaxOp, UnaryOp
 from kpuir.dialects.ktensor.linear import Conv2dOp, Conv2dTransposeOp, MatmulOp, window_count
 from kpuir.dialects.ktensor.pooling import AveragePool2dOp, MaxPool2dOp, ReduceOp
 from kpuir.dialects.ktensor.quantization import DequantizeOp, QuantizeOp
@@ -87,6 +87,7 @@ KTensor = Dialect(
         ReduceOp,
         UnaryOp,
         BinaryOp,
+        SelectOp,
         ActivationOp,
         PReluOp,
         SoftmaxOp,
@@ -158,6 +159,7 @@ __all__ = [
     "ResizeMode",
     "ResizeModeAttr",
     "ResizeOp",
+    "SelectOp",
     "SliceOp",
     "SoftmaxOp",
     "SpaceToBatchOp",

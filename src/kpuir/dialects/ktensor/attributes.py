@@ -157,10 +157,21 @@ class UnaryKind(StrEnum):
     SQRT = "sqrt"
     SQUARE = "square"
     TANH = "tanh"
+    ERF = "erf"
+    SIGN = "sign"
+    TAN = "tan"
+    ASIN = "asin"
+    ACOS = "acos"
+    ATAN = "atan"
+    SINH = "sinh"
+    COSH = "cosh"
+    ASINH = "asinh"
+    ACOSH = "acosh"
+    ATANH = "atanh"
 
 
 class BinaryKind(StrEnum):
-    """Function of two numbers."""
+    """Function of two numbers; comparisons give 1 or 0, floor_mod has the sign of the divisor."""
 
     ADD = "add"
     SUB = "sub"
@@ -168,6 +179,11 @@ class BinaryKind(StrEnum):
     DIV = "div"
     MIN = "min"
     MAX = "max"
+    POW = "pow"
+    FLOOR_MOD = "floor_mod"
+    EQUAL = "equal"
+    GREATER = "greater"
+    GREATER_EQUAL = "greater_equal"
 
 
 class ReduceKind(StrEnum):
@@ -177,6 +193,7 @@ class ReduceKind(StrEnum):
     MAX = "max"
     MIN = "min"
     SUM = "sum"
+    PROD = "prod"
 
 
 class ActivationKind(StrEnum):
@@ -209,6 +226,17 @@ class ActivationKind(StrEnum):
     COS = "cos"
     SQRT = "sqrt"
     SQUARE = "square"
+    ERF = "erf"
+    SIGN = "sign"
+    TAN = "tan"
+    ASIN = "asin"
+    ACOS = "acos"
+    ATAN = "atan"
+    SINH = "sinh"
+    COSH = "cosh"
+    ASINH = "asinh"
+    ACOSH = "acosh"
+    ATANH = "atanh"
     ADD = "add"
     SUB = "sub"
     RSUB = "rsub"

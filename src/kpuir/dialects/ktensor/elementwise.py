@@ -157,6 +157,33 @@ _IDEMPOTENT = {
 
 
 @irdl_op_definition
+class SelectOp(KTensorOp):
+    """`lhs` where `condition` is not 0, else `rhs`, operands broadcast as in numpy.
+
+    Example: `%y = ktensor.select %c, %x, %z :
+    (tensor<1x8xf32>, tensor<1x8xf32>, tensor<1x1xf32>) -> tensor<1x8xf32>`.
+    """
+
+    name = "ktensor.select"
+    condition = operand_def(TensorType)
+    lhs = operand_def(TensorType)
+    rhs = operand_def(TensorType)
+
+    def __init__(self, condition: Value, lhs: Value, rhs: Value) -> None:
+        self.set_up([condition, lhs, rhs], {})
+
+    def infer_type(self) -> TensorType[Attribute]:
+        """The type of the output."""
+        condition, lhs, rhs = (
+            number_of(value, what)
+            for value, what in ((self.condition, "condition"), (self.lhs, "lhs"), (self.rhs, "rhs"))
+        )
+        require(condition == lhs == rhs, "operands have elements of types {}, {} and {}", condition, lhs, rhs)
+        shape = broadcast_shapes(shape_of(self.lhs), shape_of(self.rhs))
+        return tensor(lhs, broadcast_shapes(shape_of(self.condition), shape))
+
+
+@irdl_op_definition
 class PReluOp(KTensorOp):
     """`x if x >= 0 else slope * x`, the slope broadcast to the input (commonly [C, 1, 1]).
 

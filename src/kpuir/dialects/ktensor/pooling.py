@@ -141,7 +141,7 @@ class AveragePool2dOp(_PoolOp):
 
 @irdl_op_definition
 class ReduceOp(KTensorOp):
-    """Mean, max, min or sum over some axes, which stay as axes of size 1 with `keep_dims`.
+    """Mean, max, min, sum or product over some axes, which stay as axes of size 1 with `keep_dims`.
 
     Example: `%y = ktensor.reduce<mean> %x {axes = array<i64: 2, 3>} : (tensor<1x8x4x4xf32>) -> tensor<1x8x1x1xf32>`.
     """

@@ -21,5 +21,6 @@ def import_onnx(source: str | Path | bytes) -> "ModuleOp":
     """
     from kpuir.importers.onnx.build import build_module
     from kpuir.importers.onnx.graph import load
+    from kpuir.importers.onnx.ops import converters
 
-    return build_module(load(source))
+    return build_module(load(source, converters()))

@@ -5,25 +5,29 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
-from onnx import GraphProto, NodeProto, TensorProto
+import onnx.helper
+from onnx import GraphProto, NodeProto
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr, TensorType, f32
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
+from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError, UnsupportedError
 from kpuir.importers.onnx.folding import NEVER_FOLDED, evaluate
+from kpuir.importers.onnx.elements import result_elements
 from kpuir.importers.onnx.graph import Source, one_line, read_constants, type_name
 from kpuir.importers.onnx.inference import output_shapes
-from kpuir.importers.onnx.node import Node, Operand, RefusedError, Result
+from kpuir.importers.onnx.node import Codes, Node, Operand, RefusedError, Result
 from kpuir.importers.onnx.ops import NEAREST_FORM, converters
+from kpuir.importers.onnx.ops.quantization import TAKES_CODES, encoded, input_codes, rounding
 from kpuir.importers.onnx.patterns import DOMAIN, OPSET, recognize
-from kpuir.ir.functions import NAME
+from kpuir.ir.functions import CODES, NAME, codes_attribute
 
-_MOVES_BYTES = frozenset(
-    {"Cast", "CastLike", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split"}
+_MOVES = frozenset(
+    "Identity Transpose Reshape Squeeze Unsqueeze Flatten Slice Split Concat Gather Expand Tile MaxPool".split()
 )
-"""What may come between a uint8 input and its Cast: ops that do no arithmetic."""
+"""Ops that do no arithmetic: what they make of codes are codes of the same scale."""
 
 
 class _Unknown:
@@ -46,12 +50,11 @@ class _Builder:
         self.types = [TensorType(f32, entry.shape) for entry in source.inputs]
         self.block = Block(arg_types=self.types)
         self.values: dict[str, SSAValue | np.ndarray[Any, Any] | _Unknown] = dict(source.constants)
-        self.elements: dict[str, int] = {}
+        self.elements = {entry.name: entry.element for entry in source.inputs}
+        self.codes = input_codes(source)
         for entry, argument in zip(source.inputs, self.block.args, strict=True):
-            self.values[entry.name] = argument
             argument.name_hint = _hint(entry.name)
-            if entry.element == TensorProto.UINT8:
-                self.elements[entry.name] = entry.element
+            self.values[entry.name] = self._rounded(entry.name, argument)
         self.converters = converters()
         self.materialized: dict[str, SSAValue] = {}
         self.problems: list[tuple[str, str]] = []
@@ -63,18 +66,28 @@ class _Builder:
             raise UnsupportedError(
                 self.problems, hint="cut the model before these layers, or replace them by a form that works"
             )
+        input_attributes = [_attributes(entry.name, self.codes.get(entry.name)) for entry in self.source.inputs]
+        output_attributes = [_attributes(name, self.codes.get(name)) for name in self.source.outputs]
         results = [self._output(name) for name in self.source.outputs]
         self.block.add_op(ReturnOp(*results))
         function = FuncOp(
             "main",
             (self.types, [result.type for result in results]),
             Region(self.block),
-            arg_attrs=_names(entry.name for entry in self.source.inputs),
-            res_attrs=_names(self.source.outputs),
+            arg_attrs=ArrayAttr(input_attributes),
+            res_attrs=ArrayAttr(output_attributes),
         )
         module = ModuleOp([function])
         module.verify()
         return module
+
+    def _rounded(self, name: str, value: SSAValue) -> SSAValue:
+        """An input that holds codes rounded to what they can stand for."""
+        codes = self.codes.get(name)
+        if codes is None:
+            return value
+        node = Node(NodeProto(op_type="input"), name, 0, (), self.block)
+        return node.emit(ktensor.ActivationOp(value, rounding(codes)))
 
     def _output(self, name: str) -> SSAValue:
         value = self.values.get(name)
@@ -99,9 +112,11 @@ class _Builder:
             raise InvalidInputError(
                 f"{node.op_type} has {len(node.output)} outputs, but computes {len(results)}", location=_layer(node)
             )
-        for name, result in zip(node.output, results, strict=False):
+        elements = result_elements(node, [self._element(name) for name in node.input], self.source.opsets)
+        for name, result, element in zip(node.output, results, elements, strict=False):
             if not name:
                 continue
+            self.elements[name] = element_of(result) if isinstance(result, np.ndarray) else element
             self.values[name] = _UNKNOWN if result is None else result
             if isinstance(result, SSAValue) and result.name_hint is None:
                 result.name_hint = _hint(name)
@@ -124,25 +139,56 @@ class _Builder:
         converter = self.converters.get(key)
         if converter is None:
             self._refuse_op(node, key)
-        self._check_bytes(node)
         return self._call(converter, node, layer, known)
 
     def _call(self, converter: Any, node: NodeProto, layer: str, operands: list[Operand]) -> Sequence[Any]:
         opset = self.source.opsets.get(node.domain, self.source.opsets.get("", 0))
         if node.domain == DOMAIN:
             opset = OPSET
-        view = Node(node, layer, opset, operands, self.block, self.materialized)
+        view = self._view(node, layer, opset, operands)
         try:
             with np.errstate(all="ignore"):  # what is not finite is refused where it becomes a constant
                 result = cast("Result", converter(view))
         # the checker does not look at values: a malformed node may break any assumption of a converter
         except (VerifyException, ValueError, TypeError, IndexError, KeyError, ArithmeticError) as error:
             raise InvalidInputError(f"{node.op_type} is malformed: {one_line(error)}", location=layer) from error
-        return [result] if isinstance(result, SSAValue | np.ndarray) else result
+        results = [result] if isinstance(result, SSAValue | np.ndarray) else result
+        if view.result_codes is not None:
+            self.codes.update({name: view.result_codes for name in node.output if name})
+        return results
+
+    def _view(self, node: NodeProto, layer: str, opset: int, operands: list[Operand]) -> Node:
+        """The node for its converter: real numbers that stand for codes become the codes, unless it may keep them."""
+        elements = [self._element(name) for name in node.input]
+        codes = [self.codes.get(name) if isinstance(self.values.get(name), SSAValue) else None for name in node.input]
+        view = Node(node, layer, opset, operands, self.block, self.materialized, elements, codes)
+        data = [one for one, operand in zip(codes, operands, strict=True) if isinstance(operand, SSAValue)]
+        if not any(codes) or node.op_type in TAKES_CODES:
+            return view
+        if node.op_type in _MOVES and len(set(data)) == 1 and not isinstance(operands[0], np.ndarray):
+            constant = node.op_type == "Concat" and any(isinstance(operand, np.ndarray) for operand in operands)
+            if not constant:
+                view.result_codes = data[0]
+                return view
+        view.operands = [
+            operand if one is None else encoded(view, cast("SSAValue", operand), one)
+            for operand, one in zip(operands, codes, strict=True)
+        ]
+        return view
+
+    def _element(self, name: str) -> int:
+        """The element type of a value, 0 if there is none."""
+        value = self.values.get(name)
+        return element_of(value) if isinstance(value, np.ndarray) else self.elements.get(name, 0)
 
     def _fold(self, node: NodeProto, operands: list[Operand], layer: str) -> Sequence[Any]:
         arrays = cast("list[np.ndarray[Any, Any] | None]", operands)
-        return evaluate(node, arrays, layer, self.source.opsets)
+        known = dict(zip(node.input, arrays, strict=True))
+        captured = {name: self.values[name] for name in _captured(node) if name in self.values and name not in known}
+        computed = next((name for name, value in captured.items() if not isinstance(value, np.ndarray)), None)
+        if computed is not None:
+            raise RefusedError(f"{node.op_type}: its body reads {computed!r}, which is computed at run time")
+        return evaluate(node, {**known, **captured}, layer, self.source.opsets)
 
     def _branch(self, node: NodeProto, condition: bool) -> Sequence[Any]:
         name = "then_branch" if condition else "else_branch"
@@ -152,23 +198,13 @@ class _Builder:
         self._walk(graph.node, outputs)
         return [None if isinstance(value := self.values.get(name), _Unknown) else value for name in outputs]
 
-    def _check_bytes(self, node: NodeProto) -> None:
-        """Follow uint8 inputs through ops that only move them to the Cast that makes them floats."""
-        element = next((self.elements[name] for name in node.input if name in self.elements), None)
-        if element is None or node.op_type in ("Cast", "CastLike"):
-            return
-        if node.op_type not in _MOVES_BYTES:
-            raise RefusedError(
-                f"{node.op_type}: computes with {type_name(element)} values; works: a Cast to float in front of it"
-            )
-        self.elements.update(dict.fromkeys(node.output, element))
-
     def _stand_ins(self, node: NodeProto) -> "list[SSAValue | None]":
         """Values of the shapes ONNX infers, so that the nodes behind a refused one are looked at as well."""
         operands = [self.values.get(name, _UNKNOWN) if name else None for name in node.input]
         if any(isinstance(operand, _Unknown) for operand in operands):
             return [None] * len(node.output)
-        shapes = output_shapes(node, cast("list[Operand]", operands), self.source.opsets)
+        elements = [self._element(name) for name in node.input]
+        shapes = output_shapes(node, cast("list[Operand]", operands), elements, self.source.opsets)
         blocks = {name: Block(arg_types=[TensorType(f32, shape)]) for name, shape in shapes.items()}
         return [blocks[name].args[0] if name in blocks else None for name in node.output]
 
@@ -177,6 +213,11 @@ class _Builder:
         works = f"; works: {form}" if form else ""
         domain = f" of domain {node.domain!r}" if "::" in key else ""
         raise RefusedError(f"{node.op_type}{domain} has no counterpart on the K210{works}")
+
+
+def element_of(array: "np.ndarray[Any, Any]") -> int:
+    """The ONNX element type of an array."""
+    return onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
 
 
 def needed(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> list[NodeProto]:
@@ -214,9 +255,12 @@ def _layer(node: NodeProto) -> str:
     return node.name or next((name for name in node.output if name), node.op_type)
 
 
-def _names(names: Iterable[str]) -> ArrayAttr[DictionaryAttr]:
-    attributes: list[dict[str, Attribute]] = [{NAME: StringAttr(name)} for name in names]
-    return ArrayAttr([DictionaryAttr(entry) for entry in attributes])
+def _attributes(name: str, codes: Codes | None) -> DictionaryAttr:
+    """The attributes of an input or output."""
+    found: dict[str, Attribute] = {NAME: StringAttr(name)}
+    if codes is not None:
+        found[CODES] = codes_attribute(type_name(codes.element), codes.scale, codes.zero_point)
+    return DictionaryAttr(found)
 
 
 def _hint(name: str) -> str | None:

@@ -1,7 +1,7 @@
 """Evaluating nodes whose inputs are all known, with ONNX's own reference implementation."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -26,12 +26,14 @@ _SIZE_GIVEN_BY_INPUT = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}
 
 
 def evaluate(
-    node: NodeProto, operands: Sequence["NDArray[Any] | None"], layer: str, opsets: dict[str, int]
+    node: NodeProto, values: Mapping[str, "NDArray[Any] | None"], layer: str, opsets: dict[str, int]
 ) -> list[Any]:
-    """The outputs of a node. Raises RefusedError where ONNX has no implementation, InvalidInputError where it fails."""
-    _guard_size(node, operands, layer)
-    known = [(name, array) for name, array in zip(node.input, operands, strict=True) if array is not None]
-    unique = dict(known)
+    """The outputs of a node, given what it and its body read by name.
+
+    Raises RefusedError where ONNX has no implementation, InvalidInputError where it fails.
+    """
+    _guard_size(node, [values[name] for name in node.input], layer)
+    unique = {name: array for name, array in values.items() if array is not None}
     outputs = [name for name in node.output if name]
     try:
         inputs = [_value_info(name, array) for name, array in unique.items()]
@@ -45,7 +47,7 @@ def evaluate(
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # values that are not finite are refused where they become a constant
             evaluator = ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports))
-            values = cast("list[Any]", evaluator.run(None, unique))
+            results = cast("list[Any]", evaluator.run(None, unique))
     except NotImplementedError as error:
         raise RefusedError(f"{node.op_type}: a constant that cannot be evaluated: {one_line(error)}") from error
     # the evaluator runs numpy on whatever the model says: any of these is the model's fault
@@ -61,7 +63,7 @@ def evaluate(
         MemoryError,
     ) as error:
         raise InvalidInputError(f"{node.op_type} of constants fails: {one_line(error)}", location=layer) from error
-    by_name = {name: _as_array(value) for name, value in zip(outputs, values, strict=True)}
+    by_name = {name: _as_array(value) for name, value in zip(outputs, results, strict=True)}
     return [by_name.get(name) for name in node.output]
 
 

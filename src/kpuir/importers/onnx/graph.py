@@ -1,6 +1,6 @@
 """Reading an ONNX file: parsing, checking, local functions inlined, input shapes made static."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from kpuir.errors import InvalidInputError
 from kpuir.importers.files import read_source
+from kpuir.importers.onnx.elements import is_supported
 
 OLDEST_OPSET = 7
-FLOAT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16})
 MAX_ELEMENTS = 1 << 27
 """Elements of the largest tensor worth building: 512 MiB as float32, hundred times the chip's RAM."""
 
@@ -59,14 +59,17 @@ class Source:
     location: str
 
 
-def load(source: str | Path | bytes) -> Source:
-    """Read and check a model. Raises InvalidInputError with one line about what is wrong with it."""
+def load(source: str | Path | bytes, known: Container[str] = ()) -> Source:
+    """Read and check a model. Raises InvalidInputError with one line about what is wrong with it.
+
+    Ops that are not `known`, but whose definition in ONNX is a function of others, are replaced by its body.
+    """
     location = "model" if isinstance(source, bytes) else Path(source).name
     data = source if isinstance(source, bytes) else read_source(Path(source))
     model = _parse(data, location)
     opsets = _opsets(model, location)
     _load_external_data(model, source, location)
-    model = _checked(model, location)
+    model = _inlined(_checked(model, location), known, location)
     graph = model.graph
     names = {tensor.name for tensor in graph.initializer}
     inputs = tuple(_static_input(value) for value in graph.input if value.name not in names)
@@ -192,6 +195,42 @@ def _checked(model: ModelProto, location: str) -> ModelProto:
         ) from error
 
 
+def _inlined(model: ModelProto, known: Container[str], location: str) -> ModelProto:
+    """The model with the bodies of functions that ONNX defines in place of the ops that are not known."""
+    versions = _opsets(model, location)
+    functions = {
+        (node.domain, node.op_type)
+        for node in _all_nodes(model.graph)
+        if node.op_type not in known and node.op_type not in _FOLDED and _has_body(node, versions.get(node.domain, 0))
+    }
+    if not functions:
+        return model
+    try:
+        return onnx.inliner.inline_selected_functions(model, sorted(functions), inline_schema_functions=True)
+    except _LIBRARY_ERRORS as error:
+        names = ", ".join(sorted(name for _, name in functions))
+        raise InvalidInputError(f"the functions {names} cannot be inlined: {one_line(error)}", location=location) from error
+
+
+_FOLDED = frozenset({"Range"})
+"""Functions whose bodies are loops: there is nothing to inline, but they may be constant."""
+
+
+def _all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            yield from _all_nodes(attribute.g)
+
+
+def _has_body(node: NodeProto, version: int) -> bool:
+    try:
+        schema: Any = onnx.defs.get_schema(node.op_type, version, node.domain)
+    except onnx.defs.SchemaError:
+        return False
+    return bool(schema.has_function or schema.has_context_dependent_function)
+
+
 def _static_input(value: ValueInfoProto) -> Input:
     """The input with its first dimension fixed to 1 where it is symbolic; `value` is changed to say so."""
     tensor = value.type.tensor_type
@@ -200,7 +239,7 @@ def _static_input(value: ValueInfoProto) -> Input:
             f"input {value.name!r} has no shape", location=value.name, hint="export the model with a fixed input shape"
         )
     element = tensor.elem_type
-    if element not in FLOAT_TYPES and element != TensorProto.UINT8:
+    if not is_supported(element):
         raise InvalidInputError(
             f"input {value.name!r} is {type_name(element)}",
             location=value.name,

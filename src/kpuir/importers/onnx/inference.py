@@ -14,10 +14,10 @@ import onnx.defs
 import onnx.helper
 import onnx.numpy_helper
 import onnx.shape_inference
-from onnx import NodeProto, TensorProto, TypeProto
+from onnx import NodeProto, TypeProto
 
 from kpuir.dialects import ktensor
-from kpuir.importers.onnx.graph import FLOAT_TYPES
+from kpuir.importers.onnx.elements import is_supported
 from kpuir.importers.onnx.node import Operand
 
 _LIBRARY_ERRORS = (
@@ -30,16 +30,19 @@ _LIBRARY_ERRORS = (
 )
 
 
-def output_shapes(node: NodeProto, operands: Sequence[Operand], opsets: dict[str, int]) -> dict[str, tuple[int, ...]]:
-    """The static shapes of a node's floating-point outputs by name; empty where ONNX does not know them."""
-    known = [(name, operand) for name, operand in zip(node.input, operands, strict=True) if operand is not None]
+def output_shapes(
+    node: NodeProto, operands: Sequence[Operand], elements: Sequence[int], opsets: dict[str, int]
+) -> dict[str, tuple[int, ...]]:
+    """The static shapes of a node's outputs by name; empty where ONNX does not know them."""
+    given = zip(node.input, operands, elements, strict=True)
+    known = [(name, operand, element) for name, operand, element in given if operand is not None]
     try:
         schema = onnx.defs.get_schema(node.op_type, opsets.get(node.domain, 0), node.domain)
         inferred = onnx.shape_inference.infer_node_outputs(
             schema,
             node,
-            {name: _type(operand) for name, operand in known},
-            {name: onnx.numpy_helper.from_array(value) for name, value in known if isinstance(value, np.ndarray)},
+            {name: _type(operand, element) for name, operand, element in known},
+            {name: onnx.numpy_helper.from_array(value) for name, value, _ in known if isinstance(value, np.ndarray)},
             opset_imports=[onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()],
         )
     except _LIBRARY_ERRORS:
@@ -48,16 +51,14 @@ def output_shapes(node: NodeProto, operands: Sequence[Operand], opsets: dict[str
     return {name: shape for name, shape in shapes.items() if shape is not None}
 
 
-def _type(operand: Any) -> TypeProto:
-    if isinstance(operand, np.ndarray):
-        element = onnx.helper.np_dtype_to_tensor_dtype(operand.dtype)
-        return onnx.helper.make_tensor_type_proto(element, operand.shape)
-    return onnx.helper.make_tensor_type_proto(TensorProto.FLOAT, ktensor.shape_of(operand))
+def _type(operand: Any, element: int) -> TypeProto:
+    shape = operand.shape if isinstance(operand, np.ndarray) else ktensor.shape_of(operand)
+    return onnx.helper.make_tensor_type_proto(element, shape)
 
 
 def _static_shape(kind: TypeProto) -> tuple[int, ...] | None:
     tensor = kind.tensor_type
-    if tensor.elem_type not in FLOAT_TYPES or not tensor.HasField("shape"):
+    if not is_supported(tensor.elem_type) or not tensor.HasField("shape"):
         return None
     if not all(dimension.HasField("dim_value") and dimension.dim_value > 0 for dimension in tensor.shape.dim):
         return None

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, TypeAlias, cast
+from typing import Any, NamedTuple, NoReturn, TypeAlias, cast
 
 import numpy as np
 import onnx
@@ -13,6 +13,7 @@ from xdsl.ir import Block, SSAValue
 
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
+from kpuir.importers.onnx.elements import BITS, LARGEST, UNSIGNED
 from kpuir.importers.onnx.graph import MAX_ELEMENTS, to_array
 from kpuir.ir.locations import named
 
@@ -27,6 +28,14 @@ class RefusedError(Exception):
     """A converter's verdict that its node cannot be expressed; the reason is for the user."""
 
 
+class Codes(NamedTuple):
+    """A tensor of integers that is here the real numbers they stand for: `real = (q - zero_point) * scale`."""
+
+    element: int
+    scale: float
+    zero_point: int
+
+
 class Node:
     """A node with its operands resolved: each is an SSA value, an array known at compile time, or absent (None)."""
 
@@ -38,11 +47,17 @@ class Node:
         operands: Sequence[Operand],
         block: Block,
         constants: dict[str, SSAValue] | None = None,
+        elements: Sequence[int] = (),
+        codes: "Sequence[Codes | None]" = (),
     ) -> None:
+        self._proto = proto
         self.op_type = proto.op_type
         self.layer = layer
         self.opset = opset
         self.operands = operands
+        self.elements = elements
+        self.codes = codes
+        self.result_codes: Codes | None = None
         self.input_names = tuple(proto.input)
         self.output_count = len(proto.output)
         self.output_names = tuple(proto.output)
@@ -50,6 +65,19 @@ class Node:
         self._block = block
         self._constants = {} if constants is None else constants
         self._location = named(layer)
+
+    def becoming(self, op_type: str, operands: Sequence[Operand], **attributes: Any) -> "Node":
+        """The node with another op, operands and more attributes, for converters that do most of the work."""
+        proto = NodeProto()
+        proto.CopyFrom(self._proto)
+        proto.op_type = op_type
+        kept = [attribute for attribute in proto.attribute if attribute.name not in attributes]
+        del proto.attribute[:]
+        proto.attribute.extend(kept)
+        proto.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in attributes.items())
+        del proto.input[:]
+        proto.input.extend(f"{self.layer}.{index}" for index in range(len(operands)))
+        return Node(proto, self.layer, self.opset, operands, self._block, {}, (TensorProto.FLOAT,) * len(operands))
 
     # Attributes
 
@@ -85,6 +113,11 @@ class Node:
         """An attribute that is a list of numbers. Raises InvalidInputError where it is missing."""
         return [float(value) for value in self._attribute(name, None)]
 
+    def texts(self, name: str) -> list[str]:
+        """An attribute that is a list of strings; empty where it is not given."""
+        values: Sequence[Any] = self._attribute(name, ()) if name in self._attributes else ()
+        return [one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in values]
+
     def tensor(self, name: str) -> "NDArray[Any]":
         """A tensor attribute."""
         return to_array(cast("TensorProto", self._attribute(name, None)), self.layer)
@@ -113,6 +146,8 @@ class Node:
         if isinstance(operand, SSAValue):
             return operand
         name = self.input_names[index]
+        if self.op_type in _MASKING and operand.dtype.kind == "f":
+            operand = np.clip(operand.astype(np.float32), -_LARGEST_FLOAT, _LARGEST_FLOAT)
         if name not in self._constants:
             self._constants[name] = self.constant(operand, name)
         return self._constants[name]
@@ -147,6 +182,18 @@ class Node:
         if values.size != 1:
             self.refuse(f"{what} has {values.size} elements", "one for all elements")
         return float(values.reshape(())[()])
+
+    def element(self, index: int) -> int:
+        """The element type that an input has in the model; float where nothing says otherwise."""
+        return self.elements[index] if index < len(self.elements) else TensorProto.FLOAT
+
+    def is_integer(self, index: int = 0) -> bool:
+        """Whether an input holds integers in the model, here whole numbers."""
+        return self.element(index) in BITS
+
+    def is_bool(self, index: int = 0) -> bool:
+        """Whether an input holds bools in the model, here 0 and 1."""
+        return self.element(index) == TensorProto.BOOL
 
     def shape(self, index: int) -> Shape:
         """The shape of an input."""
@@ -188,9 +235,15 @@ class Node:
         return op.output
 
     def constant(self, values: Any, name: str = "") -> SSAValue:
-        """A float32 constant. Raises InvalidInputError where a value is NaN or infinite."""
+        """A float32 constant. Raises InvalidInputError where a value is NaN or infinite.
+
+        Refuses the node where it is an integer that float32 does not hold.
+        """
         with np.errstate(over="ignore", invalid="ignore"):
-            array = np.asarray(values).astype(np.float32)
+            given = np.asarray(values)
+            array = given.astype(np.float32)
+        if given.dtype.kind in "iu" and (array.astype(np.float64) != given).any():
+            self.refuse(f"constant {name!r} has integers that float32 does not hold", f"up to {LARGEST}")
         if array.size == 0:
             raise InvalidInputError(f"constant {name!r} is empty, of shape {list(array.shape)}", location=self.layer)
         self.require_finite(array, name or self.op_type)
@@ -217,6 +270,26 @@ class Node:
     def rbinary(self, kind: str, lhs: float, rhs: SSAValue) -> SSAValue:
         """`lhs kind rhs` with a number on the left."""
         return self.emit(ktensor.BinaryOp(kind, self.constant(lhs), rhs))
+
+    def truncated(self, value: SSAValue, unsigned: bool = False) -> SSAValue:
+        """Rounded towards 0, as conversions to integers are."""
+        if unsigned:
+            return self.unary("floor", value)
+        return self.binary("mul", self.unary("sign", value), self.unary("floor", self.unary("abs", value)))
+
+    def wrapped(self, value: SSAValue, element: int) -> SSAValue:
+        """Whole numbers as 8 or 16 bits hold them; more are not expected to overflow."""
+        bits = BITS.get(element, 64)
+        if bits > 16:
+            return value
+        if element in UNSIGNED:
+            return self.binary("floor_mod", value, float(2**bits))
+        shifted = self.binary("floor_mod", self.binary("add", value, 2.0 ** (bits - 1)), float(2**bits))
+        return self.binary("sub", shifted, 2.0 ** (bits - 1))
+
+    def select(self, condition: SSAValue, lhs: SSAValue, rhs: SSAValue) -> SSAValue:
+        """`lhs` where the condition is 1, `rhs` where it is 0."""
+        return self.emit(ktensor.SelectOp(condition, lhs, rhs))
 
     def unary(self, kind: str, value: SSAValue) -> SSAValue:
         """A function of each element."""
@@ -270,5 +343,8 @@ class Node:
         return self.concat([value] * count, axis)
 
 
+_MASKING = frozenset({"Add", "Max", "Min", "Where"})
+"""Ops whose constants may be infinite, to mask what is added or chosen; the largest number does the same."""
+_LARGEST_FLOAT = np.finfo(np.float32).max
 MAX_COPIES = 256
 """Inputs of one concatenation: each becomes an entry of the runtime's instruction."""

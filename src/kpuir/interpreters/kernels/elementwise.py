@@ -25,16 +25,21 @@ def apply(kind: str, values: tuple[float, ...], x: Array) -> Array:
 
 
 def binary(kind: str, lhs: Array, rhs: Array) -> Array:
-    """add, sub, mul, div, min or max with broadcasting. Integer division truncates towards zero."""
+    """One of BINARY with broadcasting, in the type of `lhs`. Integer division truncates towards zero."""
     with np.errstate(all="ignore"):
         if kind == "div" and np.issubdtype(lhs.dtype, np.integer):
             return np.trunc(lhs / rhs).astype(lhs.dtype)
-        return BINARY[kind](lhs, rhs)
+        return BINARY[kind](lhs, rhs).astype(lhs.dtype, copy=False)
 
 
 def prelu(x: Array, slope: Array) -> Array:
     """`x if x >= 0 else slope * x`."""
     return np.where(x >= 0, x, x * slope)
+
+
+def select(condition: Array, lhs: Array, rhs: Array) -> Array:
+    """`lhs` where the condition is not 0, else `rhs`, with broadcasting."""
+    return np.where(condition != 0, lhs, rhs)
 
 
 def erf(x: Array) -> Array:
@@ -130,6 +135,17 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "cos": np.cos,
     "sqrt": np.sqrt,
     "square": np.square,
+    "erf": erf,
+    "sign": np.sign,
+    "tan": np.tan,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
     "add": lambda x, c: x + c,
     "sub": lambda x, c: x - c,
     "rsub": lambda x, c: c - x,
@@ -148,5 +164,10 @@ BINARY: dict[str, Callable[[Array, Array], Array]] = {
     "div": np.true_divide,
     "min": np.minimum,
     "max": np.maximum,
+    "pow": np.power,
+    "floor_mod": np.mod,
+    "equal": np.equal,
+    "greater": np.greater,
+    "greater_equal": np.greater_equal,
 }
-"""Each function of two numbers."""
+"""Each function of two numbers; comparisons give 1 or 0."""

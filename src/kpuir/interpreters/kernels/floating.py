@@ -166,8 +166,14 @@ def _pool(x: Array, kernel: Ints, strides: Ints, dilations: Ints, join: Callable
 
 
 def reduce(kind: str, x: Array, axes: Ints, keep_dims: bool = True) -> Array:
-    """mean, max, min or sum over some axes."""
-    functions: dict[str, Callable[..., Array]] = {"mean": np.mean, "max": np.max, "min": np.min, "sum": np.sum}
+    """mean, max, min, sum or prod over some axes."""
+    functions: dict[str, Callable[..., Array]] = {
+        "mean": np.mean,
+        "max": np.max,
+        "min": np.min,
+        "sum": np.sum,
+        "prod": np.prod,
+    }
     return np.asarray(functions[kind](x, axis=tuple(axes), keepdims=keep_dims)).astype(x.dtype, copy=False)
 
 

@@ -84,14 +84,6 @@ def softsign(node: Node) -> SSAValue:
     return node.binary("div", value, node.binary("add", node.unary("abs", value), 1.0))
 
 
-def thresholded_relu(node: Node) -> SSAValue:
-    """ThresholdedRelu, which jumps at its threshold; with threshold 0 it is Relu."""
-    alpha = node.real("alpha", 1.0)
-    if alpha != 0.0:
-        node.refuse(f"alpha = {alpha:g}: no function of the runtime jumps", "alpha = 0, or Relu")
-    return node.activation(node.value(0), "relu")
-
-
 def clip(node: Node) -> SSAValue:
     """Clip, its bounds attributes (opset 6) or inputs (opset 11); one that is computed makes min and max ops."""
     value = node.value(0)
@@ -164,7 +156,6 @@ TABLE: Table = {
     "Mish": _plain("mish"),
     "Softplus": _plain("softplus"),
     "Softsign": softsign,
-    "ThresholdedRelu": thresholded_relu,
     "Clip": clip,
     "Softmax": softmax,
     "LogSoftmax": log_softmax,

@@ -16,7 +16,22 @@ def _unary(kind: str) -> Converter:
 
 
 def _binary(kind: str) -> Converter:
-    return lambda node: node.binary(kind, node.value(0), node.value(1))
+    return lambda node: node.wrapped(node.binary(kind, node.value(0), node.value(1)), node.element(0))
+
+
+def divide(node: Node) -> SSAValue:
+    """Div; of integers it truncates."""
+    value = node.binary("div", node.value(0), node.value(1))
+    return node.truncated(value) if node.is_integer() else value
+
+
+def modulo(node: Node) -> SSAValue:
+    """Mod: with the sign of the divisor, or of the dividend (fmod)."""
+    lhs, rhs = node.value(0), node.value(1)
+    if not node.integer("fmod", 0):
+        return node.binary("floor_mod", lhs, rhs)
+    whole = node.truncated(node.binary("div", lhs, rhs))
+    return node.binary("sub", lhs, node.binary("mul", whole, rhs))
 
 
 def _variadic(kind: str) -> Converter:
@@ -24,7 +39,8 @@ def _variadic(kind: str) -> Converter:
 
     def convert(node: Node) -> SSAValue:
         values = [node.value(index) for index in range(len(node.operands))]
-        return chain(lambda left, right: node.binary(kind, left, right), values)
+        total = chain(lambda left, right: node.binary(kind, left, right), values)
+        return node.wrapped(total, node.element(0)) if kind == "add" else total
 
     return convert
 
@@ -42,20 +58,24 @@ def reciprocal(node: Node) -> SSAValue:
 
 
 def power(node: Node) -> SSAValue:
-    """Pow with a constant exponent that is a multiple of a half, or a constant base."""
-    if node.is_constant(0):
-        return _exponential(node)
-    exponents = node.array(1, "exponent")
-    if exponents.size < 1 or (exponents != exponents.flat[0]).any():
-        node.refuse("its exponent is not the same for all elements", "one exponent")
+    """Pow; constant exponents that are multiples of a half and constant bases become simpler operations."""
+    value = node.wrapped(_power(node), node.element(0))
+    return node.truncated(value) if node.is_integer() and not node.is_integer(1) else value
+
+
+def _power(node: Node) -> SSAValue:
     shape = node.shape(0)
-    if np.broadcast_shapes(shape, exponents.shape) != shape:
-        node.refuse(f"its exponent of shape {list(exponents.shape)} enlarges {list(shape)}", "a scalar exponent")
+    if node.is_constant(0) and (node.array(0, "base") > 0).all() and not node.is_integer():
+        return _exponential(node)
+    exponents = node.array(1, "exponent") if node.is_constant(1) else np.zeros(0)
+    same = exponents.size > 0 and bool((exponents == exponents.flat[0]).all())
+    if not same or np.broadcast_shapes(shape, exponents.shape) != shape:
+        return node.binary("pow", node.value(0), node.value(1))
     exponent = float(exponents.flat[0])
     whole, half = divmod(abs(exponent), 1.0)
-    if half not in (0.0, 0.5) or whole > _MAX_POWER:
-        node.refuse(f"exponent {exponent:g}", f"multiples of 0.5 up to {_MAX_POWER}")
     value = node.value(0)
+    if half not in (0.0, 0.5) or whole > _MAX_POWER:
+        return node.binary("pow", value, node.value(1))
     if exponent == -0.5:
         return node.unary("rsqrt", value)
     if exponent == 0:
@@ -82,8 +102,6 @@ def _whole_power(node: Node, value: SSAValue, exponent: int) -> SSAValue | None:
 
 def _exponential(node: Node) -> SSAValue:
     base = node.array(0, "base").astype(np.float64)
-    if (base <= 0).any():
-        node.refuse(f"its constant base has values <= 0 ({base.min():g})", "a positive base")
     return node.unary("exp", node.binary("mul", node.value(1), np.log(base)))
 
 
@@ -105,6 +123,8 @@ def _reduction(
         value, axes = node.value(0), _axes(node)
         value = before(node, value) if before else value
         value = node.reduce(kind, value, axes or [], bool(node.integer("keepdims", 1)))
+        if node.is_integer():
+            value = node.truncated(value) if kind == "mean" else node.wrapped(value, node.element(0))
         return after(node, value) if after else value
 
     return convert
@@ -141,9 +161,22 @@ TABLE: Table = {
             "Sin": "sin",
             "Cos": "cos",
             "Tanh": "tanh",
+            "Erf": "erf",
+            "Sign": "sign",
+            "Tan": "tan",
+            "Asin": "asin",
+            "Acos": "acos",
+            "Atan": "atan",
+            "Sinh": "sinh",
+            "Cosh": "cosh",
+            "Asinh": "asinh",
+            "Acosh": "acosh",
+            "Atanh": "atanh",
         }.items()
     },
-    **{name: _binary(kind) for name, kind in {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div"}.items()},
+    **{name: _binary(kind) for name, kind in {"Add": "add", "Sub": "sub", "Mul": "mul"}.items()},
+    "Div": divide,
+    "Mod": modulo,
     **{name: _variadic(kind) for name, kind in {"Sum": "add", "Min": "min", "Max": "max"}.items()},
     "Mean": mean,
     "Reciprocal": reciprocal,
@@ -152,6 +185,7 @@ TABLE: Table = {
     "ReduceMax": _reduction("max"),
     "ReduceMin": _reduction("min"),
     "ReduceSum": _reduction("sum"),
+    "ReduceProd": _reduction("prod"),
     "ReduceL1": _reduction("sum", before=_apply("abs")),
     "ReduceL2": _reduction("sum", before=_apply("square"), after=_apply("sqrt")),
     "ReduceSumSquare": _reduction("sum", before=_apply("square")),

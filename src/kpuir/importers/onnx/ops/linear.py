@@ -22,7 +22,9 @@ from kpuir.importers.onnx.ops.window import (
 
 
 def conv(node: Node) -> SSAValue:
-    """Conv, one- and two-dimensional, with constant weights."""
+    """Conv with constant weights; of volumes it is a sum of convolutions, one for each plane of the kernel."""
+    if len(node.shape(0)) == 5:
+        return _conv_of_volumes(node)
     weights = _weights(node)
     kernel = cast("Pair", weights.shape[2:])
     value = image(node, 0)
@@ -38,6 +40,35 @@ def conv(node: Node) -> SSAValue:
         groups=node.integer("group", 1),
     )
     return like_input(node, node.emit(op))
+
+
+def _conv_of_volumes(node: Node) -> SSAValue:
+    weights = node.array(1, "weights")
+    n, channels, depth, height, width = node.shape(0)
+    planes = weights.shape[2]
+    along = {name: node.integers(name)[:1] for name in ("strides", "dilations") if node.has_attribute(name)}
+    beside = {name: node.integers(name)[1:] for name in ("strides", "dilations") if node.has_attribute(name)}
+    if node.has_attribute("pads"):
+        pads = node.integers("pads")
+        along["pads"], beside["pads"] = pads[::3], [*pads[1:3], *pads[4:6]]
+    line = node.becoming("Conv", [np.zeros((n, channels, depth), np.float32)], **along)
+    window = read_window(line, (1, planes), (1, depth))
+    front, back = window.pads[1], window.pads[3]
+    value = node.transpose(node.value(0), (0, 2, 1, 3, 4))
+    if front or back:
+        value = node.emit(ktensor.PadOp(value, (0, front, 0, 0, 0), (0, back, 0, 0, 0)))
+    count = (depth + front + back - window.extents[1]) // window.strides[1] + 1
+    total: SSAValue | None = None
+    for plane in range(planes):
+        start = plane * window.dilations[1]
+        taken = node.cut(value, 1, start, start + (count - 1) * window.strides[1] + 1, window.strides[1])
+        images = node.reshape(taken, (n * count, channels, height, width))
+        operands = [images, weights[:, :, plane], node.operands[2] if plane == 0 and node.has(2) else None]
+        part = conv(node.becoming("Conv", operands, kernel_shape=list(weights.shape[3:]), **beside))
+        total = part if total is None else node.binary("add", total, part)
+    assert total is not None
+    outputs, rows, columns = ktensor.shape_of(total)[1:]
+    return node.transpose(node.reshape(total, (n, count, outputs, rows, columns)), (0, 2, 1, 3, 4))
 
 
 def conv_transpose(node: Node) -> SSAValue:

@@ -1,6 +1,7 @@
 """Poolings over windows and over the whole image."""
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from xdsl.ir import SSAValue
 
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
-from kpuir.importers.onnx.node import Converter, Node, Table
+from kpuir.importers.onnx.node import Converter, Node, Result, Table
 from kpuir.importers.onnx.ops.window import Pads, Window, image, like_input, pair, read_window, with_ceil_mode
 
 
@@ -39,18 +40,66 @@ def average_pool(node: Node) -> SSAValue:
 
 
 def lp_pool(node: Node) -> SSAValue:
-    """LpPool for p = 1 and p = 2: the mean of |x| or x^2 times the size of the window."""
-    power = node.integer("p", 2)
-    if power not in (1, 2):
-        node.refuse(f"p = {power}", "p = 1 and p = 2")
+    """LpPool: the root of the sum of powers, which is their mean times the size of the window."""
+    return _root(node, _volume(_sum_pool)(node.becoming("LpPool", [_powers(node)])))
+
+
+def _sum_pool(node: Node) -> SSAValue:
     value = image(node, 0)
     window = _window(node, value)
+    value = _padded(node, value, window.all_pads)
+    window = replace(window, pads=(0, 0, 0, 0), extra=(0, 0))
     if window.dilations != (1, 1):
-        node.refuse(f"dilations = {list(window.dilations)}", "dilations = [1, 1]")
-    value = _padded(node, node.unary("abs" if power == 1 else "square", value), window.all_pads)
-    value = _average(node, value, Window(window.kernel, window.strides, (1, 1), (0, 0, 0, 0)), False)
-    value = node.binary("mul", value, float(window.kernel[0] * window.kernel[1]))
-    return like_input(node, value if power == 1 else node.unary("sqrt", value))
+        value = _dilated_average(node, value, window, False)
+    else:
+        value = _average(node, value, window, False)
+    return like_input(node, node.binary("mul", value, float(window.kernel[0] * window.kernel[1])))
+
+
+def _powers(node: Node) -> SSAValue:
+    """|x|^p."""
+    value, power = node.value(0), node.integer("p", 2)
+    if power == 2:
+        return node.unary("square", value)
+    value = node.unary("abs", value)
+    return value if power == 1 else node.binary("pow", value, float(power))
+
+
+def _root(node: Node, value: SSAValue) -> SSAValue:
+    """x^(1/p)."""
+    power = node.integer("p", 2)
+    if power == 1:
+        return value
+    return node.unary("sqrt", value) if power == 2 else node.binary("pow", value, 1.0 / power)
+
+
+def _volume(pool: Converter) -> Converter:
+    """The pool of volumes too: over rows and columns first, then over the depth of what is left."""
+
+    def convert(node: Node) -> Result:
+        if len(node.shape(0)) != 5:
+            return pool(node)
+        n, c, depth, height, width = node.shape(0)
+        images = node.reshape(node.value(0), (n, c * depth, height, width))
+        flat = cast("SSAValue", pool(node.becoming(node.op_type, [images], **_axes_of(node, False))))
+        height, width = ktensor.shape_of(flat)[2:]
+        columns = node.reshape(flat, (n, c, depth, height * width))
+        deep = cast("SSAValue", pool(node.becoming(node.op_type, [columns], **_axes_of(node, True))))
+        return node.reshape(deep, (n, c, ktensor.shape_of(deep)[2], height, width))
+
+    return convert
+
+
+def _axes_of(node: Node, depth: bool) -> dict[str, list[int]]:
+    """The window's attributes for rows and columns, or for the depth and nothing beside it."""
+    found: dict[str, list[int]] = {}
+    for name, neutral in (("kernel_shape", 1), ("strides", 1), ("dilations", 1), ("pads", 0)):
+        if not node.has_attribute(name):
+            continue
+        values = node.integers(name)
+        halves = [values[:3], values[3:]] if name == "pads" else [values]
+        found[name] = [one for half in halves for one in ([half[0], neutral] if depth else half[1:])]
+    return found
 
 
 def global_pool(kind: str) -> Converter:
@@ -63,13 +112,8 @@ def global_pool(kind: str) -> Converter:
 
 
 def global_lp_pool(node: Node) -> SSAValue:
-    """GlobalLpPool for p = 1 and p = 2."""
-    power = node.integer("p", 2)
-    if power not in (1, 2):
-        node.refuse(f"p = {power}", "p = 1 and p = 2")
-    value = node.unary("abs" if power == 1 else "square", node.value(0))
-    value = node.reduce("sum", value, _spatial_axes(node))
-    return value if power == 1 else node.unary("sqrt", value)
+    """GlobalLpPool: the root of the sum of powers."""
+    return _root(node, node.reduce("sum", _powers(node), _spatial_axes(node)))
 
 
 def _spatial_axes(node: Node) -> list[int]:
@@ -138,8 +182,8 @@ def _covered(window: Window, axis: int, length: int, count: int, padding_counts:
 
 
 TABLE: Table = {
-    "MaxPool": max_pool,
-    "AveragePool": average_pool,
+    "MaxPool": _volume(max_pool),
+    "AveragePool": _volume(average_pool),
     "LpPool": lp_pool,
     "GlobalAveragePool": global_pool("mean"),
     "GlobalMaxPool": global_pool("max"),

@@ -1,47 +1,224 @@
-"""Quantized models in ONNX's QDQ form: a value that QuantizeLinear and DequantizeLinear round stays a real number."""
+"""Quantized tensors: a value that is rounded to codes stays a real number, and codes appear where a node computes them.
+
+The result of QuantizeLinear is the function `fake_quantize` of its input, and the model's name for it is remembered as
+`Codes`. DequantizeLinear of those is nothing; moving them moves the numbers; any other node gets the codes themselves.
+"""
+
+import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
 from xdsl.ir import SSAValue
 from xdsl.utils.exceptions import VerifyException
 
 from kpuir.dialects import ktensor
 from kpuir.dialects.ktensor import QuantizedType
-from kpuir.importers.onnx.node import Node, Table
+from kpuir.importers.onnx.elements import BITS, UNSIGNED
+from kpuir.importers.onnx.graph import Source, type_name
+from kpuir.importers.onnx.node import Codes, Node, Table
+from kpuir.importers.onnx.ops import linear
 
-_ZERO_POINTS = {"int8": 128, "uint8": 0}
+
+TAKES_CODES = frozenset({"DequantizeLinear", "QLinearConv", "QLinearMatMul"})
+"""Ops whose converters look at `Node.codes`."""
+_ZERO_POINTS = {TensorProto.INT8: 128, TensorProto.UINT8: 0}
 """What turns codes of these types into bytes."""
 
 
+def rounding(codes: Codes) -> ktensor.ActivationAttr:
+    """The function that rounds to what 8-bit codes can stand for. Raises VerifyException for an impossible scale."""
+    return ktensor.ActivationAttr.rounding_to(
+        QuantizedType.of(codes.scale, codes.zero_point + _ZERO_POINTS[codes.element])
+    )
+
+
+def encoded(node: Node, value: SSAValue, codes: Codes) -> SSAValue:
+    """The codes, whole numbers, of real numbers that were rounded to them."""
+    whole = node.unary("round", node.binary("div", value, codes.scale))
+    return node.binary("add", whole, float(codes.zero_point)) if codes.zero_point else whole
+
+
 def quantize_linear(node: Node) -> SSAValue:
-    """QuantizeLinear to int8 or uint8: the numbers that the codes stand for."""
-    return node.emit(ktensor.ActivationOp(node.value(0), ktensor.ActivationAttr.rounding_to(_element(node))))
+    """QuantizeLinear: to 8 bits with one scale the numbers that the codes stand for, else the codes."""
+    return _quantized(node, node.value(0), 1, 2)
 
 
 def dequantize_linear(node: Node) -> SSAValue:
-    """DequantizeLinear of what QuantizeLinear gave with the same scale and zero point, perhaps moved since."""
-    value, element = node.value(0), _element(node)
-    if ktensor.rounding_of(value) != element:
-        node.refuse("its input was not quantized with its scale and zero point", "QuantizeLinear with the same ones")
-    return value
+    """DequantizeLinear, of what QuantizeLinear gave or of any integers."""
+    return _real(node, 0, 1, 2)
 
 
-def _element(node: Node) -> QuantizedType:
-    """The bytes that the codes become."""
-    scale = node.scalar(1, "the scale")
-    kind = np.dtype(np.uint8)
-    zero_point = 0
-    if node.has(2):
-        kind = node.array(2, "the zero point").dtype
-        zero_point = int(node.scalar(2, "the zero point"))
-    if kind.name not in _ZERO_POINTS:
-        node.refuse(f"{kind.name} codes", "int8 or uint8")
-    try:
-        return QuantizedType.of(scale, zero_point + _ZERO_POINTS[kind.name])
-    except VerifyException as error:
-        node.refuse(f"its {error}")
+def q_linear_conv(node: Node) -> SSAValue:
+    """QLinearConv: Conv of the real numbers, rounded."""
+    bias = None
+    if node.has(8):
+        scale = node.array(1, "the input's scale") * node.array(4, "the weights' scale")
+        bias = node.array(8, "the bias") * scale
+    weights = _constant_real(node, 3, 4, 5, axis=0)
+    value = linear.conv(node.becoming("Conv", [_real(node, 0, 1, 2), weights, bias]))
+    return _quantized(node, value, 6, 7)
+
+
+def q_linear_matmul(node: Node) -> SSAValue:
+    """QLinearMatMul: MatMul of the real numbers, rounded."""
+    lhs, rhs = _real(node, 0, 1, 2), _real(node, 3, 4, 5)
+    return _quantized(node, linear.matmul(node.becoming("MatMul", [lhs, rhs])), 6, 7)
+
+
+def conv_integer(node: Node) -> SSAValue:
+    """ConvInteger: Conv of the differences to the zero points."""
+    weights = node.array(1, "weights").astype(np.int32)
+    if node.has(3):
+        zero_point = node.array(3, "the zero point").astype(np.int32)
+        weights = weights - zero_point.reshape(-1, *[1] * (weights.ndim - 1) if zero_point.size > 1 else [1])
+    return linear.conv(node.becoming("Conv", [_difference(node, 0, 2, 0), weights, None]))
+
+
+def matmul_integer(node: Node) -> SSAValue:
+    """MatMulInteger: MatMul of the differences to the zero points."""
+    return linear.matmul(node.becoming("MatMul", [_difference(node, 0, 2, -2), _difference(node, 1, 3, -1)]))
+
+
+def _difference(node: Node, index: int, zero_point: int, axis: int) -> SSAValue:
+    """Codes minus their zero point, which may be one for each element of an axis."""
+    value = node.value(index)
+    if not node.has(zero_point):
+        return value
+    offsets = node.array(zero_point, "the zero point").astype(np.float32)
+    if offsets.size == 1:
+        return node.binary("sub", value, offsets.reshape(()))
+    return node.binary("sub", value, _along(node, offsets, node.shape(index), axis))
+
+
+def _real(node: Node, index: int, scale: int, zero_point: int) -> SSAValue:
+    """The real numbers that codes, inputs of the node, stand for."""
+    codes = node.codes[index] if index < len(node.codes) else None
+    scales = node.array(scale, "the scale")
+    if node.is_constant(index):
+        return node.constant(_constant_real(node, index, scale, zero_point, node.integer("axis", 1)))
+    value = node.value(index)
+    if codes is not None:
+        if scales.size == 1 and codes == _codes(node, scale, zero_point):
+            return value
+        value = encoded(node, value, codes)
+    shape = node.shape(index)
+    if node.has(zero_point):
+        offsets = node.array(zero_point, "the zero point").astype(np.float32)
+        if offsets.any():
+            value = node.binary("sub", value, _spread(node, offsets, shape))
+    return node.binary("mul", value, _spread(node, scales.astype(np.float32), shape))
+
+
+def _constant_real(node: Node, index: int, scale: int, zero_point: int, axis: int) -> "NDArray[Any]":
+    values = node.array(index, "the codes").astype(np.float32)
+    scales = node.array(scale, "the scale").astype(np.float32)
+    offsets = node.array(zero_point, "the zero point").astype(np.float32) if node.has(zero_point) else np.zeros(1)
+    parts = [
+        part.reshape(()) if part.size == 1 else _along(node, part, values.shape, axis) for part in (scales, offsets)
+    ]
+    return (values - parts[1]) * parts[0]
+
+
+def _quantized(node: Node, value: SSAValue, scale: int, zero_point: int) -> SSAValue:
+    """A value rounded to codes; the node's result is remembered as these, or is the codes where they are no bytes."""
+    if not node.is_constant(scale) or (node.has(zero_point) and not node.is_constant(zero_point)):
+        return _quantized_by_computed(node, value, scale, zero_point)
+    scales = node.array(scale, "the scale")
+    codes = _codes(node, scale, zero_point)
+    if codes.element not in BITS or BITS[codes.element] > 16:
+        node.refuse(f"{type_name(codes.element)} codes", "int8 or uint8")
+    if scales.size == 1 and codes.element in _ZERO_POINTS:
+        try:
+            function = rounding(codes)
+        except VerifyException as error:
+            node.refuse(f"its {error}")
+        node.result_codes = codes
+        return node.emit(ktensor.ActivationOp(value, function))
+    shape = ktensor.shape_of(value)
+    value = node.unary("round", node.binary("div", value, _spread(node, scales.astype(np.float32), shape)))
+    if node.has(zero_point):
+        offsets = node.array(zero_point, "the zero point").astype(np.float32)
+        value = node.binary("add", value, _spread(node, offsets, shape))
+    size = 2 ** BITS[codes.element]
+    low = 0 if codes.element in UNSIGNED else -size // 2
+    return node.activation(value, "clamp", low, low + size - 1)
+
+
+def _quantized_by_computed(node: Node, value: SSAValue, scale: int, zero_point: int) -> SSAValue:
+    """The codes by one scale and zero point that the model computes itself."""
+    element = node.element(zero_point) if node.has(zero_point) else TensorProto.UINT8
+    if math.prod(node.shape(scale)) != 1 or element not in _ZERO_POINTS:
+        node.refuse("its scales are computed", "one scale, and int8 or uint8 codes")
+    value = node.unary("round", node.binary("div", value, node.value(scale)))
+    value = node.binary("add", value, node.value(zero_point)) if node.has(zero_point) else value
+    low = 0 if element == TensorProto.UINT8 else -128
+    return node.activation(value, "clamp", low, low + 255)
+
+
+def _codes(node: Node, scale: int, zero_point: int) -> Codes:
+    """The codes by scale and zero point, those of the first channel where there are several."""
+    element = node.integer("output_dtype", 0) or TensorProto.UINT8
+    offset = 0
+    if node.has(zero_point):
+        offsets = node.array(zero_point, "the zero point")
+        element, offset = node.element(zero_point), int(offsets.reshape(-1)[0])
+    elif zero_point == 2 and node.op_type == "DequantizeLinear":
+        element = node.element(0)
+    return Codes(element, float(node.array(scale, "the scale").reshape(-1)[0]), offset)
+
+
+def _spread(node: Node, values: "NDArray[Any]", shape: tuple[int, ...]) -> "NDArray[Any]":
+    """Numbers of a whole tensor, of an axis or of blocks of an axis, so that they broadcast to its shape."""
+    if values.size == 1:
+        return values.reshape(())
+    axis = node.axis(node.integer("axis", 1), len(shape))
+    block = node.integer("block_size", 0)
+    if block:
+        repeated = np.repeat(values, block, axis=axis)
+        return np.take(repeated, np.arange(shape[axis]), axis=axis)
+    return _along(node, values, shape, axis)
+
+
+def _along(node: Node, values: "NDArray[Any]", shape: tuple[int, ...], axis: int) -> "NDArray[Any]":
+    if values.ndim > 1:
+        return values
+    sizes = [1] * len(shape)
+    sizes[node.axis(axis, len(shape))] = values.size
+    return values.reshape(sizes)
+
+
+def input_codes(source: Source) -> dict[str, Codes]:
+    """The codes of 8-bit inputs that are read by nothing but DequantizeLinear with one scale and zero point."""
+    found: dict[str, Codes] = {}
+    for entry in source.inputs:
+        readers = [node for node in source.nodes if entry.name in node.input]
+        if entry.element not in _ZERO_POINTS or not readers:
+            continue
+        kinds = {
+            _read_by(tuple(node.input), source) if node.op_type == "DequantizeLinear" else None for node in readers
+        }
+        kind = kinds.pop()
+        if kind is not None and not kinds and entry.name not in source.outputs:
+            found[entry.name] = Codes(entry.element, *kind)
+    return found
+
+
+def _read_by(names: tuple[str, ...], source: Source) -> tuple[float, int] | None:
+    """Scale and zero point of a DequantizeLinear, where they are one constant each."""
+    scale = source.constants.get(names[1]) if len(names) > 1 else None
+    offset = source.constants.get(names[2]) if len(names) > 2 and names[2] else np.zeros((), np.uint8)
+    if scale is None or offset is None or scale.size != 1 or offset.size != 1 or not 0 < float(scale.flat[0]) < 1e30:
+        return None
+    return float(scale.flat[0]), int(offset.flat[0])
 
 
 TABLE: Table = {
     "QuantizeLinear": quantize_linear,
     "DequantizeLinear": dequantize_linear,
+    "QLinearConv": q_linear_conv,
+    "QLinearMatMul": q_linear_matmul,
+    "ConvInteger": conv_integer,
+    "MatMulInteger": matmul_integer,
 }

@@ -7,6 +7,7 @@ from xdsl.ir import SSAValue
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
 from kpuir.importers.onnx.node import Node, Table
+from kpuir.importers.onnx.ops.interpolation import by_matrices
 
 _COORDINATES = frozenset(mode.value for mode in ktensor.CoordinateMode)
 
@@ -20,20 +21,18 @@ class _Target:
 
 
 def resize(node: Node) -> SSAValue:
-    """Resize, nearest and linear, of any two axes."""
+    """Resize; cubic, antialiased and cropping ones are products with a constant matrix for each axis."""
     if node.opset < 11:
         return upsample(node)
     mode = node.text("mode", "nearest")
     coordinates = node.text("coordinate_transformation_mode", "half_pixel")
     target = _target(node)
-    if mode == "cubic":
-        node.refuse("mode = cubic", "mode = nearest or linear")
+    smaller = min(target.scales) < 1
+    special = (node.integer("antialias", 0) or node.integer("exclude_outside", 0)) and smaller
+    if mode == "cubic" or coordinates == "tf_crop_and_resize" or (mode == "linear" and special):
+        return by_matrices(node, target.scales, target.sizes)
     if coordinates not in _COORDINATES:
         node.refuse(f"coordinate_transformation_mode = {coordinates}", "half_pixel, asymmetric or align_corners")
-    if node.integer("antialias", 0) and mode == "linear" and min(target.scales) < 1:
-        node.refuse("antialias = 1 when making an image smaller", "antialias = 0")
-    if node.integer("exclude_outside", 0) and mode == "linear" and min(target.scales) < 1:
-        node.refuse("exclude_outside = 1", "exclude_outside = 0")
     nearest = node.text("nearest_mode", "round_prefer_floor")
     return _resize(node, target, mode, coordinates, nearest)
 
@@ -89,15 +88,25 @@ def _scaled(node: Node, scales: list[float], axes: list[int]) -> _Target:
 
 
 def _resize(node: Node, target: _Target, mode: str, coordinates: str, nearest: str) -> SSAValue:
-    """Resize two axes at most: brought to the place of height and width, resized, brought back."""
+    """Resize any axes, two at a time."""
     shape = node.shape(0)
     scaled = [axis for axis, scale in enumerate(target.scales) if scale != 1.0 or target.sizes[axis] != shape[axis]]
-    if not scaled:
-        return node.value(0)
-    if len(scaled) > 2 or min(target.sizes) < 1:
-        node.refuse(f"{list(shape)} to {target.sizes}, {len(scaled)} axes", "two axes, height and width")
+    if min(target.sizes, default=1) < 1:
+        node.refuse(f"{list(shape)} to {target.sizes}", "sizes of at least 1")
     if mode not in ("nearest", "linear"):
-        node.refuse(f"mode = {mode}", "mode = nearest or linear")
+        node.refuse(f"mode = {mode}", "mode = nearest, linear or cubic")
+    value = node.value(0)
+    for first in range(0, len(scaled), 2):
+        value = _resize_two(node, value, scaled[first : first + 2], target, (mode, coordinates, nearest))
+    return value
+
+
+def _resize_two(
+    node: Node, value: SSAValue, scaled: list[int], target: _Target, modes: tuple[str, str, str]
+) -> SSAValue:
+    """Resize one or two axes: brought to the place of height and width, resized, brought back."""
+    shape = list(ktensor.shape_of(value))
+    mode, coordinates, nearest = modes
     others = [axis for axis in range(len(shape)) if axis not in scaled]
     if len(scaled) == 1:
         # the axis beside it keeps its size and stands for the other one of the image
@@ -105,7 +114,7 @@ def _resize(node: Node, target: _Target, mode: str, coordinates: str, nearest: s
         scaled = sorted([*scaled, beside] if beside is not None and len(shape) > 3 else scaled)
         others = [axis for axis in others if axis not in scaled]
     order = [*others, *scaled]
-    moved = node.transpose(node.value(0), order)
+    moved = node.transpose(value, order)
     height, width = ([1] + [shape[axis] for axis in scaled])[-2:]
     batch = [shape[axis] for axis in others]
     image = node.reshape(moved, (*_two(batch), height, width))

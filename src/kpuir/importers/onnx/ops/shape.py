@@ -3,13 +3,14 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from xdsl.ir import SSAValue
 
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
-from kpuir.importers.onnx.graph import FLOAT_TYPES, type_name
 from kpuir.importers.onnx.node import MAX_COPIES, Node, Table
 
 
@@ -18,28 +19,14 @@ def identity(node: Node) -> SSAValue:
     return node.value(0)
 
 
-def dropout(node: Node) -> SSAValue:
-    """Dropout in inference: the input itself."""
+def dropout(node: Node) -> "Sequence[SSAValue | NDArray[Any]]":
+    """Dropout in inference: the input itself, and a mask that drops nothing."""
     if node.has(2) and bool(node.array(2, "training_mode").any()):
-        node.refuse("training_mode = 1", "a model exported for inference")
-    if any(node.output_names[1:]):
-        node.refuse("its output 'mask' is used", "the first output alone")
-    return node.value(0)
-
-
-def cast(node: Node) -> SSAValue:
-    """Cast between floating-point types, which are all float32 here."""
-    target = node.integer("to")
-    if target not in FLOAT_TYPES:
-        node.refuse(f"to = {type_name(target)}: values computed at run time are float", "a cast to a float type")
-    return node.value(0)
-
-
-def cast_like(node: Node) -> SSAValue:
-    """CastLike with a floating-point example."""
-    if node.is_constant(1) and node.array(1, "target").dtype.kind in "iub":
-        node.refuse("its target type is an integer: values computed at run time are float", "a cast to a float type")
-    return node.value(0)
+        dropped = node.scalar(1, "ratio") if node.has(1) else 0.5
+        if dropped:
+            node.refuse("training_mode = 1", "a model exported for inference")
+    mask = np.ones(node.shape(0), np.bool_ if node.opset >= 10 else np.float32)
+    return [node.value(0), mask] if any(node.output_names[1:]) else [node.value(0)]
 
 
 def reshape(node: Node) -> SSAValue:
@@ -137,7 +124,7 @@ def _bounds(node: Node, start: int, end: int, step: int, size: int) -> tuple[int
     return first, last
 
 
-def split(node: Node) -> Sequence[SSAValue]:
+def split(node: Node) -> "Sequence[SSAValue | NDArray[Any]]":
     """Split into constant sizes, by default equal ones (the last may be smaller)."""
     shape = node.shape(0)
     axis = node.axis(node.integer("axis", 0), len(shape))
@@ -150,47 +137,11 @@ def split(node: Node) -> Sequence[SSAValue]:
             )
         size = -(-shape[axis] // count)
         sizes = [min(size, shape[axis] - index * size) for index in range(count)]
-    if sum(sizes) != shape[axis] or min(sizes, default=0) < 1:
+    if sum(sizes) != shape[axis] or min(sizes, default=0) < 0:
         raise InvalidInputError(f"Split of {shape[axis]} elements into {sizes}", location=node.layer)
     bounds = np.cumsum([0, *sizes]).tolist()
-    return [node.cut(node.value(0), axis, start, end) for start, end in pairwise(bounds)]
-
-
-def gather(node: Node) -> SSAValue:
-    """Gather with constant indices: slices, put together where they are not one run of equal steps."""
-    indices = node.array(1, "indices")
-    shape = node.shape(0)
-    axis = node.axis(node.integer("axis", 0), len(shape))
-    size = shape[axis]
-    if indices.dtype.kind not in "iu" or indices.size == 0 or indices.min() < -size or indices.max() >= size:
-        raise InvalidInputError(
-            f"Gather indices {_brief(indices.reshape(-1).tolist())} lie outside {size} elements", location=node.layer
-        )
-    runs = _runs([int(index) % size for index in indices.reshape(-1)])
-    if len(runs) > MAX_COPIES:
-        node.refuse(f"its indices make {len(runs)} runs", f"up to {MAX_COPIES} runs of equal steps")
-    value = node.concat([node.cut(node.value(0), axis, *run) for run in runs], axis)
-    return node.reshape(value, (*shape[:axis], *indices.shape, *shape[axis + 1 :]))
-
-
-def _runs(indices: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Indices as slices (start, end, step), each as long as possible; an end of -1 includes element 0."""
-    runs: list[tuple[int, int, int]] = []
-    position = 0
-    while position < len(indices):
-        stop, step = position + 1, 1
-        if stop < len(indices) and indices[stop] != indices[position]:
-            step = indices[stop] - indices[position]
-            while stop < len(indices) and indices[stop] - indices[stop - 1] == step:
-                stop += 1
-        end = indices[stop - 1] + (1 if step > 0 else -1)
-        runs.append((indices[position], end, step))
-        position = stop
-    return runs
-
-
-def _brief(values: Sequence[int]) -> str:
-    return str(list(values)) if len(values) <= 8 else f"{list(values[:8])}..."
+    empty = np.zeros((*shape[:axis], 0, *shape[axis + 1 :]), np.float32)
+    return [node.cut(node.value(0), axis, *part) if part[0] < part[1] else empty for part in pairwise(bounds)]
 
 
 def expand(node: Node) -> SSAValue:
@@ -280,8 +231,6 @@ def _extend(node: Node, value: SSAValue, axis: int, low: int, high: int, mode: s
 TABLE: Table = {
     "Identity": identity,
     "Dropout": dropout,
-    "Cast": cast,
-    "CastLike": cast_like,
     "Reshape": reshape,
     "Flatten": flatten,
     "Squeeze": squeeze,
@@ -290,7 +239,6 @@ TABLE: Table = {
     "Concat": concat,
     "Slice": slice_,
     "Split": split,
-    "Gather": gather,
     "Expand": expand,
     "Tile": tile,
     "Pad": pad,

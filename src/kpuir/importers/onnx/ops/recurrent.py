@@ -1,0 +1,259 @@
+"""RNN, GRU and LSTM, unrolled: a step of the sequence after the other, as products and functions of their sums.
+
+All steps' products with W are one product; what a step adds is the product of the last state with R.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from xdsl.ir import SSAValue
+
+from kpuir.dialects import ktensor
+from kpuir.errors import InvalidInputError
+from kpuir.importers.onnx.node import MAX_COPIES, Converter, Node, Table
+
+_State = tuple[SSAValue, ...]
+_Function = Callable[[SSAValue], SSAValue]
+_PARAMETERS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "Sigmoid": ("sigmoid", ()),
+    "Tanh": ("tanh", ()),
+    "Relu": ("relu", ()),
+    "LeakyRelu": ("leaky_relu", (0.01,)),
+    "HardSigmoid": ("hard_sigmoid", (0.2, 0.5)),
+    "Elu": ("elu", (1.0,)),
+    "Softplus": ("softplus", ()),
+}
+"""Activations by their names in ONNX: ours, and the values of their parameters unless given."""
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One direction of a layer: its weights, and the functions of its gates."""
+
+    node: Node
+    direction: int
+    hidden: int
+    functions: Sequence[_Function]
+
+    def part(self, index: int) -> SSAValue:
+        """This direction's part of an input [directions, ...]."""
+        node = self.node
+        if node.is_constant(index):
+            return node.constant(node.array(index, "weights")[self.direction], f"{node.input_names[index]}")
+        cut = node.cut(node.value(index), 0, self.direction, self.direction + 1)
+        return node.reshape(cut, node.shape(index)[1:])
+
+    def matrix(self, index: int) -> SSAValue:
+        """The weights transposed, [inputs, gates * hidden]."""
+        node = self.node
+        if node.is_constant(index):
+            weights = node.array(index, "weights")[self.direction]
+            return node.constant(np.ascontiguousarray(weights.T), node.input_names[index])
+        return node.transpose(self.part(index), (1, 0))
+
+    def row(self, index: int, first: int, count: int) -> SSAValue:
+        """Elements of a vector of this direction, as a row [1, count * hidden]."""
+        cut = self.node.cut(self.part(index), 0, first * self.hidden, (first + count) * self.hidden)
+        return self.node.reshape(cut, (1, count * self.hidden))
+
+    def gate(self, sums: SSAValue, number: int, count: int = 1) -> SSAValue:
+        """Columns of one gate (or of some)."""
+        return self.node.cut(sums, 1, number * self.hidden, (number + count) * self.hidden)
+
+    def add(self, *values: SSAValue) -> SSAValue:
+        """Their sum."""
+        total = values[0]
+        for value in values[1:]:
+            total = self.node.binary("add", total, value)
+        return total
+
+    def mul(self, lhs: SSAValue, rhs: SSAValue) -> SSAValue:
+        """Their product."""
+        return self.node.binary("mul", lhs, rhs)
+
+    def without(self, gate: SSAValue) -> SSAValue:
+        """1 - gate."""
+        return self.node.activation(gate, "rsub", 1.0)
+
+    def product(self, value: SSAValue, weights: SSAValue) -> SSAValue:
+        """A matrix product."""
+        return self.node.emit(ktensor.MatmulOp(value, weights))
+
+
+_Step = Callable[[_Cell], Callable[[SSAValue, _State], _State]]
+
+
+def _rnn(cell: _Cell) -> Callable[[SSAValue, _State], _State]:
+    recurrent = cell.matrix(2)
+    bias = (cell.row(3, 1, 1),) if cell.node.has(3) else ()
+
+    def step(projected: SSAValue, state: _State) -> _State:
+        return (cell.functions[0](cell.add(projected, cell.product(state[0], recurrent), *bias)),)
+
+    return step
+
+
+def _gru(cell: _Cell) -> Callable[[SSAValue, _State], _State]:
+    """Gates z, r and h; `linear_before_reset` multiplies r with the product instead of the state."""
+    node, hidden = cell.node, cell.hidden
+    recurrent = cell.matrix(2)
+    gates = node.cut(recurrent, 1, 0, 2 * hidden)
+    candidate = node.cut(recurrent, 1, 2 * hidden, 3 * hidden)
+    bias = (cell.row(3, 3, 2),) if node.has(3) else ()
+    last_bias = (cell.row(3, 5, 1),) if node.has(3) else ()
+    linear = node.integer("linear_before_reset", 0)
+
+    def step(projected: SSAValue, state: _State) -> _State:
+        (h,) = state
+        both = cell.functions[0](cell.add(cell.gate(projected, 0, 2), cell.product(h, gates), *bias))
+        z, r = cell.gate(both, 0), cell.gate(both, 1)
+        if linear:
+            inner = cell.mul(r, cell.add(cell.product(h, candidate), *last_bias))
+        else:
+            inner = cell.add(cell.product(cell.mul(r, h), candidate), *last_bias)
+        new = cell.functions[1](cell.add(cell.gate(projected, 2), inner))
+        return (cell.add(cell.mul(cell.without(z), new), cell.mul(z, h)),)
+
+    return step
+
+
+def _lstm(cell: _Cell) -> Callable[[SSAValue, _State], _State]:
+    """Gates i, o, f and c; peepholes P are of i, o and f."""
+    node = cell.node
+    recurrent = cell.matrix(2)
+    bias = (cell.row(3, 4, 4),) if node.has(3) else ()
+    peepholes = [cell.row(7, number, 1) for number in range(3)] if node.has(7) else []
+    forget = node.integer("input_forget", 0)
+
+    def peeped(gate: SSAValue, number: int, c: SSAValue) -> SSAValue:
+        return cell.add(gate, cell.mul(peepholes[number], c)) if peepholes else gate
+
+    def step(projected: SSAValue, state: _State) -> _State:
+        h, c = state
+        f, g, last = cell.functions
+        sums = cell.add(projected, cell.product(h, recurrent), *bias)
+        i = f(peeped(cell.gate(sums, 0), 0, c))
+        kept = cell.without(i) if forget else f(peeped(cell.gate(sums, 2), 2, c))
+        c = cell.add(cell.mul(kept, c), cell.mul(i, g(cell.gate(sums, 3))))
+        o = f(peeped(cell.gate(sums, 1), 1, c))
+        return cell.mul(o, last(c)), c
+
+    return step
+
+
+def _layer(gates: int, states: int, functions: Sequence[str], make: _Step) -> Converter:
+    """The converter of one kind of layer: its gates, states and default functions, and what a step does."""
+
+    def convert(node: Node) -> Sequence[SSAValue]:
+        batch_first = bool(node.integer("layout", 0))
+        direction = node.text("direction", "forward")
+        if direction not in ("forward", "reverse", "bidirectional"):
+            raise InvalidInputError(f"{node.op_type} direction is {direction!r}", location=node.layer)
+        x = node.transpose(node.value(0), (1, 0, 2) if batch_first else (0, 1, 2))
+        steps, batch, _ = ktensor.shape_of(x)
+        hidden = node.shape(2)[2]
+        if steps > MAX_COPIES:
+            node.refuse(f"{steps} steps", f"up to {MAX_COPIES}, which are unrolled")
+        ways = [direction == "reverse"] if direction != "bidirectional" else [False, True]
+        masks = _masks(node, steps, batch, any(ways))
+        outputs: list[SSAValue] = []
+        finals: list[_State] = []
+        for index, backwards in enumerate(ways):
+            cell = _Cell(node, index, hidden, _functions(node, functions, index))
+            state = tuple(_initial(cell, 5 + number, batch, batch_first) for number in range(states))
+            rows, state = _unrolled(cell, x, gates, make(cell), state, masks, backwards)
+            outputs.append(node.reshape(rows, (steps, 1, batch, hidden)))
+            finals.append(state)
+        y = node.concat(outputs, 1)
+        y = node.transpose(y, (2, 0, 1, 3) if batch_first else (0, 1, 2, 3))
+        last = [
+            node.concat([node.reshape(state[number], (1, batch, hidden)) for state in finals], 0)
+            for number in range(states)
+        ]
+        return [y, *(node.transpose(one, (1, 0, 2) if batch_first else (0, 1, 2)) for one in last)]
+
+    return convert
+
+
+def _unrolled(
+    cell: _Cell,
+    x: SSAValue,
+    gates: int,
+    step: Callable[[SSAValue, _State], _State],
+    state: _State,
+    masks: Sequence[SSAValue] | None,
+    backwards: bool,
+) -> tuple[SSAValue, _State]:
+    """The outputs of all steps, one below the other, and the last state."""
+    node, hidden = cell.node, cell.hidden
+    steps, batch, inputs = ktensor.shape_of(x)
+    projected = cell.product(node.reshape(x, (steps * batch, inputs)), cell.matrix(1))
+    if node.has(3):
+        projected = cell.add(projected, cell.row(3, 0, gates))
+    rows: list[SSAValue] = []
+    for time in reversed(range(steps)) if backwards else range(steps):
+        new = step(node.cut(projected, 0, time * batch, (time + 1) * batch), state)
+        if masks is None:
+            rows.append(new[0])
+        else:
+            new = tuple(node.select(masks[time], one, old) for one, old in zip(new, state, strict=True))
+            rows.append(cell.mul(new[0], masks[time]))
+        state = new
+    return node.reshape(node.concat(rows[::-1] if backwards else rows, 0), (steps * batch, hidden)), state
+
+
+def _masks(node: Node, steps: int, batch: int, backwards: bool) -> list[SSAValue] | None:
+    """For each step 1 where a sequence still goes on, [batch, 1]; None where all are as long as they can be."""
+    if not node.has(4):
+        return None
+    if node.is_constant(4):
+        if (node.array(4, "sequence_lens") >= steps).all():
+            return None
+    if backwards:
+        node.refuse("a reversed sequence of another length than its input", "sequences of full length")
+    lengths = node.reshape(node.value(4), (batch, 1))
+    return [node.binary("greater", lengths, float(time)) for time in range(steps)]
+
+
+def _initial(cell: _Cell, index: int, batch: int, batch_first: bool) -> SSAValue:
+    node = cell.node
+    if not node.has(index):
+        return node.constant(np.zeros((batch, cell.hidden), np.float32))
+    value = node.transpose(node.value(index), (1, 0, 2) if batch_first else (0, 1, 2))
+    return node.reshape(node.cut(value, 0, cell.direction, cell.direction + 1), (batch, cell.hidden))
+
+
+def _functions(node: Node, defaults: Sequence[str], direction: int) -> list[_Function]:
+    """The functions of one direction; `clip` limits what they are given."""
+    count = len(defaults)
+    names = node.texts("activations")
+    chosen = names[direction * count : (direction + 1) * count] or list(defaults)
+    alphas = node.reals("activation_alpha") if node.has_attribute("activation_alpha") else []
+    betas = node.reals("activation_beta") if node.has_attribute("activation_beta") else []
+    clip = node.real("clip", 0.0)
+    found: list[_Function] = []
+    for position, name in enumerate(chosen):
+        if name not in _PARAMETERS:
+            node.refuse(f"the activation {name}", ", ".join(_PARAMETERS))
+        kind, values = _PARAMETERS[name]
+        place = direction * count + position
+        given = [row[place] for row in (alphas, betas) if place < len(row)]
+        values = (*given, *values[len(given) :])[: len(values)]
+        found.append(_limited(node, kind, values, clip))
+    return found
+
+
+def _limited(node: Node, kind: str, values: Sequence[float], clip: float) -> _Function:
+    def function(value: SSAValue) -> SSAValue:
+        value = node.activation(value, "clamp", -clip, clip) if clip > 0 else value
+        return node.activation(value, kind, *values)
+
+    return function
+
+
+TABLE: Table = {
+    "RNN": _layer(1, 1, ["Tanh"], _rnn),
+    "GRU": _layer(3, 1, ["Sigmoid", "Tanh"], _gru),
+    "LSTM": _layer(4, 2, ["Sigmoid", "Tanh", "Tanh"], _lstm),
+}
