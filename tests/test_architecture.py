@@ -42,7 +42,7 @@ MAY_KNOW = ALONE | {
         *("dialects", "analysis", "quantization", "memory", "target", "ir", "errors", "kmodel"),
         *("interpreters", "kernels", "dataset"),
     },
-    "importers": {"dialects", "ir", "errors", "plugins"},
+    "importers": {"dialects", "ir", "errors", "plugins", "kernels"},
     "translate": {"dialects", "ir", "errors", "kmodel", "target"},
     "universe": {"passes"},
     "pipelines": {"universe", "ir", "errors"},
@@ -53,6 +53,7 @@ MAY_KNOW = ALONE | {
         *("analysis", "dialects", "errors", "importers", "ir", "mixed_precision", "passes", "pipelines", "runtime"),
         *("target", "translate"),
     },
+    "onnx_backend": {"compiler", "errors", "importers", "runtime"},
     "reports": {"analysis", "dialects"},
     "kpuir": set[str](),
 }

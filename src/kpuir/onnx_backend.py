@@ -4,8 +4,8 @@
     outputs = backend.run_model(onnx_model, [x])
     prepared = backend.prepare(onnx_model, through="kbuf")
 
-`through="ktensor"`, the default, runs the imported model in the float interpreter; `through="kbuf"` compiles it in float
-to the instructions of a kmodel and runs these. The only device is "CPU".
+`through="ktensor"`, the default, runs the imported model in the float interpreter; `through="kbuf"` compiles it in
+float to the instructions of a kmodel and runs these. The only device is "CPU".
 
 Inputs that must be known at compile time, a new shape say, are in that interface inputs like others. So a model is
 imported when it is first run: where it does not import with all inputs left open, integers of the first run that are

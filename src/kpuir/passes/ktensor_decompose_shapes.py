@@ -244,19 +244,23 @@ class DecomposeMatmul(RewritePattern):
             product = ktensor.MatmulOp(lhs, _reshaped(rewriter, op.rhs, right[-2:]), op.bias)
             rewriter.replace(op, [], [_reshaped(rewriter, _insert(rewriter, product), result)])
             return
-        if batch_left != 1 and left[:-2] != right[:-2]:
-            return
         lhs = _reshaped(rewriter, op.lhs, (batch_left, *left[-2:]))
         rhs = _reshaped(rewriter, op.rhs, (batch_right, *right[-2:]))
         products: list[SSAValue] = []
-        for index in range(batch_right):
-            pair = [
-                _matrix(rewriter, lhs, index if batch_left > 1 else 0),
-                _matrix(rewriter, rhs, index),
-            ]
-            products.append(_insert(rewriter, ktensor.MatmulOp(pair[0], pair[1], op.bias)))
+        for first, second in _batches(left[:-2], right[:-2]):
+            pair = _matrix(rewriter, lhs, first), _matrix(rewriter, rhs, second)
+            products.append(_insert(rewriter, ktensor.MatmulOp(*pair, op.bias)))
         value = _insert(rewriter, ktensor.ConcatOp(products, 0))
         rewriter.replace(op, [], [_reshaped(rewriter, value, result)])
+
+
+def _batches(left: tuple[int, ...], right: tuple[int, ...]) -> list[tuple[int, int]]:
+    """For each product of two batches, broadcast as numpy does, the numbers of its matrices."""
+    import numpy as np
+
+    shape = np.broadcast_shapes(left, right)
+    numbers = [np.broadcast_to(np.arange(math.prod(one)).reshape(one), shape).ravel().tolist() for one in (left, right)]
+    return list(zip(*numbers, strict=True))
 
 
 def _matrix(rewriter: PatternRewriter, value: SSAValue, index: int) -> SSAValue:

@@ -132,3 +132,12 @@ func.func @quantization(%x: tensor<1x8x6x6xf32>, %q: tensor<1x8x6x6x!ktensor.qua
   %1 = ktensor.dequantize %q : (tensor<1x8x6x6x!ktensor.quantized<ui8, 1.000000e-01, 3>>) -> tensor<1x8x6x6xf32>
   func.return
 }
+
+// CHECK: func.func @choosing(%x: tensor<1x8x6x6xf32>, %c: tensor<8x1x1xf32>) {
+func.func @choosing(%x: tensor<1x8x6x6xf32>, %c: tensor<8x1x1xf32>) {
+  // CHECK-NEXT: %0 = ktensor.binary<greater_equal> %x, %c : (tensor<1x8x6x6xf32>, tensor<8x1x1xf32>) -> tensor<1x8x6x6xf32>
+  %0 = ktensor.binary<greater_equal> %x, %c : (tensor<1x8x6x6xf32>, tensor<8x1x1xf32>) -> tensor<1x8x6x6xf32>
+  // CHECK-NEXT: %1 = ktensor.select %0, %x, %c : (tensor<1x8x6x6xf32>, tensor<1x8x6x6xf32>, tensor<8x1x1xf32>) -> tensor<1x8x6x6xf32>
+  %1 = ktensor.select %0, %x, %c : (tensor<1x8x6x6xf32>, tensor<1x8x6x6xf32>, tensor<8x1x1xf32>) -> tensor<1x8x6x6xf32>
+  func.return
+}

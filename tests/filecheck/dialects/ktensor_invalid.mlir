@@ -347,3 +347,15 @@ func.func @invalid(%x: tensor<1x8x6x6xf32>, %q: tensor<1x8x6x6x!ktensor.quantize
   %1 = ktensor.unary<exp> %0 : (tensor<?x4xf32>) -> tensor<?x4xf32>
   func.return
 }
+// -----
+// CHECK: operands have elements of types f32, f32 and i32
+func.func @invalid(%x: tensor<4xf32>, %i: tensor<4xi32>) {
+  %0 = ktensor.select %x, %x, %i : (tensor<4xf32>, tensor<4xf32>, tensor<4xi32>) -> tensor<4xf32>
+  func.return
+}
+// -----
+// CHECK: shapes [3] and [4] do not broadcast together
+func.func @invalid(%x: tensor<4xf32>, %c: tensor<3xf32>) {
+  %0 = ktensor.select %c, %x, %x : (tensor<3xf32>, tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  func.return
+}

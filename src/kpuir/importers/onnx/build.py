@@ -14,8 +14,8 @@ from xdsl.utils.exceptions import VerifyException
 
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError, UnsupportedError
-from kpuir.importers.onnx.folding import NEVER_FOLDED, evaluate
 from kpuir.importers.onnx.elements import result_elements
+from kpuir.importers.onnx.folding import NEVER_FOLDED, evaluate
 from kpuir.importers.onnx.graph import Source, one_line, read_constants, type_name
 from kpuir.importers.onnx.inference import output_shapes
 from kpuir.importers.onnx.node import Codes, Node, Operand, RefusedError, Result
@@ -25,7 +25,8 @@ from kpuir.importers.onnx.patterns import DOMAIN, OPSET, recognize
 from kpuir.ir.functions import CODES, NAME, codes_attribute
 
 _MOVES = frozenset(
-    "Identity Transpose Reshape Squeeze Unsqueeze Flatten Slice Split Concat Gather Expand Tile MaxPool".split()
+    {"Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split", "Concat", "Gather"}
+    | {"Expand", "Tile", "MaxPool"}
 )
 """Ops that do no arithmetic: what they make of codes are codes of the same scale."""
 
@@ -182,13 +183,13 @@ class _Builder:
         return element_of(value) if isinstance(value, np.ndarray) else self.elements.get(name, 0)
 
     def _fold(self, node: NodeProto, operands: list[Operand], layer: str) -> Sequence[Any]:
-        arrays = cast("list[np.ndarray[Any, Any] | None]", operands)
-        known = dict(zip(node.input, arrays, strict=True))
+        known = dict(zip(node.input, operands, strict=True))
         captured = {name: self.values[name] for name in _captured(node) if name in self.values and name not in known}
         computed = next((name for name, value in captured.items() if not isinstance(value, np.ndarray)), None)
         if computed is not None:
             raise RefusedError(f"{node.op_type}: its body reads {computed!r}, which is computed at run time")
-        return evaluate(node, {**known, **captured}, layer, self.source.opsets)
+        arrays = cast("dict[str, np.ndarray[Any, Any] | None]", {**known, **captured})
+        return evaluate(node, arrays, layer, self.source.opsets)
 
     def _branch(self, node: NodeProto, condition: bool) -> Sequence[Any]:
         name = "then_branch" if condition else "else_branch"

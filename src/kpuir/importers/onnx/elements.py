@@ -12,8 +12,8 @@ from typing import Any
 import onnx.defs
 from onnx import NodeProto, TensorProto
 
-FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16})
-BITS = {
+FLOATS: frozenset[int] = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16})
+BITS: dict[int, int] = {
     TensorProto.INT8: 8,
     TensorProto.UINT8: 8,
     TensorProto.INT16: 16,
@@ -24,7 +24,7 @@ BITS = {
     TensorProto.UINT64: 64,
 }
 """The integers and their sizes."""
-UNSIGNED = frozenset({TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64})
+UNSIGNED: frozenset[int] = frozenset({TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64})
 LARGEST = 1 << 24
 """Up to here float32 holds every whole number."""
 _NAMED_BY = {"Cast": "to", "RandomNormal": "dtype", "RandomUniform": "dtype", "EyeLike": "dtype"}

@@ -209,7 +209,8 @@ def _inlined(model: ModelProto, known: Container[str], location: str) -> ModelPr
         return onnx.inliner.inline_selected_functions(model, sorted(functions), inline_schema_functions=True)
     except _LIBRARY_ERRORS as error:
         names = ", ".join(sorted(name for _, name in functions))
-        raise InvalidInputError(f"the functions {names} cannot be inlined: {one_line(error)}", location=location) from error
+        message = f"the functions {names} cannot be inlined: {one_line(error)}"
+        raise InvalidInputError(message, location=location) from error
 
 
 _FOLDED = frozenset({"Range"})

@@ -146,8 +146,8 @@ class Node:
         if isinstance(operand, SSAValue):
             return operand
         name = self.input_names[index]
-        if self.op_type in _MASKING and operand.dtype.kind == "f":
-            operand = np.clip(operand.astype(np.float32), -_LARGEST_FLOAT, _LARGEST_FLOAT)
+        if self.op_type in _MASKING and operand.dtype.kind not in "iub":
+            operand = np.where(np.isinf(operand), np.sign(operand) * _LARGEST_FLOAT, operand)
         if name not in self._constants:
             self._constants[name] = self.constant(operand, name)
         return self._constants[name]

@@ -61,7 +61,7 @@ def _coordinates(node: Node, axis: int, out: int, scale: float) -> "_Reals | Non
 
 
 def _weights(node: Node, at: "_Reals", size: int, scale: float) -> tuple["_Reals", "_Reals"]:
-    """The matrix [out, in], and 1 for each new pixel that lies inside of the axis (others only matter when cropping)."""
+    """The matrix [out, in], and 1 for each new pixel that lies inside of the axis."""
     cropping = node.text("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize"
     covered = ((at >= 0) & (at <= size - 1)).astype(np.float64) if cropping else np.ones(len(at))
     mode = node.text("mode", "nearest")

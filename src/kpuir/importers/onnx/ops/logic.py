@@ -1,6 +1,5 @@
 """Comparisons, logic on bools (0 and 1 here), selections, and casts."""
 
-import numpy as np
 from onnx import TensorProto
 from xdsl.ir import SSAValue
 
@@ -63,24 +62,6 @@ def cast_to(node: Node, target: int) -> SSAValue:
     return node.truncated(value)
 
 
-def is_nan(node: Node) -> SSAValue:
-    """IsNaN: what is not equal to itself."""
-    return node.activation(node.binary("equal", node.value(0), node.value(0)), "rsub", 1.0)
-
-
-def is_inf(node: Node) -> SSAValue:
-    """IsInf: what is greater than the largest number, of either sign or one."""
-    value, largest = node.value(0), float(np.finfo(np.float32).max)
-    positive, negative = node.integer("detect_positive", 1), node.integer("detect_negative", 1)
-    if positive and negative:
-        value = node.unary("abs", value)
-    elif negative:
-        value = node.unary("neg", value)
-    elif not positive:
-        return node.binary("mul", node.binary("equal", value, value), 0.0)
-    return node.binary("greater", value, largest)
-
-
 def shrink(node: Node) -> SSAValue:
     """Shrink: x + bias below -lambd, x - bias above lambd, 0 between."""
     value, bias, limit = node.value(0), node.real("bias", 0.0), node.real("lambd", 0.5)
@@ -112,8 +93,6 @@ TABLE: Table = {
     "Where": where,
     "Cast": cast,
     "CastLike": cast_like,
-    "IsNaN": is_nan,
-    "IsInf": is_inf,
     "Shrink": shrink,
     "ThresholdedRelu": thresholded_relu,
 }

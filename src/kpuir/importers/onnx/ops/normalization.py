@@ -108,15 +108,15 @@ def lp_normalization(node: Node) -> SSAValue:
 def local_response_normalization(node: Node) -> SSAValue:
     """LRN: x / (bias + alpha * mean of x^2 over neighbouring channels) ^ beta, an average pool over channels."""
     beta, size = node.real("beta", 0.75), node.integer("size")
-    quarters = beta * 4
-    if quarters != int(quarters) or not 0 < quarters <= 16:
-        node.refuse(f"beta = {beta:g}", "multiples of 0.25 up to 4")
     value, shape = node.value(0), node.shape(0)
     image = node.reshape(node.unary("square", value), (shape[0], 1, shape[1], math.prod(shape[2:])))
     pads = ((size - 1) // 2, 0, size // 2, 0)
     mean = node.emit(ktensor.AveragePool2dOp(image, (size, 1), pads=pads, count_include_pad=True))
     scaled = node.binary("mul", node.reshape(mean, shape), node.real("alpha", 1e-4))
     base = node.binary("add", scaled, node.real("bias", 1.0))
+    quarters = beta * 4
+    if quarters != int(quarters) or not 0 < quarters <= 16:
+        return node.binary("div", value, node.binary("pow", base, beta))
     return node.binary("div", value, _quarter_power(node, base, int(quarters)))
 
 

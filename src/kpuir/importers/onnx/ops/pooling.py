@@ -41,7 +41,8 @@ def average_pool(node: Node) -> SSAValue:
 
 def lp_pool(node: Node) -> SSAValue:
     """LpPool: the root of the sum of powers, which is their mean times the size of the window."""
-    return _root(node, _volume(_sum_pool)(node.becoming("LpPool", [_powers(node)])))
+    total = _volume(_sum_pool)(node.becoming("LpPool", [_powers(node)]))
+    return _root(node, cast("SSAValue", total))
 
 
 def _sum_pool(node: Node) -> SSAValue:

@@ -18,12 +18,11 @@ from kpuir.dialects.ktensor import QuantizedType
 from kpuir.importers.onnx.elements import BITS, UNSIGNED
 from kpuir.importers.onnx.graph import Source, type_name
 from kpuir.importers.onnx.node import Codes, Node, Table
-from kpuir.importers.onnx.ops import linear
-
+from kpuir.importers.onnx.ops.linear import conv, matmul
 
 TAKES_CODES = frozenset({"DequantizeLinear", "QLinearConv", "QLinearMatMul"})
 """Ops whose converters look at `Node.codes`."""
-_ZERO_POINTS = {TensorProto.INT8: 128, TensorProto.UINT8: 0}
+_ZERO_POINTS: dict[int, int] = {TensorProto.INT8: 128, TensorProto.UINT8: 0}
 """What turns codes of these types into bytes."""
 
 
@@ -57,14 +56,14 @@ def q_linear_conv(node: Node) -> SSAValue:
         scale = node.array(1, "the input's scale") * node.array(4, "the weights' scale")
         bias = node.array(8, "the bias") * scale
     weights = _constant_real(node, 3, 4, 5, axis=0)
-    value = linear.conv(node.becoming("Conv", [_real(node, 0, 1, 2), weights, bias]))
+    value = conv(node.becoming("Conv", [_real(node, 0, 1, 2), weights, bias]))
     return _quantized(node, value, 6, 7)
 
 
 def q_linear_matmul(node: Node) -> SSAValue:
     """QLinearMatMul: MatMul of the real numbers, rounded."""
     lhs, rhs = _real(node, 0, 1, 2), _real(node, 3, 4, 5)
-    return _quantized(node, linear.matmul(node.becoming("MatMul", [lhs, rhs])), 6, 7)
+    return _quantized(node, matmul(node.becoming("MatMul", [lhs, rhs])), 6, 7)
 
 
 def conv_integer(node: Node) -> SSAValue:
@@ -73,12 +72,12 @@ def conv_integer(node: Node) -> SSAValue:
     if node.has(3):
         zero_point = node.array(3, "the zero point").astype(np.int32)
         weights = weights - zero_point.reshape(-1, *[1] * (weights.ndim - 1) if zero_point.size > 1 else [1])
-    return linear.conv(node.becoming("Conv", [_difference(node, 0, 2, 0), weights, None]))
+    return conv(node.becoming("Conv", [_difference(node, 0, 2, 0), weights, None]))
 
 
 def matmul_integer(node: Node) -> SSAValue:
     """MatMulInteger: MatMul of the differences to the zero points."""
-    return linear.matmul(node.becoming("MatMul", [_difference(node, 0, 2, -2), _difference(node, 1, 3, -1)]))
+    return matmul(node.becoming("MatMul", [_difference(node, 0, 2, -2), _difference(node, 1, 3, -1)]))
 
 
 def _difference(node: Node, index: int, zero_point: int, axis: int) -> SSAValue:

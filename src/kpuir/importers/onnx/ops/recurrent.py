@@ -207,9 +207,8 @@ def _masks(node: Node, steps: int, batch: int, backwards: bool) -> list[SSAValue
     """For each step 1 where a sequence still goes on, [batch, 1]; None where all are as long as they can be."""
     if not node.has(4):
         return None
-    if node.is_constant(4):
-        if (node.array(4, "sequence_lens") >= steps).all():
-            return None
+    if node.is_constant(4) and (node.array(4, "sequence_lens") >= steps).all():
+        return None
     if backwards:
         node.refuse("a reversed sequence of another length than its input", "sequences of full length")
     lengths = node.reshape(node.value(4), (batch, 1))

@@ -34,7 +34,12 @@ def roi_align(node: Node) -> SSAValue:
     rois = node.array(1, "the regions").astype(np.float32)
     images = node.array(2, "the images of the regions").reshape(-1).astype(np.int64)
     count, channels, height, width = node.shape(0)
-    if rois.ndim != 2 or rois.shape[1] != 4 or len(images) != len(rois) or not 0 <= images.min() <= images.max() < count:
+    if (
+        rois.ndim != 2
+        or rois.shape[1] != 4
+        or len(images) != len(rois)
+        or not 0 <= images.min() <= images.max() < count
+    ):
         raise InvalidInputError(f"RoiAlign of regions {list(rois.shape)} of {count} images", location=node.layer)
     mode = node.text("mode", "avg")
     if mode not in ("avg", "max"):
