@@ -22,7 +22,7 @@ import onnx.numpy_helper
 from numpy.typing import NDArray
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
-from kpuir.errors import KpuirError
+from kpuir.errors import InvalidInputError, KpuirError
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -46,6 +46,8 @@ class PreparedModel(BackendRep):
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
         """The outputs, in order and by name, in the model's own types. Raises KpuirError for what is not supported."""
+        if len(inputs) != len(self._names):
+            raise InvalidInputError(f"{len(inputs)} inputs are given, the model has {len(self._names)}")
         given = dict(zip(self._names, map(_array, inputs), strict=True))
         run, feeds = self._bound(given)
         values = run(feeds)

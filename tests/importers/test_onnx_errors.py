@@ -51,7 +51,6 @@ def test_all_unsupported_layers_are_reported_together() -> None:
 REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     # op type, constants (None: a graph input), attributes, what the reason says
     "computed weights": ("Conv", {"w": None}, {}, "weights ('w') is computed at run time"),
-    "MaxPool indices": ("MaxPool", {}, {"kernel_shape": [2, 2], "outputs": ("y", "i")}, "second output (the indices)"),
     "Cast": ("Cast", {}, {"to": TensorProto.STRING}, "to = string"),
     "CumSum": ("CumSum", {"a": None}, {}, "axis ('a') is computed at run time"),
     "Pad": ("Pad", {"p": np.array([0] * 8), "v": np.float32("-inf")}, {}, "value = -inf"),
@@ -76,13 +75,6 @@ def test_forms_that_are_not_supported(case: str) -> None:
     assert isinstance(error, UnsupportedError)
     assert reason in error.problems[0][1]
     assert error.problems[0][0] == f"{op_type.lower()}_y"
-
-
-def test_three_dimensional_transposed_convolutions() -> None:
-    weights = {"w": np.ones((1, 1, 2, 2, 2), "f4")}
-    error = refused(net([node("ConvTranspose", ["x", "w"])], {"x": (1, 1, 4, 4, 4)}, weights))
-    assert "rank 5" in str(error)
-    assert "1-D and 2-D" in str(error)
 
 
 def test_training_mode() -> None:

@@ -47,6 +47,8 @@ NEAREST_FORM: dict[str, str] = {
     "If": "a constant condition",
     "Loop": "the loop unrolled by the exporter",
     "Scan": "the loop unrolled by the exporter",
+    "Range": "constant bounds: computed ones would change shapes",
+    "ConstantOfShape": "a constant shape",
     "NonZero": "fixed shapes",
     "ScatterND": "Concat of slices",
     "ScatterElements": "Concat of slices",

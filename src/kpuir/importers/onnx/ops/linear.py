@@ -1,5 +1,6 @@
 """Convolutions and matrix products."""
 
+from functools import reduce as chain
 from typing import Any, cast
 
 import numpy as np
@@ -46,33 +47,44 @@ def _conv_of_volumes(node: Node) -> SSAValue:
     weights = node.array(1, "weights")
     n, channels, depth, height, width = node.shape(0)
     planes = weights.shape[2]
-    along = {name: node.integers(name)[:1] for name in ("strides", "dilations") if node.has_attribute(name)}
-    beside = {name: node.integers(name)[1:] for name in ("strides", "dilations") if node.has_attribute(name)}
-    if node.has_attribute("pads"):
-        pads = node.integers("pads")
-        along["pads"], beside["pads"] = pads[::3], [*pads[1:3], *pads[4:6]]
-    line = node.becoming("Conv", [np.zeros((n, channels, depth), np.float32)], **along)
+    line, beside = _depth_apart(node, planes)
     window = read_window(line, (1, planes), (1, depth))
     front, back = window.pads[1], window.pads[3]
     value = node.transpose(node.value(0), (0, 2, 1, 3, 4))
     if front or back:
         value = node.emit(ktensor.PadOp(value, (0, front, 0, 0, 0), (0, back, 0, 0, 0)))
     count = (depth + front + back - window.extents[1]) // window.strides[1] + 1
-    total: SSAValue | None = None
+    parts: list[SSAValue] = []
     for plane in range(planes):
         start = plane * window.dilations[1]
         taken = node.cut(value, 1, start, start + (count - 1) * window.strides[1] + 1, window.strides[1])
         images = node.reshape(taken, (n * count, channels, height, width))
         operands = [images, weights[:, :, plane], node.operands[2] if plane == 0 and node.has(2) else None]
-        part = conv(node.becoming("Conv", operands, kernel_shape=list(weights.shape[3:]), **beside))
-        total = part if total is None else node.binary("add", total, part)
-    assert total is not None
+        parts.append(conv(node.becoming("Conv", operands, kernel_shape=list(weights.shape[3:]), **beside)))
+    total = chain(lambda left, right: node.binary("add", left, right), parts)
     outputs, rows, columns = ktensor.shape_of(total)[1:]
     return node.transpose(node.reshape(total, (n, count, outputs, rows, columns)), (0, 2, 1, 3, 4))
 
 
+def _depth_apart(node: Node, planes: int) -> tuple[Node, dict[str, list[int]]]:
+    """The node on the depth of volumes alone, and its attributes for rows and columns."""
+    n, channels, depth = node.shape(0)[:3]
+    along: dict[str, list[int]] = {"kernel_shape": [planes]}
+    beside: dict[str, list[int]] = {}
+    for name in ("strides", "dilations", "output_padding", "output_shape", "pads"):
+        if not node.has_attribute(name):
+            continue
+        values = node.integers(name)
+        values = values[-3:] if name == "output_shape" else values
+        along[name] = values[::3] if name == "pads" else values[:1]
+        beside[name] = [*values[1:3], *values[4:6]]
+    return node.becoming(node.op_type, [np.zeros((n, channels, depth), np.float32)], **along), beside
+
+
 def conv_transpose(node: Node) -> SSAValue:
-    """ConvTranspose, one- and two-dimensional, with constant weights."""
+    """ConvTranspose with constant weights; of volumes it is a sum of some, one for each plane of the kernel."""
+    if len(node.shape(0)) == 5:
+        return _conv_transpose_of_volumes(node)
     weights = _weights(node)
     kernel = cast("Pair", weights.shape[2:])
     value = image(node, 0)
@@ -95,6 +107,39 @@ def conv_transpose(node: Node) -> SSAValue:
         output_padding=(extra[0] + missing[0], extra[1] + missing[1]),
     )
     return like_input(node, node.emit(op))
+
+
+def _conv_transpose_of_volumes(node: Node) -> SSAValue:
+    weights = node.array(1, "weights")
+    n, channels, depth, height, width = node.shape(0)
+    planes = weights.shape[2]
+    line, beside = _depth_apart(node, planes)
+    (_, stride), (_, dilation) = pair(line, "strides", 1), pair(line, "dilations", 1)
+    extra = line.integers("output_padding", [0])[0]
+    full = (depth - 1) * stride + (planes - 1) * dilation + 1
+    pads, missing = _transpose_pads(line, [1, full + extra], (1, depth * stride))
+    images = node.reshape(node.transpose(node.value(0), (0, 2, 1, 3, 4)), (n * depth, channels, height, width))
+    parts: list[SSAValue] = []
+    outputs = rows = columns = 0
+    for plane in range(planes):
+        operands = [images, weights[:, :, plane], None]
+        one = conv_transpose(node.becoming("ConvTranspose", operands, kernel_shape=list(weights.shape[3:]), **beside))
+        outputs, rows, columns = ktensor.shape_of(one)[1:]
+        spread = node.reshape(one, (n, depth, 1, outputs * rows * columns))
+        if stride > 1:
+            spread = node.emit(ktensor.PadOp(spread, (0, 0, 0, 0), (0, 0, stride - 1, 0)))
+        spread = node.cut(
+            node.reshape(spread, (n, depth * stride, outputs * rows * columns)), 1, 0, (depth - 1) * stride + 1
+        )
+        low = plane * dilation
+        high = (planes - 1 - plane) * dilation + extra + missing[1]
+        parts.append(node.emit(ktensor.PadOp(spread, (0, low, 0), (0, high, 0))) if low or high else spread)
+    total = chain(lambda left, right: node.binary("add", left, right), parts)
+    size = ktensor.shape_of(total)[1]
+    total = node.cut(total, 1, pads[1], size - pads[3])
+    total = node.reshape(total, (n, size - pads[1] - pads[3], outputs, rows, columns))
+    total = node.transpose(total, (0, 2, 1, 3, 4))
+    return node.binary("add", total, node.array(2, "bias").reshape(-1, 1, 1, 1)) if node.has(2) else total
 
 
 def _transpose_pads(node: Node, full: list[int], same: Pair) -> tuple[Pads, Pair]:

@@ -1,5 +1,6 @@
 """Poolings over windows and over the whole image."""
 
+import itertools
 from dataclasses import replace
 from typing import cast
 
@@ -13,16 +14,53 @@ from kpuir.importers.onnx.node import Converter, Node, Result, Table
 from kpuir.importers.onnx.ops.window import Pads, Window, image, like_input, pair, read_window, with_ceil_mode
 
 
-def max_pool(node: Node) -> SSAValue:
-    """MaxPool; its second output, the indices, is refused."""
-    if node.output_count > 1 and node.output_names[1]:
-        node.refuse("its second output (the indices) is used", "the first output alone")
+def max_pool(node: Node) -> Result:
+    """MaxPool; where the indices, its second output, are used, the taps of a window are compared one by one."""
     value = image(node, 0)
     window = _window(node, value)
+    if node.output_count > 1 and node.output_names[1]:
+        return [like_input(node, one) for one in _max_and_index(node, value, window)]
     op = ktensor.MaxPool2dOp(
         value, window.kernel, strides=window.strides, pads=window.all_pads, dilations=window.dilations
     )
     return like_input(node, node.emit(op))
+
+
+def _max_and_index(node: Node, value: SSAValue, window: Window) -> tuple[SSAValue, SSAValue]:
+    """The largest of each window, the first of equal ones, and its number among the elements of the input."""
+    n, c, h, w = ktensor.shape_of(value)
+    elements = np.arange(n * c * h * w, dtype=np.int64).reshape(n, c, h, w)
+    if node.integer("storage_order", 0):  # the numbers go down the columns
+        elements = elements.reshape(n, c, w, h).transpose(0, 1, 3, 2)
+    top, left, bottom, right = window.all_pads
+    padding = ((0, 0), (0, 0), (top, bottom), (left, right))
+    elements = np.pad(elements, padding)
+    if any(window.all_pads):
+        lowest = -float(np.finfo(np.float32).max)
+        value = node.emit(ktensor.PadOp(value, (0, 0, top, left), (0, 0, bottom, right), lowest))
+    spans = [
+        [range(tap * dilation, length - extent + tap * dilation + 1, stride) for tap in range(taps)]
+        for taps, dilation, length, extent, stride in zip(
+            window.kernel, window.dilations, elements.shape[2:], window.extents, window.strides, strict=True
+        )
+    ]
+    best: SSAValue | None = None
+    index: SSAValue | None = None
+    for rows, columns in itertools.product(*spans):
+        taken = node.cut(node.cut(value, 2, *_bounds(rows)), 3, *_bounds(columns))
+        number = node.constant(elements[:, :, rows][..., columns])
+        if best is None or index is None:
+            best, index = taken, number
+            continue
+        index = node.select(node.binary("greater", taken, best), number, index)
+        best = node.binary("max", best, taken)
+    assert best is not None
+    assert index is not None
+    return best, index
+
+
+def _bounds(span: range) -> tuple[int, int, int]:
+    return span.start, span[-1] + 1, span.step
 
 
 def average_pool(node: Node) -> SSAValue:
