@@ -8,6 +8,7 @@ import pkgutil
 import sys
 import warnings
 from collections.abc import Container
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -48,10 +49,15 @@ def in_scope(case: Any) -> bool:
     values = [*graph.input, *graph.output]
     if not all(value.type.HasField("tensor_type") for value in values):
         return False
-    known = {node.op_type for node in graph.node} <= {*converters(), *FOLDED}
+    known = {node.op_type for node in graph.node} <= _known()
     numbers = all(is_supported(value.type.tensor_type.elem_type) for value in values)
     opset = max((entry.version for entry in case.model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     return known and numbers and opset >= 7 and all(array.size for part in case.data_sets[0] for array in arrays(part))
+
+
+@cache
+def _known() -> set[str]:
+    return {*converters(), *FOLDED}
 
 
 def arrays(values: Any) -> list[np.ndarray]:

@@ -23,4 +23,5 @@ def import_onnx(source: str | Path | bytes) -> "ModuleOp":
     from kpuir.importers.onnx.graph import load
     from kpuir.importers.onnx.ops import converters
 
-    return build_module(load(source, converters()))
+    table = converters()
+    return build_module(load(source, table), table)

@@ -18,8 +18,8 @@ from kpuir.importers.onnx.elements import result_elements
 from kpuir.importers.onnx.folding import NEVER_FOLDED, evaluate
 from kpuir.importers.onnx.graph import Source, one_line, read_constants, type_name
 from kpuir.importers.onnx.inference import output_shapes
-from kpuir.importers.onnx.node import Codes, Node, Operand, RefusedError, Result
-from kpuir.importers.onnx.ops import NEAREST_FORM, converters
+from kpuir.importers.onnx.node import Codes, Node, Operand, RefusedError, Result, Table
+from kpuir.importers.onnx.ops import NEAREST_FORM
 from kpuir.importers.onnx.ops.quantization import TAKES_CODES, encoded, input_codes, rounding
 from kpuir.importers.onnx.patterns import DOMAIN, OPSET, recognize
 from kpuir.ir.functions import CODES, NAME, codes_attribute
@@ -38,15 +38,15 @@ class _Unknown:
 _UNKNOWN = _Unknown()
 
 
-def build_module(source: Source) -> ModuleOp:
+def build_module(source: Source, converters: Table) -> ModuleOp:
     """The module of a checked model. Raises UnsupportedError with every node that cannot be expressed."""
-    return _Builder(source).build()
+    return _Builder(source, converters).build()
 
 
 class _Builder:
     """The state of the walk: what each name stands for, and what could not be expressed."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, converters: Table) -> None:
         self.source = source
         self.types = [TensorType(f32, entry.shape) for entry in source.inputs]
         self.block = Block(arg_types=self.types)
@@ -56,7 +56,7 @@ class _Builder:
         for entry, argument in zip(source.inputs, self.block.args, strict=True):
             argument.name_hint = _hint(entry.name)
             self.values[entry.name] = self._rounded(entry.name, argument)
-        self.converters = converters()
+        self.converters = converters
         self.materialized: dict[str, SSAValue] = {}
         self.problems: list[tuple[str, str]] = []
 
