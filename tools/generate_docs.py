@@ -26,7 +26,7 @@ from xdsl.passes import ModulePass, get_pass_option_infos
 
 from kpuir.analysis.constructs import CONSTRUCTS
 from kpuir.compiler import PIPELINES
-from kpuir.importers.summary import supported_ops
+from kpuir.importers.summary import onnx_ops, supported_ops
 from kpuir.kmodel.v4 import INSTRUCTIONS, KpuConv2d
 from kpuir.target import k210
 from kpuir.universe import KPUIR_UNIVERSE
@@ -173,7 +173,8 @@ def supported_ops_page() -> str:
         "## Instructions of kmodel v4",
         f"A KPU layer is one `{KpuConv2d.mnemonic}`. Everything else runs on the CPU, as one or several of these:",
         f"{instructions}.",
-        *(ops_section(source, table) for source, table in supported_ops().items()),
+        onnx_section(),
+        *(ops_section(source, table) for source, table in supported_ops().items() if source != "ONNX"),
     )
 
 
@@ -187,6 +188,22 @@ def constructs_table() -> str:
 
 def pass_link(name: str) -> str:
     return f"[`{name}`](passes.md#{name})"
+
+
+def onnx_section() -> str:
+    intro = (
+        "Versions are those in which ONNX changed the op, from opset 7 on; the newest one counts up to the newest opset "
+        "that the installed onnx package knows. Attributes are all honoured, or the node is refused with its reason. "
+        "Other ops that ONNX defines as functions are replaced by their bodies. Integers and bools are whole numbers, 0 "
+        "and 1, in float32. Parameters (shapes, axes, scales) must be constant, and so must all shapes be."
+    )
+    lines = [
+        f"| {code(one.name)} | {', '.join(map(str, one.versions))} | {', '.join(map(code, one.attributes))} "
+        f"| {one.place} | {one.text.replace('|', '&#124;')} |"
+        for one in onnx_ops()
+    ]
+    head = ["| op | versions | attributes | runs on | what it becomes, limits |", "|---|---|---|---|---|"]
+    return "\n".join(["## ONNX\n", intro, "", *head, *lines])
 
 
 def ops_section(source: str, table: dict[str, str]) -> str:

@@ -1,7 +1,7 @@
 """Which ops can be imported: for `kpu-translate --supported-ops` and the generated documentation."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 
 def supported_ops() -> dict[str, dict[str, str]]:
@@ -10,6 +10,43 @@ def supported_ops() -> dict[str, dict[str, str]]:
     from kpuir.importers.tflite.importer import handlers
 
     return {"ONNX": _summaries(converters()), "TFLite": _summaries(handlers())}
+
+
+class OnnxOp(NamedTuple):
+    """What the page of supported ops says of an op: versions and attributes as ONNX defines them since opset 7."""
+
+    name: str
+    versions: tuple[int, ...]
+    attributes: tuple[str, ...]
+    place: str
+    text: str
+
+
+def onnx_ops() -> list[OnnxOp]:
+    """Every ONNX op that has a converter of ours, by name."""
+    import onnx.defs
+
+    from kpuir.importers.onnx.graph import OLDEST_OPSET
+    from kpuir.importers.onnx.ops import FAMILIES, PLACES
+
+    history: dict[str, list[Any]] = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        if not schema.domain:
+            history.setdefault(schema.name, []).append(schema)
+    found: list[OnnxOp] = []
+    for family, table in FAMILIES.items():
+        for name, converter in table.items():
+            versions = sorted(schema.since_version for schema in history.get(name, ()))
+            used = {
+                max((v for v in versions if v <= OLDEST_OPSET), default=0),
+                *(v for v in versions if v > OLDEST_OPSET),
+            }
+            attributes = {
+                key for schema in history.get(name, ()) if schema.since_version in used for key in schema.attributes
+            }
+            text = " ".join((converter.__doc__ or "").split())
+            found.append(OnnxOp(name, tuple(sorted(used - {0})), tuple(sorted(attributes)), PLACES[family], text))
+    return sorted(found)
 
 
 def _summaries(table: Mapping[str, Callable[..., Any]]) -> dict[str, str]:

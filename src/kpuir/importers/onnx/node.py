@@ -24,6 +24,12 @@ Converter: TypeAlias = "Callable[[Node], Result]"
 Table: TypeAlias = Mapping[str, Converter]
 
 
+def documented(converter: Converter, text: str) -> Converter:
+    """The converter with a text for the page of supported ops, for those that are made by functions."""
+    converter.__doc__ = text
+    return converter
+
+
 class RefusedError(Exception):
     """A converter's verdict that its node cannot be expressed; the reason is for the user."""
 

@@ -39,6 +39,23 @@ FAMILIES: dict[str, Table] = {
     "random": random.TABLE,
 }
 
+PLACES: dict[str, str] = {
+    "linear": "KPU, with constant weights",
+    "pooling": "KPU",
+    "normalization": "KPU by constants, CPU by statistics",
+    "activations": "KPU (softmax: CPU)",
+    "elementwise": "KPU: functions, sums of maps, constants; else CPU",
+    "quantization": "KPU",
+    "shape": "KPU: channels; else CPU",
+    "resize": "KPU: nearest in front of a convolution, depth and space; else CPU",
+    "logic": "CPU",
+    "selection": "CPU; CumSum and tables that are looked up as a product: KPU",
+    "recurrent": "products: KPU, gates: CPU",
+    "regions": "products: KPU",
+    "random": "a constant",
+}
+"""Where the ops of a family run, given what the KPU asks for."""
+
 NEAREST_FORM: dict[str, str] = {
     "NonMaxSuppression": "cut the model before it and select boxes in the application",
     "DynamicQuantizeLinear": "the float model; kpuir quantizes it itself",

@@ -7,14 +7,14 @@ from xdsl.ir import SSAValue
 
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
-from kpuir.importers.onnx.node import Converter, Node, Table
+from kpuir.importers.onnx.node import Converter, Node, Table, documented
 
 _SELU_ALPHA = 1.67326319217681884765625
 _SELU_GAMMA = 1.05070102214813232421875
 
 
 def _plain(kind: str) -> Converter:
-    return lambda node: node.activation(node.value(0), kind)
+    return documented(lambda node: node.activation(node.value(0), kind), f"The function {kind}.")
 
 
 def leaky_relu(node: Node) -> SSAValue:

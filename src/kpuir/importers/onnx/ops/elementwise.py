@@ -6,17 +6,20 @@ from functools import reduce as chain
 import numpy as np
 from xdsl.ir import SSAValue
 
-from kpuir.importers.onnx.node import Converter, Node, Table
+from kpuir.importers.onnx.node import Converter, Node, Table, documented
 
 _MAX_POWER = 16
 
 
 def _unary(kind: str) -> Converter:
-    return lambda node: node.unary(kind, node.value(0))
+    return documented(lambda node: node.unary(kind, node.value(0)), f"The function {kind}.")
 
 
 def _binary(kind: str) -> Converter:
-    return lambda node: node.wrapped(node.binary(kind, node.value(0), node.value(1)), node.element(0))
+    def convert(node: Node) -> SSAValue:
+        return node.wrapped(node.binary(kind, node.value(0), node.value(1)), node.element(0))
+
+    return documented(convert, f"The operation {kind}; integers of 8 and 16 bits overflow.")
 
 
 def divide(node: Node) -> SSAValue:
@@ -42,7 +45,7 @@ def _variadic(kind: str) -> Converter:
         total = chain(lambda left, right: node.binary(kind, left, right), values)
         return node.wrapped(total, node.element(0)) if kind == "add" else total
 
-    return convert
+    return documented(convert, f"The operation {kind}, of any number of operands.")
 
 
 def mean(node: Node) -> SSAValue:
@@ -127,7 +130,7 @@ def _reduction(
             value = node.truncated(value) if kind == "mean" else node.wrapped(value, node.element(0))
         return after(node, value) if after else value
 
-    return convert
+    return documented(convert, f"The reduction {kind}, with functions in front or behind; axes are constant.")
 
 
 def reduce_log_sum_exp(node: Node) -> SSAValue:

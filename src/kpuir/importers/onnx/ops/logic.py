@@ -5,7 +5,7 @@ from xdsl.ir import SSAValue
 
 from kpuir.importers.onnx.elements import BITS, FLOATS, UNSIGNED
 from kpuir.importers.onnx.graph import type_name
-from kpuir.importers.onnx.node import Converter, Node, Table
+from kpuir.importers.onnx.node import Converter, Node, Table, documented
 
 
 def _compare(kind: str, swap: bool = False) -> Converter:
@@ -13,11 +13,11 @@ def _compare(kind: str, swap: bool = False) -> Converter:
         first, second = (1, 0) if swap else (0, 1)
         return node.binary(kind, node.value(first), node.value(second))
 
-    return convert
+    return documented(convert, "A comparison: 1 where it holds, else 0.")
 
 
 def _logic(kind: str) -> Converter:
-    return lambda node: node.binary(kind, node.value(0), node.value(1))
+    return documented(lambda node: node.binary(kind, node.value(0), node.value(1)), f"The {kind} of 0s and 1s.")
 
 
 def not_(node: Node) -> SSAValue:

@@ -10,7 +10,7 @@ from xdsl.ir import SSAValue
 
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
-from kpuir.importers.onnx.node import Converter, Node, Result, Table
+from kpuir.importers.onnx.node import Converter, Node, Result, Table, documented
 from kpuir.importers.onnx.ops.window import Pads, Window, image, like_input, pair, read_window, with_ceil_mode
 
 
@@ -126,7 +126,7 @@ def _volume(pool: Converter) -> Converter:
         deep = cast("SSAValue", pool(node.becoming(node.op_type, [columns], **_axes_of(node, True))))
         return node.reshape(deep, (n, c, ktensor.shape_of(deep)[2], height, width))
 
-    return convert
+    return documented(convert, pool.__doc__ or "")
 
 
 def _axes_of(node: Node, depth: bool) -> dict[str, list[int]]:
@@ -147,7 +147,7 @@ def global_pool(kind: str) -> Converter:
     def convert(node: Node) -> SSAValue:
         return node.reduce(kind, node.value(0), _spatial_axes(node))
 
-    return convert
+    return documented(convert, f"The reduction {kind} over all spatial axes.")
 
 
 def global_lp_pool(node: Node) -> SSAValue:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kpuir.importers.onnx.node import Converter, Node, Table
+from kpuir.importers.onnx.node import Converter, Node, Table, documented
 
 
 def _random(kind: str, like: bool) -> Converter:
@@ -23,7 +23,7 @@ def _random(kind: str, like: bool) -> Converter:
             values = generator.uniform(node.real("low", 0.0), node.real("high", 1.0), shape)
         return values.astype(np.float32)
 
-    return convert
+    return documented(convert, "Numbers drawn when the model is imported, from its seed, which must be given.")
 
 
 TABLE: Table = {

@@ -11,7 +11,7 @@ from xdsl.ir import SSAValue
 
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
-from kpuir.importers.onnx.node import MAX_COPIES, Converter, Node, Table
+from kpuir.importers.onnx.node import MAX_COPIES, Converter, Node, Table, documented
 
 _State = tuple[SSAValue, ...]
 _Function = Callable[[SSAValue], SSAValue]
@@ -173,7 +173,7 @@ def _layer(gates: int, states: int, functions: Sequence[str], make: _Step) -> Co
         ]
         return [y, *(node.transpose(one, (1, 0, 2) if batch_first else (0, 1, 2)) for one in last)]
 
-    return convert
+    return documented(convert, f"Unrolled, up to {MAX_COPIES} steps; sequences that end early only forwards.")
 
 
 def _unrolled(

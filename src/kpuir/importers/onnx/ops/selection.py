@@ -10,7 +10,7 @@ from xdsl.ir import SSAValue
 
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
-from kpuir.importers.onnx.node import MAX_COPIES, Converter, Node, Table
+from kpuir.importers.onnx.node import MAX_COPIES, Converter, Node, Table, documented
 
 _MOST = 1 << 22
 """Elements of the largest table of 0s and 1s: 16 MiB, more than the chip has."""
@@ -206,7 +206,7 @@ def _arg(kind: str) -> Converter:
         keep = node.integer("keepdims", 1)
         return found if keep else node.reshape(found, [*shape[:axis], *shape[axis + 1 :]])
 
-    return convert
+    return documented(convert, "Comparison with the largest (smallest) element, and the first or last place it holds.")
 
 
 def position_of_largest(node: Node, value: SSAValue, axis: int, last: bool = False) -> SSAValue:
