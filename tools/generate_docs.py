@@ -192,10 +192,10 @@ def pass_link(name: str) -> str:
 
 def onnx_section() -> str:
     intro = (
-        "Versions are those in which ONNX changed the op, from opset 7 on; the newest one counts up to the newest opset "
+        "Versions are those in which ONNX changed the op, from opset 7 on; the last one counts up to the newest opset "
         "that the installed onnx package knows. Attributes are all honoured, or the node is refused with its reason. "
-        "Other ops that ONNX defines as functions are replaced by their bodies. Integers and bools are whole numbers, 0 "
-        "and 1, in float32. Parameters (shapes, axes, scales) must be constant, and so must all shapes be."
+        "Other ops that ONNX defines as functions are replaced by their bodies. Integers and bools are whole numbers, "
+        "0 and 1, in float32. Parameters (shapes, axes, scales) must be constant, and so must all shapes be."
     )
     lines = [
         f"| {code(one.name)} | {', '.join(map(str, one.versions))} | {', '.join(map(code, one.attributes))} "

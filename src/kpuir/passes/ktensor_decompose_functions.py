@@ -104,9 +104,12 @@ def _softplus(x: Formula) -> Formula:
     return x.maximum(0) + (x.unary("abs").unary("neg").exp() + 1).unary("log")
 
 
-def _erf_polynomial(size: Formula, scale: float) -> Formula:
-    """(1 - erf(z)) * exp(z^2) of z = scale * size >= 0."""
-    t = 1 / (size * (0.3275911 * scale) + 1)
+_ERF = 0.3275911
+
+
+def _erf_polynomial(size: Formula, factor: float) -> Formula:
+    """(1 - erf(z)) * exp(z^2) of z >= 0, where factor * size is _ERF * z."""
+    t = 1 / (size * factor + 1)
     polynomial = t * 1.061405429
     for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
         polynomial = (polynomial + coefficient) * t
@@ -115,12 +118,12 @@ def _erf_polynomial(size: Formula, scale: float) -> Formula:
 
 def _gelu(x: Formula) -> Formula:
     size = x.unary("abs")
-    tail = size * _erf_polynomial(size, 0.5**0.5)
-    return x.maximum(0) - tail * (x.unary("square") * -0.5).exp() * 0.5
+    polynomial = _erf_polynomial(size, _ERF / 2**0.5)
+    return x.maximum(0) - size * polynomial * (x.unary("square") * -0.5).exp() * 0.5
 
 
 def _erf(x: Formula) -> Formula:
-    tail = _erf_polynomial(x.unary("abs"), 1.0) * x.unary("square").unary("neg").exp()
+    tail = _erf_polynomial(x.unary("abs"), _ERF) * x.unary("square").unary("neg").exp()
     return (1 - tail) * sign(x)
 
 
