@@ -235,6 +235,8 @@ def compile(  # the name users expect: kpuir.compile
     dump_ir: "str | Path | None" = None,
     load_ranges: "str | Path | Sequence[str | Path]" = (),
     save_ranges: "str | Path | None" = None,
+    input_shapes: "Mapping[str, Sequence[int]] | None" = None,
+    outputs: Sequence[str] = (),
     progress: "Callable[[str, int, int], None] | None" = None,
 ) -> CompiledModel:
     """Compile an .onnx or .tflite file (or a `ktensor` module) to a kmodel.
@@ -249,8 +251,10 @@ def compile(  # the name users expect: kpuir.compile
     float; with `min_cosine` more of them are, until the outputs on the samples are that close to the float model's
     (CheckFailedError where that is not possible). `dump_ir` gets the text of every stage. `load_ranges` are files of
     what earlier calibrations saw, which counts as well (with these there need be no dataset); what they and this one
-    saw goes to the file `save_ranges`. `progress(stage, done, total)` is told how far a stage is. Raises KpuirError:
-    InvalidInputError, UnsupportedError, UsageError, DoesNotFitError or CheckFailedError.
+    saw goes to the file `save_ranges`. `input_shapes` gives sizes to inputs of an ONNX model that leave them open, and
+    `outputs` names values or layers to end at, instead of the model's outputs. `progress(stage, done, total)` is told
+    how far a stage is. Raises KpuirError: InvalidInputError, UnsupportedError, UsageError, DoesNotFitError or
+    CheckFailedError.
     """
     given = {name: value for name, value in locals().items() if name not in ("model", "min_cosine", "float_layers")}
     import time
@@ -263,12 +267,16 @@ def compile(  # the name users expect: kpuir.compile
 
     if min_cosine is not None:
         return _compile_mixed(
-            _imported(model), min_cosine, tuple(float_layers), partial(compile, model, **given), given
+            _imported(model, input_shapes, outputs),
+            min_cosine,
+            tuple(float_layers),
+            partial(compile, model, **given),
+            given,
         )
     _check_options(kmodel, firmware, calibration)
     stages: dict[str, float] = {}
     start = time.perf_counter()
-    module = _imported(model)
+    module = _imported(model, input_shapes, outputs)
     own = tensor_ports(module)
     stages["import"] = time.perf_counter() - start
     source = None if not isinstance(model, str | Path) else Path(model)
@@ -326,6 +334,9 @@ def compile(  # the name users expect: kpuir.compile
     stages["write"] = time.perf_counter() - start
     report = _report(module, data, kmodel, stages)
     sidecar = _sidecar(module, source, own, kmodel, report, mean, std)
+    if input_shapes or outputs:
+        shapes = {name: list(sizes) for name, sizes in (input_shapes or {}).items()}
+        sidecar["source"].update({"input_shapes": shapes, "outputs": list(outputs)})
     sidecar["layers"] = errors.described(module)
     return CompiledModel(data, sidecar, module, report, tuple(errors.found), tuple(errors.candidates))
 
@@ -369,12 +380,16 @@ def _check_options(kmodel: str, firmware: str | None, calibration: str) -> None:
         raise UsageError(f"there is no calibration '{calibration}'", hint=f"choose {', '.join(CALIBRATIONS)}")
 
 
-def _imported(model: "str | Path | ModuleOp") -> "ModuleOp":
+def _imported(
+    model: "str | Path | ModuleOp", input_shapes: "Mapping[str, Sequence[int]] | None", outputs: Sequence[str]
+) -> "ModuleOp":
     if not isinstance(model, str | Path):
+        if input_shapes or outputs:
+            raise UsageError("shapes and outputs can be given for ONNX models only, not for a module")
         return model.clone()
     from kpuir.importers import import_model
 
-    return import_model(model)
+    return import_model(model, input_shapes=input_shapes, outputs=outputs)
 
 
 def _with_samples(

@@ -161,8 +161,16 @@ class LoadedModel:
         return self.from_kmodel(self.run_raw(self.to_kmodel(inputs)))
 
 
-def load(path: "str | Path", *, check: bool = False) -> LoadedModel:
+def load(
+    path: "str | Path",
+    *,
+    check: bool = False,
+    input_shapes: "Mapping[str, Sequence[int]] | None" = None,
+    outputs: Sequence[str] = (),
+) -> LoadedModel:
     """Load a .kmodel (with the .json beside it, if it is there), .mlir of any level, .onnx or .tflite file to run it.
+
+    `input_shapes` and `outputs` are those of `kpuir.compile`, for a .onnx file.
 
     With `check`, running a kmodel collects `warnings` about reads of bytes never written, writes outside of a buffer
     and layers whose input and output overlap. Raises InvalidInputError for what is not a model.
@@ -177,7 +185,7 @@ def load(path: "str | Path", *, check: bool = False) -> LoadedModel:
         return from_module(parse_module(where.read_bytes(), str(path)), check=check)
     from kpuir.importers import import_model
 
-    return from_module(import_model(where), check=check)
+    return from_module(import_model(where, input_shapes=input_shapes, outputs=outputs), check=check)
 
 
 def from_module(module: "ModuleOp", *, sidecar: Mapping[str, Any] | None = None, check: bool = False) -> LoadedModel:

@@ -14,6 +14,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation
 
 from kpuir.dialects import ktensor
+from kpuir.errors import KpuirError
 from kpuir.importers import import_model
 from kpuir.importers.onnx import import_onnx
 from kpuir.ir.locations import layer_name
@@ -368,3 +369,43 @@ def test_face_detector(name: str) -> None:
         assert np.max(np.abs(ours - theirs)) / np.max(np.abs(theirs)) < 1e-4
     assert attribute_names(function_of(module).res_attrs) == ["scores", "boxes"]
     assert op_names(module).count("reshape") == 8
+
+
+def test_given_shapes_and_outputs() -> None:
+    nodes = [
+        node("Relu", ["x"], ["a"], node_name="first"),
+        node("Add", ["a", "z"], ["y"]),
+        node("NonZero", ["y"], ["w"]),
+    ]
+    model = net(nodes, {"x": ("n", 3, "h", "w"), "z": (1,)}, outputs=("w",))
+    data = model.SerializeToString()
+    for outputs in (["a"], ["first"]):
+        module = import_onnx(data, input_shapes={"x": (2, 3, 8, 9)}, outputs=outputs)
+        assert op_names(module) == ["activation"]
+        text = str(module)
+        assert "(%x: tensor<2x3x8x9xf32>" in text  # z is not needed
+        assert '{ktensor.name = "a"}' in text
+    module = import_onnx(data, input_shapes={"x": (1, 3, 8, 9)}, outputs=["y", "a"])
+    assert op_names(module) == ["activation", "binary"]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "outputs", "message", "hint"),
+    [
+        ({"q": (1,)}, [], "there is no input 'q'", "inputs are x, z"),
+        ({"x": (1, 4, 8, 8)}, [], "input 'x' is ?x3x?x? and cannot be 1x4x8x8", ""),
+        ({"x": (1, 3, 8)}, [], "input 'x' is ?x3x?x? and cannot be 1x3x8", ""),
+        ({"x": (1, 3, 8, 8)}, ["relux"], "there is no value or layer 'relux' to end at", "relu_a"),
+        ({"x": (1, 3, 8, 8)}, ["a", "relu_a"], "an output is named twice: a, relu_a", ""),
+        ({}, [], "dimension 2 is dynamic ('h')", "--input-shape x=1x3x224x224"),
+    ],
+)
+def test_given_shapes_and_outputs_that_do_not_fit(
+    shapes: dict[str, tuple[int, ...]], outputs: list[str], message: str, hint: str
+) -> None:
+    nodes = [node("Relu", ["x"], ["a"]), node("Add", ["a", "z"])]
+    data = net(nodes, {"x": ("n", 3, "h", "w"), "z": (1,)}).SerializeToString()
+    with pytest.raises(KpuirError) as caught:
+        import_onnx(data, input_shapes=shapes, outputs=outputs)
+    assert message in caught.value.message
+    assert hint in (caught.value.hint or "")

@@ -175,3 +175,8 @@ def test_older_and_newer_kmodels_are_named(invoke: Invoke) -> None:
     assert "v3" in failure(invoke, "--import-kmodel", "x.kmodel")[1]
     Path("x.kmodel").write_bytes(b"LDMK" + np.array([5, 0, 1, 2], "<u4").tobytes())
     assert "v5" in failure(invoke, "--info", "x.kmodel")[1]
+
+
+def test_import_a_part_of_a_model(invoke: Invoke, digits: Path) -> None:
+    text = invoke("kpu-translate", "--import-onnx", digits / "digits.onnx", "--outputs", "conv2").out
+    assert text.count("ktensor.conv2d") == 2

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kpuir.errors import InvalidInputError
+from kpuir.errors import InvalidInputError, UsageError
 from kpuir.importers.files import EXPECTED, TFLITE, content_of, read_source
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from xdsl.dialects.builtin import ModuleOp
 
 _ONNX = "ONNX model"
@@ -14,12 +16,15 @@ SUFFIXES = {".onnx": _ONNX, ".tflite": TFLITE}
 """What the suffix of a model file promises."""
 
 
-def import_model(path: "str | Path") -> "ModuleOp":
+def import_model(
+    path: "str | Path", *, input_shapes: "Mapping[str, Sequence[int]] | None" = None, outputs: "Sequence[str]" = ()
+) -> "ModuleOp":
     """Import a .onnx or .tflite file as a module at the `ktensor` level.
 
     The suffix says what the file should be and its first bytes what it is; a file without a known suffix goes by its
-    content alone. Raises InvalidInputError for anything that is not a readable model, UnsupportedError for a model
-    with layers that cannot be expressed.
+    content alone. `input_shapes` and `outputs` are those of `import_onnx`, for ONNX models only (UsageError). Raises
+    InvalidInputError for anything that is not a readable model, UnsupportedError for a model with layers that cannot be
+    expressed.
     """
     path = Path(path)
     data = read_source(path)
@@ -32,8 +37,10 @@ def import_model(path: "str | Path") -> "ModuleOp":
     if kind == _ONNX:
         from kpuir.importers.onnx import import_onnx
 
-        return import_onnx(path)
+        return import_onnx(path, input_shapes=input_shapes, outputs=outputs)
     if kind == TFLITE:
+        if input_shapes or outputs:
+            raise UsageError("shapes and outputs can be given for ONNX models only", location=path.name)
         from kpuir.importers.tflite import import_tflite
 
         return import_tflite(path)

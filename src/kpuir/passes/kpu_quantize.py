@@ -100,11 +100,16 @@ def wanted_values(function: func.FuncOp) -> set[SSAValue]:
         elif op.results and op.results[0] in wanted:
             if _is_moving(op):
                 wanted.add(op.operands[0])
-            elif isinstance(op, ktensor.ConcatOp | ktensor.BinaryOp):
+            elif isinstance(op, ktensor.ConcatOp) or _is_arithmetic(op):
                 wanted.update(op.operands)
             elif _clamp(op) is not None and (not _rounds(op) or isinstance(op.operands[0].owner, ktensor.BinaryOp)):
                 wanted.add(op.operands[0])
     return wanted
+
+
+def _is_arithmetic(op: Operation) -> bool:
+    """Whether an operation is continuous in both operands, so that they may be rounded; comparisons are not."""
+    return isinstance(op, ktensor.BinaryOp) and op.kind.data.value in (*_BYTE_KINDS, "div")
 
 
 def _rounds(op: Operation) -> bool:

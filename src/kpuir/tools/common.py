@@ -189,6 +189,37 @@ def number_list(text: str) -> tuple[float, ...]:
     return values
 
 
+def input_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """The type of an option that gives an input its sizes: `input=1x3x224x224`."""
+    name, _, sizes = text.rpartition("=")
+    try:
+        shape = tuple(int(size) for size in sizes.split("x"))
+    except ValueError:
+        shape = (0,)
+    if not name or min(shape) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form NAME=1x3x224x224")
+    return name, shape
+
+
+def add_model_options(parser: Parser) -> None:
+    """The options of programs that import ONNX models: sizes that are left open, and where to end."""
+    parser.add_argument(
+        "--input-shape",
+        type=input_shape,
+        metavar="NAME=1x3x224x224",
+        action="append",
+        default=[],
+        help="sizes of an ONNX input that leaves them open (may be repeated)",
+    )
+    parser.add_argument(
+        "--outputs",
+        type=lambda text: tuple(text.split(",")),
+        metavar="NAME[,NAME]",
+        default=(),
+        help="end an ONNX model at these values or layers",
+    )
+
+
 def print_json(content: Mapping[str, Any]) -> None:
     """Print one JSON object on stdout."""
     import json

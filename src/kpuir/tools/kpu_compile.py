@@ -12,6 +12,7 @@ from kpuir.compiler import CALIBRATIONS
 from kpuir.errors import UsageError
 from kpuir.tools.common import (
     Parser,
+    add_model_options,
     check_folder,
     check_output,
     guard,
@@ -52,6 +53,7 @@ def make_arguments() -> Parser:
     add("--input-layout", choices=LAYOUTS, help="the kmodel's inputs (NCHW, what the camera delivers)")
     add("--output-layout", choices=LAYOUTS, help="the kmodel's outputs (the model's own)")
     add("--passes", metavar="PIPELINE", help="run this instead of kpu-default (see kpu-opt --list-pipelines)")
+    add_model_options(parser)
     add("--dump-ir", metavar="DIR", help="write the IR, constants elided, of every stage to a file of DIR")
     add(
         "--float", metavar="LAYER", action="append", default=[], help="keep this layer (or pattern) on the CPU in float"
@@ -130,6 +132,8 @@ def compile_model(arguments: argparse.Namespace) -> "CompiledModel":
             require_kpu=arguments.require_kpu,
             float_layers=arguments.float,
             min_cosine=arguments.min_cosine,
+            input_shapes=dict(arguments.input_shape),
+            outputs=arguments.outputs,
             dump_ir=arguments.dump_ir,
             progress=progress,
         )

@@ -107,6 +107,23 @@ def compare(
     return differences, pairs
 
 
+def _load_reference(arguments: argparse.Namespace) -> "LoadedModel":
+    """The reference, of the sizes and up to the outputs that the kmodel was compiled with."""
+    from kpuir.runtime import load, read_sidecar
+
+    path = require_file(arguments.reference)
+    sidecar = read_sidecar(Path(arguments.model)) if arguments.model.endswith(".kmodel") else None
+    source = sidecar.get("source") if sidecar is not None else None
+    if path.suffix != ".onnx" or not isinstance(source, dict):
+        return load(path)
+    try:
+        shapes = {str(name): [int(size) for size in sizes] for name, sizes in source.get("input_shapes", {}).items()}
+        outputs = [str(name) for name in source.get("outputs", ())]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InvalidInputError(f"its source is broken: {error}", location=arguments.model) from error
+    return load(path, input_shapes=shapes, outputs=outputs)
+
+
 def reference_sample(
     model: "LoadedModel", reference: "LoadedModel", sample: "Sample", arguments: argparse.Namespace
 ) -> "Sample":
@@ -185,7 +202,7 @@ def _run(argv: list[str]) -> None:
         check_output(arguments.outputs, arguments.model, arguments.inputs, arguments.reference)
     check_folder(arguments.vectors, "--vectors")
     model = load(arguments.model, check=arguments.check)
-    reference = load(require_file(arguments.reference)) if arguments.reference else None
+    reference = _load_reference(arguments) if arguments.reference else None
     samples = _load_samples(model, arguments)
     result = run_samples(model, samples)
     differences, pairs = ([], {})

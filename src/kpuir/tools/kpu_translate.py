@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from kpuir.errors import UsageError
-from kpuir.tools.common import Parser, check_output, guard, make_parser, read_file, write_file
+from kpuir.tools.common import Parser, add_model_options, check_output, guard, make_parser, read_file, write_file
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -25,6 +25,7 @@ def make_arguments() -> Parser:
             what.add_argument(flag, dest="action", action="store_const", const=name, help=text)
     what.add_argument("--export-kmodel", choices=("v3", "v4", "v5"), help=ACTIONS["export_kmodel"][1])
     parser.add_argument("file", metavar="FILE", nargs="?", help="the input; '-' is stdin")
+    add_model_options(parser)
     parser.add_argument("-o", "--output", metavar="OUT", default="-", help="the output; '-', the default, is stdout")
     return parser
 
@@ -33,7 +34,8 @@ def import_onnx(arguments: argparse.Namespace) -> str:
     """The module of an ONNX model, as text with locations."""
     from kpuir.importers.onnx import import_onnx as load
 
-    return _text(load(_path_or_bytes(arguments.file)))
+    source = _path_or_bytes(arguments.file)
+    return _text(load(source, input_shapes=dict(arguments.input_shape), outputs=arguments.outputs))
 
 
 def import_tflite(arguments: argparse.Namespace) -> str:
@@ -162,6 +164,8 @@ def _run(argv: list[str]) -> None:
     action = arguments.action or "export_kmodel"
     if arguments.file is None and action != "supported_ops":
         raise UsageError("the FILE is missing", hint=f"see {PROGRAM} --help; '-' is stdin")
+    if (arguments.input_shape or arguments.outputs) and action != "import_onnx":
+        raise UsageError("--input-shape and --outputs are for --import-onnx")
     if arguments.output != "-":
         check_output(arguments.output, arguments.file)
     output = ACTIONS[action][0](arguments)

@@ -16,7 +16,7 @@ from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError, UnsupportedError
 from kpuir.importers.onnx.elements import result_elements
 from kpuir.importers.onnx.folding import NEVER_FOLDED, evaluate
-from kpuir.importers.onnx.graph import Source, one_line, read_constants, type_name
+from kpuir.importers.onnx.graph import Source, captured, one_line, read_constants, type_name
 from kpuir.importers.onnx.inference import output_shapes
 from kpuir.importers.onnx.node import Codes, Node, Operand, RefusedError, Result, Table
 from kpuir.importers.onnx.ops import NEAREST_FORM
@@ -184,11 +184,11 @@ class _Builder:
 
     def _fold(self, node: NodeProto, operands: list[Operand], layer: str) -> Sequence[Any]:
         known = dict(zip(node.input, operands, strict=True))
-        captured = {name: self.values[name] for name in _captured(node) if name in self.values and name not in known}
-        computed = next((name for name, value in captured.items() if not isinstance(value, np.ndarray)), None)
+        outer = {name: self.values[name] for name in captured(node) if name in self.values and name not in known}
+        computed = next((name for name, value in outer.items() if not isinstance(value, np.ndarray)), None)
         if computed is not None:
             raise RefusedError(f"{node.op_type}: its body reads {computed!r}, which is computed at run time")
-        arrays = cast("dict[str, np.ndarray[Any, Any] | None]", {**known, **captured})
+        arrays = cast("dict[str, np.ndarray[Any, Any] | None]", {**known, **outer})
         return evaluate(node, arrays, layer, self.source.opsets)
 
     def _branch(self, node: NodeProto, condition: bool) -> Sequence[Any]:
@@ -229,7 +229,7 @@ def needed(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> list[NodeProto
         if wanted.isdisjoint(node.output):
             continue
         kept.append(_without_unused(node, wanted))
-        wanted.update(_captured(node))
+        wanted.update(captured(node))
     return kept[::-1]
 
 
@@ -241,15 +241,6 @@ def _without_unused(node: NodeProto, wanted: set[str]) -> NodeProto:
     lean.CopyFrom(node)
     lean.output[:] = [name if name in wanted else "" for name in node.output]
     return lean
-
-
-def _captured(node: NodeProto) -> Iterable[str]:
-    """The names a node reads, those read inside its branches included."""
-    yield from node.input
-    for attribute in node.attribute:
-        for inner in attribute.g.node:
-            yield from _captured(inner)
-        yield from (value.name for value in attribute.g.output)
 
 
 def _layer(node: NodeProto) -> str:

@@ -1,6 +1,7 @@
 """Reading an ONNX file: parsing, checking, local functions inlined, input shapes made static."""
 
-from collections.abc import Container, Iterable, Iterator
+import difflib
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
-from kpuir.errors import InvalidInputError
+from kpuir.errors import InvalidInputError, UsageError
 from kpuir.importers.files import read_source
 from kpuir.importers.onnx.elements import is_supported
 
@@ -59,10 +60,16 @@ class Source:
     location: str
 
 
-def load(source: str | Path | bytes, known: Container[str] = ()) -> Source:
+def load(
+    source: str | Path | bytes,
+    known: Container[str] = (),
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    outputs: Sequence[str] = (),
+) -> Source:
     """Read and check a model. Raises InvalidInputError with one line about what is wrong with it.
 
-    Ops that are not `known`, but whose definition in ONNX is a function of others, are replaced by its body.
+    Ops that are not `known`, but whose definition in ONNX is a function of others, are replaced by its body. `shapes`
+    of inputs and `outputs` replace those of the model.
     """
     location = "model" if isinstance(source, bytes) else Path(source).name
     data = source if isinstance(source, bytes) else read_source(Path(source))
@@ -72,14 +79,18 @@ def load(source: str | Path | bytes, known: Container[str] = ()) -> Source:
     model = _inlined(_checked(model, location), known, location)
     graph = model.graph
     names = {tensor.name for tensor in graph.initializer}
-    inputs = tuple(_static_input(value) for value in graph.input if value.name not in names)
+    fed = [value for value in graph.input if value.name not in names]
+    _set_shapes(fed, shapes or {})
+    results = _outputs(graph, outputs) if outputs else tuple(value.name for value in graph.output)
+    used = read_by(graph.node, results) if outputs else {value.name for value in fed}
+    inputs = tuple(_static_input(value) for value in fed if value.name in used)
     if not inputs:
         raise InvalidInputError("the graph has no inputs", location=location, hint="it would compute a constant")
     constants = read_constants(graph)
     return Source(
         nodes=tuple(graph.node),
         inputs=inputs,
-        outputs=tuple(value.name for value in graph.output),
+        outputs=results,
         constants=constants,
         opsets=opsets,
         location=location,
@@ -232,6 +243,56 @@ def _has_body(node: NodeProto, version: int) -> bool:
     return bool(schema.has_function or schema.has_context_dependent_function)
 
 
+def _set_shapes(inputs: Sequence[ValueInfoProto], shapes: Mapping[str, Sequence[int]]) -> None:
+    """Give inputs the sizes that the user asks for. Raises UsageError where the model says otherwise."""
+    by_name = {value.name: value.type.tensor_type.shape for value in inputs}
+    for name, sizes in shapes.items():
+        if name not in by_name:
+            raise UsageError(f"there is no input {name!r} to give a shape", hint=f"inputs are {', '.join(by_name)}")
+        known = by_name[name].dim
+        fixed = [one.dim_value if one.dim_value > 0 else None for one in known] or [None] * len(sizes)
+        if len(fixed) != len(sizes) or any(old not in (None, new) for old, new in zip(fixed, sizes, strict=True)):
+            own = "x".join("?" if old is None else str(old) for old in fixed)
+            raise UsageError(f"input {name!r} is {own} and cannot be {'x'.join(map(str, sizes))}")
+        del known[:]
+        for size in sizes:
+            known.add().dim_value = size
+        by_name[name].SetInParent()
+
+
+def _outputs(graph: GraphProto, names: Sequence[str]) -> tuple[str, ...]:
+    """The values to end at, for names of values or of nodes. Raises UsageError for one that is neither."""
+    nodes = {node.name: next(name for name in node.output if name) for node in graph.node if node.name}
+    values = {name for node in graph.node for name in node.output if name}
+    for name in names:
+        if name not in values and name not in nodes:
+            near = difflib.get_close_matches(name, [*values, *nodes], cutoff=0.4)
+            hint = f"there are {', '.join(near)}" if near else f"the model ends at {graph.output[0].name}"
+            raise UsageError(f"there is no value or layer {name!r} to end at", hint=hint)
+    found = tuple(name if name in values else nodes[name] for name in names)
+    if len(set(found)) < len(found):
+        raise UsageError(f"an output is named twice: {', '.join(names)}")
+    return found
+
+
+def read_by(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> set[str]:
+    """The names of all values that outputs depend on, their own included."""
+    wanted = set(outputs)
+    for node in reversed(nodes):
+        if not wanted.isdisjoint(node.output):
+            wanted.update(captured(node))
+    return wanted
+
+
+def captured(node: NodeProto) -> Iterator[str]:
+    """The names a node reads, those read inside its branches included."""
+    yield from node.input
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from captured(inner)
+        yield from (value.name for value in attribute.g.output)
+
+
 def _static_input(value: ValueInfoProto) -> Input:
     """The input with its first dimension fixed to 1 where it is symbolic; `value` is changed to say so."""
     tensor = value.type.tensor_type
@@ -264,7 +325,7 @@ def _fix_dimension(name: str, axis: int, dimension: Any) -> None:
     raise InvalidInputError(
         f"input {name!r}: dimension {axis} is dynamic ({symbol})",
         location=name,
-        hint="export with fixed sizes; only the first dimension (the batch) may be symbolic, and becomes 1",
+        hint=f"give them (--input-shape {name}=1x3x224x224), or export with fixed sizes; only the batch becomes 1",
     )
 
 
