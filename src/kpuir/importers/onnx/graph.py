@@ -138,11 +138,22 @@ def _parse(data: bytes, location: str) -> ModelProto:
             location=location,
             hint="export it again, and check that the file was copied whole",
         ) from error
+    if any(isinstance(name, bytes) for name in _names(model.graph)):
+        raise InvalidInputError("it has names that are no text (UTF-8)", location=location, hint="export it again")
     if model.HasField("graph") and (named or model.graph.output):
         return model
     raise InvalidInputError(
         "the file holds no ONNX graph", location=location, hint="export it again, and check that it was copied whole"
     )
+
+
+def _names(graph: GraphProto) -> Iterator[object]:
+    """All names of a graph; the library hands out what is no UTF-8 as bytes."""
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        yield value.name
+    for node in _all_nodes(graph):
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
 
 
 def _opsets(model: ModelProto, location: str) -> dict[str, int]:
