@@ -151,7 +151,7 @@ class _Builder:
             with np.errstate(all="ignore"):  # what is not finite is refused where it becomes a constant
                 result = cast("Result", converter(view))
         # the checker does not look at values: a malformed node may break any assumption of a converter
-        except (VerifyException, ValueError, TypeError, IndexError, KeyError, ArithmeticError) as error:
+        except (VerifyException, ValueError, TypeError, IndexError, KeyError, ArithmeticError, MemoryError) as error:
             raise InvalidInputError(f"{node.op_type} is malformed: {one_line(error)}", location=layer) from error
         results = [result] if isinstance(result, SSAValue | np.ndarray) else result
         if view.result_codes is not None:

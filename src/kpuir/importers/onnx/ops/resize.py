@@ -1,11 +1,13 @@
 """Changes of resolution: Resize in all its versions, Upsample, and pixels to channels and back."""
 
+import math
 from dataclasses import dataclass
 
 from xdsl.ir import SSAValue
 
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
+from kpuir.importers.onnx.graph import MAX_ELEMENTS
 from kpuir.importers.onnx.node import Node, Table
 from kpuir.importers.onnx.ops.interpolation import by_matrices
 
@@ -27,6 +29,8 @@ def resize(node: Node) -> SSAValue:
     mode = node.text("mode", "nearest")
     coordinates = node.text("coordinate_transformation_mode", "half_pixel")
     target = _target(node)
+    if math.prod(target.sizes) > MAX_ELEMENTS:
+        raise InvalidInputError(f"Resize to {target.sizes} is too large", location=node.layer)
     smaller = min(target.scales) < 1
     special = (node.integer("antialias", 0) or node.integer("exclude_outside", 0)) and smaller
     if mode == "cubic" or coordinates == "tf_crop_and_resize" or (mode == "linear" and special):
