@@ -174,7 +174,7 @@ def _normalizer(
     def normalize(pixels: "NDArray[np.uint8]") -> "NDArray[Any]":
         values = pixels if spec.dtype == "uint8" else ((pixels / 255.0 - shift) / scale).astype(spec.dtype)
         ordered = values if spec.layout == "NHWC" else values.transpose(2, 0, 1)
-        return np.ascontiguousarray(ordered.reshape(spec.shape))
+        return np.require(ordered.reshape(spec.shape), requirements="C")
 
     return normalize
 

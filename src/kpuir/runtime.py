@@ -78,7 +78,7 @@ class Port:
         if self.scale is None or self.type != "uint8":
             return np.require(ordered, requirements="C")
         quantized = np.rint(ordered / np.float64(self.scale)) + (self.zero_point or 0)
-        return np.ascontiguousarray(np.clip(quantized, 0, 255).astype(np.uint8))
+        return np.require(np.clip(quantized, 0, 255).astype(np.uint8), requirements="C")
 
     def from_kmodel(self, array: "NDArray[Any]") -> "NDArray[Any]":
         """The array users get for the array (of any shape) that the kmodel gives."""

@@ -422,7 +422,8 @@ def _gains(ours: "Array", theirs: "Array") -> tuple[float, ...] | None:
 
 def _region(value: SSAValue) -> tuple[slice, ...]:
     """What of an array is the model's own."""
-    return (slice(None), slice(None), *kept_region(value)) if len(ktensor.shape_of(value)) == 4 else (slice(None),)
+    rank = len(ktensor.shape_of(value))
+    return (slice(None), slice(None), *kept_region(value)) if rank == 4 else (slice(None),) * rank
 
 
 def _row(module: ModuleOp, number: int, value: SSAValue, tally: Tally | None, found: SSAValue | None) -> LayerError:

@@ -131,7 +131,7 @@ class KTensorFunctions(InterpreterFunctions):
     @impl(ktensor.TransposeOp)
     def run_transpose(self, interpreter: Interpreter, op: ktensor.TransposeOp, args: PythonValues) -> PythonValues:
         """The axes in another order."""
-        return (np.ascontiguousarray(args[0].transpose(op.permutation.get_values())),)
+        return (np.require(args[0].transpose(op.permutation.get_values()), requirements="C"),)
 
     @impl(ktensor.PadOp)
     def run_pad(self, interpreter: Interpreter, op: ktensor.PadOp, args: PythonValues) -> PythonValues:
@@ -142,7 +142,7 @@ class KTensorFunctions(InterpreterFunctions):
     @impl(ktensor.SliceOp)
     def run_slice(self, interpreter: Interpreter, op: ktensor.SliceOp, args: PythonValues) -> PythonValues:
         """Some of the elements."""
-        return (np.ascontiguousarray(args[0][op.slices]),)
+        return (np.require(args[0][op.slices], requirements="C"),)
 
     @impl(ktensor.ResizeOp)
     def run_resize(self, interpreter: Interpreter, op: ktensor.ResizeOp, args: PythonValues) -> PythonValues:

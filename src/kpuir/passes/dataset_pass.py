@@ -108,7 +108,7 @@ class DatasetPass(ModulePass):
         inputs = dataset_inputs(module)
         return [
             [
-                np.ascontiguousarray(array.transpose(0, 3, 1, 2) if spec.layout == "NHWC" else array)
+                np.require(array.transpose(0, 3, 1, 2) if spec.layout == "NHWC" else array, requirements="C")
                 for spec in inputs
                 for array in (spec.real(sample[spec.name]),)
             ]
