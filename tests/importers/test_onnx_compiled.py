@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto
 
 import kpuir
+import kpuir.onnx_backend
 from tests.importers.nets import Array, floats, net, node, runtime
 from tests.importers.test_onnx_ops import weights
 
@@ -116,3 +117,27 @@ def test_composed_ops_behind_a_layer(name: str, tmp_path: Path) -> None:
     assert result.report.kpu_layers >= 1
     # the table is chosen by a comparison, so now and then a byte decides otherwise
     assert cosine(result.run(samples[0])["y"], runtime(model, samples[0])[0]) > 0.97
+
+
+def test_codes_in_and_codes_out(tmp_path: Path) -> None:
+    """Inputs and outputs that are codes keep their scale and zero point, and need no dataset."""
+    constants: dict[str, Any] = {"s": np.float32(0.02), "z": np.uint8(120), "s2": np.float32(0.05), "z2": np.uint8(90)}
+    nodes = [
+        node("DequantizeLinear", ["x", "s", "z"], ["a"]),
+        node("Conv", ["a", "w"], ["c"], pads=[1, 1, 1, 1]),
+        node("QuantizeLinear", ["c", "s2", "z2"], ["y"]),
+    ]
+    codes = np.random.default_rng(2).integers(-60, 61, (8, 3, 3, 3)).astype(np.float32)
+    model = net(nodes, {"x": (1, 3, 8, 8)}, {**constants, "w": codes * np.float32(0.004)}, element=TensorProto.UINT8)
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.UINT8
+    path = tmp_path / "codes.onnx"
+    path.write_bytes(model.SerializeToString())
+    x = np.random.default_rng(0).integers(0, 256, (1, 3, 8, 8), np.uint8)
+    expected = runtime(model, {"x": x})[0]
+    result = kpuir.compile(path)
+    entry = result.sidecar["outputs"][0]["codes"]
+    found = result.run({"x": x})["y"] / entry["scale"] + entry["zero_point"]
+    assert (entry["type"], result.sidecar["inputs"][0]["codes"]["zero_point"]) == ("uint8", 120)
+    assert np.abs(found - expected).max() <= 1.01
+    assert (np.rint(found) == expected).mean() > 0.98
+    assert np.array_equal(kpuir.onnx_backend.run_model(model, [x])[0], expected)

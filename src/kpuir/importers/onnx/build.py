@@ -16,7 +16,7 @@ from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError, UnsupportedError
 from kpuir.importers.onnx.elements import result_elements
 from kpuir.importers.onnx.folding import NEVER_FOLDED, evaluate
-from kpuir.importers.onnx.graph import Source, captured, one_line, read_constants, type_name
+from kpuir.importers.onnx.graph import Source, captured, needed, one_line, read_constants, type_name
 from kpuir.importers.onnx.inference import output_shapes
 from kpuir.importers.onnx.node import Codes, Node, Operand, RefusedError, Result, Table
 from kpuir.importers.onnx.ops import NEAREST_FORM
@@ -219,28 +219,6 @@ class _Builder:
 def element_of(array: "np.ndarray[Any, Any]") -> int:
     """The ONNX element type of an array."""
     return onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
-
-
-def needed(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> list[NodeProto]:
-    """The nodes that the outputs depend on, in their order."""
-    wanted = set(outputs)
-    kept: list[NodeProto] = []
-    for node in reversed(nodes):
-        if wanted.isdisjoint(node.output):
-            continue
-        kept.append(_without_unused(node, wanted))
-        wanted.update(captured(node))
-    return kept[::-1]
-
-
-def _without_unused(node: NodeProto, wanted: set[str]) -> NodeProto:
-    """The node with the names of outputs nobody reads left empty: old exporters name even the mask of a Dropout."""
-    if all(name in wanted for name in node.output):
-        return node
-    lean = NodeProto()
-    lean.CopyFrom(node)
-    lean.output[:] = [name if name in wanted else "" for name in node.output]
-    return lean
 
 
 def _layer(node: NodeProto) -> str:

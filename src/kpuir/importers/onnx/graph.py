@@ -82,7 +82,9 @@ def load(
     fed = [value for value in graph.input if value.name not in names]
     _set_shapes(fed, shapes or {})
     results = _outputs(graph, outputs) if outputs else tuple(value.name for value in graph.output)
-    used = read_by(graph.node, results) if outputs else {value.name for value in fed}
+    used = {value.name for value in fed}
+    if outputs:
+        used &= {name for node in needed(graph.node, results) for name in captured(node)}
     inputs = tuple(_static_input(value) for value in fed if value.name in used)
     if not inputs:
         raise InvalidInputError("the graph has no inputs", location=location, hint="it would compute a constant")
@@ -286,13 +288,26 @@ def _outputs(graph: GraphProto, names: Sequence[str]) -> tuple[str, ...]:
     return found
 
 
-def read_by(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> set[str]:
-    """The names of all values that outputs depend on, their own included."""
+def needed(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> list[NodeProto]:
+    """The nodes that the outputs depend on, in their order."""
     wanted = set(outputs)
+    kept: list[NodeProto] = []
     for node in reversed(nodes):
-        if not wanted.isdisjoint(node.output):
-            wanted.update(captured(node))
-    return wanted
+        if wanted.isdisjoint(node.output):
+            continue
+        kept.append(_without_unused(node, wanted))
+        wanted.update(captured(node))
+    return kept[::-1]
+
+
+def _without_unused(node: NodeProto, wanted: set[str]) -> NodeProto:
+    """The node with the names of outputs nobody reads left empty: old exporters name even the mask of a Dropout."""
+    if all(name in wanted for name in node.output):
+        return node
+    lean = NodeProto()
+    lean.CopyFrom(node)
+    lean.output[:] = [name if name in wanted else "" for name in node.output]
+    return lean
 
 
 def captured(node: NodeProto) -> Iterator[str]:

@@ -277,10 +277,8 @@ class Node:
         """`lhs kind rhs` with a number on the left."""
         return self.emit(ktensor.BinaryOp(kind, self.constant(lhs), rhs))
 
-    def truncated(self, value: SSAValue, unsigned: bool = False) -> SSAValue:
+    def truncated(self, value: SSAValue) -> SSAValue:
         """Rounded towards 0, as conversions to integers are."""
-        if unsigned:
-            return self.unary("floor", value)
         return self.binary("mul", self.unary("sign", value), self.unary("floor", self.unary("abs", value)))
 
     def wrapped(self, value: SSAValue, element: int) -> SSAValue:
