@@ -158,7 +158,7 @@ _IDEMPOTENT = {
 
 @irdl_op_definition
 class SelectOp(KTensorOp):
-    """`lhs` where `condition` is not 0, else `rhs`, operands broadcast as in numpy.
+    """`lhs` where `condition` is 1 and `rhs` where it is 0, operands broadcast as in numpy.
 
     Example: `%y = ktensor.select %c, %x, %z :
     (tensor<1x8xf32>, tensor<1x8xf32>, tensor<1x1xf32>) -> tensor<1x8xf32>`.

@@ -275,7 +275,9 @@ def _set_shapes(inputs: Sequence[ValueInfoProto], shapes: Mapping[str, Sequence[
 
 def _outputs(graph: GraphProto, names: Sequence[str]) -> tuple[str, ...]:
     """The values to end at, for names of values or of nodes. Raises UsageError for one that is neither."""
-    nodes = {node.name: next(name for name in node.output if name) for node in graph.node if node.name}
+    nodes = {
+        node.name: next(name for name in node.output if name) for node in graph.node if node.name and any(node.output)
+    }
     values = {name for node in graph.node for name in node.output if name}
     for name in names:
         if name not in values and name not in nodes:

@@ -16,7 +16,7 @@ from xdsl.utils.exceptions import VerifyException
 from kpuir.dialects import ktensor
 from kpuir.dialects.ktensor import QuantizedType
 from kpuir.importers.onnx.elements import BITS, UNSIGNED
-from kpuir.importers.onnx.graph import Source, type_name
+from kpuir.importers.onnx.graph import Source, captured, type_name
 from kpuir.importers.onnx.node import Codes, Node, Table
 from kpuir.importers.onnx.ops.linear import conv, matmul
 
@@ -192,7 +192,7 @@ def input_codes(source: Source) -> dict[str, Codes]:
     """The codes of 8-bit inputs that are read by nothing but DequantizeLinear with one scale and zero point."""
     found: dict[str, Codes] = {}
     for entry in source.inputs:
-        readers = [node for node in source.nodes if entry.name in node.input]
+        readers = [node for node in source.nodes if entry.name in captured(node)]
         if entry.element not in _ZERO_POINTS or not readers:
             continue
         kinds = {
