@@ -26,7 +26,7 @@ from xdsl.passes import ModulePass, get_pass_option_infos
 
 from kpuir.analysis.constructs import CONSTRUCTS
 from kpuir.compiler import PIPELINES
-from kpuir.importers.summary import onnx_ops, supported_ops
+from kpuir.importers.summary import onnx_ops, tflite_ops
 from kpuir.kmodel.v4 import INSTRUCTIONS, KpuConv2d
 from kpuir.target import k210
 from kpuir.universe import KPUIR_UNIVERSE
@@ -174,7 +174,7 @@ def supported_ops_page() -> str:
         f"A KPU layer is one `{KpuConv2d.mnemonic}`. Everything else runs on the CPU, as one or several of these:",
         f"{instructions}.",
         onnx_section(),
-        *(ops_section(source, table) for source, table in supported_ops().items() if source != "ONNX"),
+        tflite_section(),
     )
 
 
@@ -206,9 +206,21 @@ def onnx_section() -> str:
     return "\n".join(["## ONNX\n", intro, "", *head, *lines])
 
 
-def ops_section(source: str, table: dict[str, str]) -> str:
-    lines = [f"| {code(name)} | {summary.replace('|', '&#124;')} |" for name, summary in table.items()]
-    return "\n".join([f"## {source}\n", "| op | what it becomes |", "|---|---|", *lines])
+def tflite_section() -> str:
+    intro = (
+        "All versions of an operator are read: what a version adds are types and options. Tensors may be float32, "
+        "float16, int8 and uint8 (rounded to the codes the model gives them), int16 (limited to its range, not "
+        "rounded), or whole numbers: integers and bools are these, 0 and 1, in float32. Weights may be float16, int8 "
+        "(also of float layers) or uint8, with one scale or one for each channel. Options are all honoured, or the "
+        "layer is refused with its reason; those that only tell a runtime how to compute are left out here. "
+        "Parameters (shapes, axes, pads) must be constant, and so must all shapes be. Custom operators are refused."
+    )
+    lines = [
+        f"| {code(one.name)} | {', '.join(map(code, one.options))} | {one.place} | {one.text.replace('|', '&#124;')} |"
+        for one in tflite_ops()
+    ]
+    head = ["| op | options | runs on | what it becomes, limits |", "|---|---|---|---|"]
+    return "\n".join(["## TFLite\n", intro, "", *head, *lines])
 
 
 def stale() -> list[str]:

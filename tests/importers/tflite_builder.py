@@ -16,9 +16,12 @@ TYPES = {
     "int8": "INT8",
     "uint8": "UINT8",
     "int16": "INT16",
+    "uint16": "UINT16",
+    "uint32": "UINT32",
     "int32": "INT32",
     "int64": "INT64",
     "bool": "BOOL",
+    "string": "STRING",
 }
 
 
@@ -34,6 +37,7 @@ class Tensor:
     scale: Sequence[float] = ()
     zero_point: Sequence[int] = ()
     axis: int = 0
+    variable: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,8 @@ def _tensor(b: flatbuffers.Builder, tensor: Tensor, buffer: int) -> int:
         "Buffer": buffer,
         "Name": b.CreateString(tensor.name or f"tensor{buffer}"),
     }
+    if tensor.variable:
+        fields["IsVariable"] = True
     if tensor.signature is not None:
         fields["ShapeSignature"] = _vector(b, tensor.signature)
     if tensor.scale:
@@ -199,10 +205,16 @@ def _operator(b: flatbuffers.Builder, operator: Operator, code: int) -> int:
         "Outputs": _vector(b, operator.outputs),
     }
     if operator.table:
-        options = {k: _vector(b, v) if isinstance(v, list | tuple) else v for k, v in operator.options.items()}
+        options = {k: _option(b, v) for k, v in operator.options.items()}
         fields["BuiltinOptions"] = _table(b, operator.table, options)
         fields["BuiltinOptionsType"] = getattr(NAMES["BuiltinOptions"], operator.table)
     return _table(b, "Operator", fields)
+
+
+def _option(b: flatbuffers.Builder, value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return b.CreateNumpyVector(value)
+    return _vector(b, value) if isinstance(value, list | tuple) else value
 
 
 def _vector(b: flatbuffers.Builder, values: Sequence[int]) -> int:

@@ -49,6 +49,27 @@ def onnx_ops() -> list[OnnxOp]:
     return sorted(found)
 
 
+class TfliteOp(NamedTuple):
+    """What the page of supported ops says of a TFLite operator."""
+
+    name: str
+    options: tuple[str, ...]
+    place: str
+    text: str
+
+
+def tflite_ops() -> list[TfliteOp]:
+    """Every TFLite operator that has a function of ours, by name."""
+    from kpuir.importers.tflite.ops import FAMILIES, PLACES, options_of
+
+    found = [
+        TfliteOp(name, tuple(options_of(name)), PLACES[family], " ".join((handler.__doc__ or "").split()))
+        for family, table in FAMILIES.items()
+        for name, handler in table.items()
+    ]
+    return sorted(found)
+
+
 def _summaries(table: Mapping[str, Callable[..., Any]]) -> dict[str, str]:
     return {name: _summary(table[name]) for name in sorted(table)}
 

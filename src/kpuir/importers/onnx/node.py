@@ -13,8 +13,9 @@ from xdsl.ir import Block, SSAValue
 
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
+from kpuir.importers.emitter import Emitter
 from kpuir.importers.onnx.elements import BITS, LARGEST, UNSIGNED
-from kpuir.importers.onnx.graph import MAX_ELEMENTS, to_array
+from kpuir.importers.onnx.graph import to_array
 from kpuir.ir.locations import named
 
 Shape: TypeAlias = tuple[int, ...]
@@ -42,7 +43,7 @@ class Codes(NamedTuple):
     zero_point: int
 
 
-class Node:
+class Node(Emitter):
     """A node with its operands resolved: each is an SSA value, an array known at compile time, or absent (None)."""
 
     def __init__(
@@ -158,6 +159,10 @@ class Node:
             self._constants[name] = self.constant(operand, name)
         return self._constants[name]
 
+    def indices(self, index: int) -> "SSAValue | NDArray[Any]":
+        """An input of indices, as an array where it is known at compile time."""
+        return self._operand(index)
+
     def array(self, index: int, what: str) -> "NDArray[Any]":
         """An input that must be known at compile time; refuses the node, calling it `what`, where it is computed."""
         operand = self._operand(index)
@@ -234,6 +239,14 @@ class Node:
         works = f"; works: {nearest}" if nearest else ""
         raise RefusedError(f"{self.op_type}: {reason}{works}")
 
+    def invalid(self, message: str) -> InvalidInputError:
+        """The error of a node that contradicts itself."""
+        return InvalidInputError(f"{self.op_type} {message}", location=self.layer)
+
+    def wrapped(self, value: SSAValue, element: int) -> SSAValue:
+        """Whole numbers as an element type holds them."""
+        return self.modulo(value, BITS.get(element, 64), element in UNSIGNED)
+
     def emit(self, op: ktensor.KTensorOp) -> SSAValue:
         """Append an op, named after the layer, and return its result."""
         op.location = self._location
@@ -268,87 +281,7 @@ class Node:
                 hint="train or export the model again",
             )
 
-    def binary(self, kind: str, lhs: SSAValue, rhs: "SSAValue | float | NDArray[Any]") -> SSAValue:
-        """`lhs kind rhs` with numpy's broadcasting; a number becomes a constant."""
-        right = rhs if isinstance(rhs, SSAValue) else self.constant(rhs)
-        return self.emit(ktensor.BinaryOp(kind, lhs, right))
-
-    def rbinary(self, kind: str, lhs: float, rhs: SSAValue) -> SSAValue:
-        """`lhs kind rhs` with a number on the left."""
-        return self.emit(ktensor.BinaryOp(kind, self.constant(lhs), rhs))
-
-    def truncated(self, value: SSAValue) -> SSAValue:
-        """Rounded towards 0, as conversions to integers are."""
-        return self.binary("mul", self.unary("sign", value), self.unary("floor", self.unary("abs", value)))
-
-    def wrapped(self, value: SSAValue, element: int) -> SSAValue:
-        """Whole numbers as 8 or 16 bits hold them; more are not expected to overflow."""
-        bits = BITS.get(element, 64)
-        if bits > 16:
-            return value
-        if element in UNSIGNED:
-            return self.binary("floor_mod", value, float(2**bits))
-        shifted = self.binary("floor_mod", self.binary("add", value, 2.0 ** (bits - 1)), float(2**bits))
-        return self.binary("sub", shifted, 2.0 ** (bits - 1))
-
-    def select(self, condition: SSAValue, lhs: SSAValue, rhs: SSAValue) -> SSAValue:
-        """`lhs` where the condition is 1, `rhs` where it is 0."""
-        return self.emit(ktensor.SelectOp(condition, lhs, rhs))
-
-    def unary(self, kind: str, value: SSAValue) -> SSAValue:
-        """A function of each element."""
-        return self.emit(ktensor.UnaryOp(kind, value))
-
-    def activation(self, value: SSAValue, kind: str, *params: float) -> SSAValue:
-        """An activation function of each element."""
-        return self.emit(ktensor.ActivationOp(value, ktensor.ActivationAttr.of(kind, *params)))
-
-    def reduce(self, kind: str, value: SSAValue, axes: Sequence[int], keep_dims: bool = True) -> SSAValue:
-        """Mean, max, min or sum over some axes."""
-        if not axes:
-            return value
-        return self.emit(ktensor.ReduceOp(kind, value, axes, keep_dims=keep_dims))
-
-    def reshape(self, value: SSAValue, shape: Sequence[int]) -> SSAValue:
-        """The value with another shape of as many elements; the value itself where the shape is its own."""
-        old = ktensor.shape_of(value)
-        if old == tuple(shape):
-            return value
-        if math.prod(old) != math.prod(shape) or min(shape, default=1) < 1:
-            raise InvalidInputError(
-                f"{self.op_type} cannot turn {list(old)} ({math.prod(old)} elements) into {list(shape)}",
-                location=self.layer,
-            )
-        return self.emit(ktensor.ReshapeOp(value, shape))
-
-    def transpose(self, value: SSAValue, permutation: Sequence[int]) -> SSAValue:
-        """The axes in another order; the value itself where the order is its own."""
-        if list(permutation) == list(range(len(permutation))):
-            return value
-        return self.emit(ktensor.TransposeOp(value, permutation))
-
-    def concat(self, values: Sequence[SSAValue], axis: int) -> SSAValue:
-        """The values one after the other; the value itself where there is one."""
-        return values[0] if len(values) == 1 else self.emit(ktensor.ConcatOp(values, axis))
-
-    def cut(self, value: SSAValue, axis: int, start: int, end: int, step: int = 1) -> SSAValue:
-        """Elements `start:end:step` of one axis, resolved as `ktensor.slice` wants them."""
-        shape = ktensor.shape_of(value)
-        if (start, end, step) == (0, shape[axis], 1):
-            return value
-        starts, ends, steps = [0] * len(shape), list(shape), [1] * len(shape)
-        starts[axis], ends[axis], steps[axis] = start, end, step
-        return self.emit(ktensor.SliceOp(value, starts, ends, steps))
-
-    def repeat(self, value: SSAValue, axis: int, count: int) -> SSAValue:
-        """The value `count` times along one axis; refuses the node where that makes an absurdly large tensor."""
-        if count * math.prod(ktensor.shape_of(value)) > MAX_ELEMENTS or count > MAX_COPIES:
-            self.refuse(f"axis {axis} is repeated {count} times", f"up to {MAX_COPIES} times")
-        return self.concat([value] * count, axis)
-
 
 _MASKING = frozenset({"Add", "Max", "Min", "Where"})
 """Ops whose constants may be infinite, to mask what is added or chosen; the largest number does the same."""
 _LARGEST_FLOAT = np.finfo(np.float32).max
-MAX_COPIES = 256
-"""Inputs of one concatenation: each becomes an entry of the runtime's instruction."""

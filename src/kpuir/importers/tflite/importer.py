@@ -21,7 +21,7 @@ from xdsl.utils.exceptions import VerifyException
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError, UnsupportedError
 from kpuir.importers.files import read_source
-from kpuir.importers.tflite.graph import BROKEN, Graph, Operator, Tensor, read
+from kpuir.importers.tflite.graph import BROKEN, DTYPES, Graph, Operator, Tensor, read
 from kpuir.importers.tflite.layer import (
     Handler,
     Layer,
@@ -48,7 +48,8 @@ def import_tflite(path_or_bytes: "str | Path | bytes") -> ModuleOp:
     """The model of a .tflite file, or of its bytes, as a module with one function `@main` at `ktensor` level.
 
     Arguments and results are float32 in the model's own (channels-last) layout, a dynamic batch is 1. Tensors of an
-    int8 or uint8 model are real numbers too, rounded by `ktensor.activation<fake_quantize>` to those that have a code.
+    int8 or uint8 model are real numbers too, rounded by `ktensor.activation<fake_quantize>` to those that have a code;
+    those of an int16 model are only limited to what 16 bits hold. Integers and bools are whole numbers, 0 and 1.
     Raises UnsupportedError with all layers that cannot be expressed, InvalidInputError for everything else.
     """
     if isinstance(path_or_bytes, bytes):
@@ -111,10 +112,13 @@ def _integer_problems(graph: Graph) -> list[tuple[str, str]]:
 def _unlike(tensor: Tensor) -> str | None:
     """Why a tensor of integer activations cannot be bytes with a scale and zero point, None if it can."""
     scales = 0 if tensor.quantization is None else tensor.quantization.scale.size
-    if tensor.dtype not in _ZERO_POINTS:
-        return f"is {tensor.dtype.lower()}"
-    if tensor.quantization is None or scales != 1:
+    if tensor.quantization is None:
+        return None
+    if scales != 1:
         return f"is {tensor.dtype.lower()} with {scales} scales"
+    scale, zero_point = float(tensor.quantization.scale[0]), int(tensor.quantization.zero_point[0])
+    if tensor.dtype == "INT16":
+        return None if 0 < scale < 1e30 and zero_point == 0 else f"is int16, of scale {scale} and zero {zero_point}"
     try:
         _element(tensor)
     except VerifyException as error:
@@ -132,8 +136,13 @@ def _element(tensor: Tensor) -> "ktensor.QuantizedType | None":
 
 def _rounded(layer: Layer, value: Value, tensor: Tensor) -> Value:
     """A value that the model computes, rounded as the model does it."""
+    if not isinstance(value, SSAValue):
+        return value
+    if tensor.dtype == "INT16" and tensor.quantization is not None:
+        scale = float(tensor.quantization.scale[0])
+        return layer.activation(value, "clamp", -32768 * scale, 32767 * scale)
     element = _element(tensor)
-    if element is None or not isinstance(value, SSAValue):
+    if element is None:
         return value
     return layer.put(ktensor.ActivationOp(value, ktensor.ActivationAttr.rounding_to(element)))
 
@@ -141,9 +150,9 @@ def _rounded(layer: Layer, value: Value, tensor: Tensor) -> Value:
 def _input_shape(tensor: Tensor) -> tuple[int, ...]:
     declared = tensor.signature if len(tensor.signature) == len(tensor.shape) else tensor.shape
     hint = "export the model with a fixed input size"
-    if tensor.dtype not in ("FLOAT32", *_ZERO_POINTS):
+    if tensor.dtype not in DTYPES:
         raise InvalidInputError(
-            f"it is {tensor.dtype.lower()}, only float32, int8 and uint8 inputs can be compiled",
+            f"it is {tensor.dtype.lower()}, only floats, integers and bools can be compiled",
             location=f"input {tensor.name}",
         )
     if any(dim < 1 for dim in declared[1:]):

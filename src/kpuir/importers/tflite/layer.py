@@ -6,13 +6,14 @@ whatever is folded from them, such as the shape arithmetic of a dynamic batch).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
+from kpuir.importers.emitter import Emitter
 from kpuir.importers.tflite.graph import MAX_ELEMENTS, Operator, Quantization, Tensor
 from kpuir.ir.locations import named
 
@@ -24,6 +25,16 @@ Constant: TypeAlias = "NDArray[Any]"
 Value: TypeAlias = "SSAValue | NDArray[Any]"
 Result: TypeAlias = "SSAValue | NDArray[Any] | Sequence[SSAValue | NDArray[Any]]"
 Handler: TypeAlias = "Callable[[Layer], Result]"
+
+
+WHOLE = frozenset({"INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32", "INT64", "BOOL"})
+"""Types of whole numbers, where they are no codes."""
+
+
+_MASKING = frozenset({"ADD", "SUB", "MAXIMUM", "MINIMUM", "SELECT", "SELECT_V2"})
+"""Operators whose constants may be infinite, to mask what is added or chosen; the largest number does the same."""
+_FINITE = (-3.4028234663852886e38, 3.4028234663852886e38)
+"""The range of float32."""
 
 
 class NotExpressibleError(Exception):
@@ -46,7 +57,7 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class Layer:
+class Layer(Emitter):
     """One operator of the model. Positions are those of the operator's inputs."""
 
     operator: Operator
@@ -66,14 +77,14 @@ class Layer:
         """Whether an optional input is there."""
         return position < len(self.operator.inputs) and self.operator.inputs[position] >= 0
 
-    def constant(self, position: int) -> "Constant | None":
+    def known(self, position: int) -> "Constant | None":
         """The input's value where it is known at import, as stored (weights may still be int8 or float16)."""
-        value = self._known(position)
+        value = self._lookup(position)
         return None if isinstance(value, SSAValue) else value
 
     def array(self, position: int, what: str) -> Constant:
         """The input's value, which must be known at import; `what` says what it is."""
-        value = self.constant(position)
+        value = self.known(position)
         if value is None:
             raise NotExpressibleError(f"{self.operator.kind}: {what} is computed by the model, it must be constant")
         return value
@@ -90,7 +101,7 @@ class Layer:
 
         Raises InvalidInputError where it holds NaN.
         """
-        constant = self.constant(position)
+        constant = self.known(position)
         if constant is None:
             return None
         tensor = self.scope.tensors[self.operator.inputs[position]]
@@ -107,17 +118,17 @@ class Layer:
 
     def value(self, position: int) -> SSAValue:
         """The input as an SSA value; a constant becomes a `ktensor.constant`, one per tensor of the model."""
-        known = self._known(position)
+        known = self._lookup(position)
         if isinstance(known, SSAValue):
             return known
         index = self.operator.inputs[position]
         if index not in self.scope.materialized:
-            self.scope.materialized[index] = self.put_constant(cast("Constant", self.real(position)))
+            self.scope.materialized[index] = self._materialized(position)
         return self.scope.materialized[index]
 
     def shape(self, position: int) -> tuple[int, ...]:
         """The input's inferred shape (never the stored one)."""
-        return shape_of(self._known(position))
+        return shape_of(self._lookup(position))
 
     def rank4(self, position: int) -> tuple[int, int, int, int]:
         """The input's N, H, W, C."""
@@ -156,6 +167,60 @@ class Layer:
                 raise InvalidInputError(f"{name} is {value}, it must be 1 or more", location=self.name)
         return values
 
+    def invalid(self, message: str) -> InvalidInputError:
+        """The error of a layer that contradicts itself."""
+        return InvalidInputError(f"{self.operator.kind} {message}", location=self.name)
+
+    def refuse(self, reason: str, nearest: str = "") -> NoReturn:
+        """Give up on the layer: `reason` says what is in the way, `nearest` the form that works."""
+        works = f"; works: {nearest}" if nearest else ""
+        raise NotExpressibleError(f"{self.operator.kind}: {reason}{works}")
+
+    def emit(self, op: ktensor.KTensorOp) -> SSAValue:
+        """`put`, for what importers share."""
+        return self.put(op)
+
+    def constant(self, values: Any, name: str = "") -> SSAValue:
+        """Append a float32 constant."""
+        import numpy as np
+
+        return self.put_constant(np.asarray(values, np.float32))
+
+    def _materialized(self, position: int) -> SSAValue:
+        import numpy as np
+
+        real = cast("Constant", self.real(position))
+        if self.operator.kind in _MASKING:
+            real = np.clip(real, *_FINITE)
+        stored = self.known(position)
+        if stored is not None and self.is_whole(position) and (real.astype(np.float64) != stored).any():
+            self.refuse("a constant has integers that float32 does not hold", "up to 16777216")
+        return self.put_constant(real)
+
+    def codes(self, position: int) -> SSAValue:
+        """An input as it is stored: of real numbers that are rounded to codes, the codes."""
+        value, tensor = self.value(position), self.scope.tensors[self.operator.inputs[position]]
+        if tensor.dtype not in WHOLE or tensor.quantization is None:
+            return value
+        scale, zero_point = float(tensor.quantization.scale[0]), float(tensor.quantization.zero_point[0])
+        return self.binary("add", self.unary("round", self.binary("div", value, scale)), zero_point)
+
+    def indices(self, position: int) -> Value:
+        """An input of whole numbers, as an array where it is known at import."""
+        value = self._lookup(position)
+        if not isinstance(value, SSAValue) and value.dtype.kind not in "iu":
+            raise self.invalid(f"has indices of type {value.dtype}")
+        return value
+
+    def dtype(self, position: int) -> str:
+        """The type that an input has in the model."""
+        return self.scope.tensors[self.operator.inputs[position]].dtype if self.has(position) else ""
+
+    def is_whole(self, position: int = 0) -> bool:
+        """Whether an input holds integers or bools in the model, here whole numbers, rather than codes of numbers."""
+        index = self.operator.inputs[position]
+        return self.dtype(position) in WHOLE and self.scope.tensors[index].quantization is None
+
     def put(self, operation: Operation) -> SSAValue:
         """Append an operation named after this layer; its (only) result."""
         operation.location = named(self.name)
@@ -172,7 +237,7 @@ class Layer:
         """Append a constant."""
         return self.put(ktensor.ConstantOp(array))
 
-    def _known(self, position: int) -> Value:
+    def _lookup(self, position: int) -> Value:
         if not self.has(position):
             message = f"{self.operator.kind} has {len(self.operator.inputs)} inputs, number {position} is missing"
             raise InvalidInputError(message, location=self.name)

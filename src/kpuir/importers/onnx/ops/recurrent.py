@@ -11,7 +11,8 @@ from xdsl.ir import SSAValue
 
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
-from kpuir.importers.onnx.node import MAX_COPIES, Converter, Node, Table, documented
+from kpuir.importers.emitter import MAX_COPIES
+from kpuir.importers.onnx.node import Converter, Node, Table, documented
 
 _State = tuple[SSAValue, ...]
 _Function = Callable[[SSAValue], SSAValue]

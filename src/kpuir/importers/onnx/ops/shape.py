@@ -11,7 +11,8 @@ from xdsl.ir import SSAValue
 
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
-from kpuir.importers.onnx.node import MAX_COPIES, Node, Table
+from kpuir.importers.emitter import MAX_COPIES
+from kpuir.importers.onnx.node import Node, Table
 
 
 def identity(node: Node) -> SSAValue:

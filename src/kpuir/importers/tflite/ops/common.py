@@ -44,7 +44,11 @@ def to_nhwc(layer: Layer, value: SSAValue) -> SSAValue:
 
 def fused_activation(layer: Layer, value: SSAValue) -> SSAValue:
     """The layer's fused activation function behind `value`, nothing where it has none."""
-    code = int(layer.option("FusedActivationFunction", 0))
+    return activated(layer, value, int(layer.option("FusedActivationFunction", 0)))
+
+
+def activated(layer: Layer, value: SSAValue, code: int) -> SSAValue:
+    """A fused activation function by its number in the file."""
     if code == 0:
         return value
     if code not in _FUSED_CODES:

@@ -1,5 +1,6 @@
 """Functions of single elements. Operations on constants alone are folded: they are mostly shape arithmetic."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ from xdsl.ir import SSAValue
 
 from kpuir.dialects import ktensor
 from kpuir.dialects.ktensor import ActivationAttr, ActivationKind, BinaryKind, UnaryKind
-from kpuir.importers.tflite.layer import Constant, Handler, Layer, NotExpressibleError, Value, check_size
+from kpuir.importers.tflite.layer import Constant, Handler, Layer, Result, Value, check_size
 from kpuir.importers.tflite.ops.common import FUSED, fused_activation
 
 Fold = Callable[..., Any]
@@ -18,7 +19,7 @@ def unary(kind: UnaryKind, fold: Fold) -> Handler:
     """The handler of a function that is a `ktensor.unary`."""
 
     def handler(layer: Layer) -> Value:
-        constant = layer.constant(0)
+        constant = layer.known(0)
         if constant is not None:
             return folded(layer, fold, constant)
         return layer.put(ktensor.UnaryOp(kind, layer.value(0)))
@@ -31,7 +32,7 @@ def binary(kind: BinaryKind, fold: Fold, *, fuses: bool = False) -> Handler:
     """The handler of a function that is a `ktensor.binary`, with a fused activation where `fuses`."""
 
     def handler(layer: Layer) -> Value:
-        left, right = layer.constant(0), layer.constant(1)
+        left, right = layer.known(0), layer.known(1)
         if left is not None and right is not None and not (fuses and layer.option("FusedActivationFunction", 0)):
             return folded(layer, fold, left, right)
         result = layer.put(ktensor.BinaryOp(kind, layer.value(0), layer.value(1)))
@@ -100,53 +101,58 @@ def squared_difference(layer: Layer) -> SSAValue:
     return layer.put(ktensor.UnaryOp(UnaryKind.SQUARE, difference))
 
 
+def division(layer: Layer) -> Result:
+    """`ktensor.binary<div>` and its fused activation function; of integers rounded towards 0."""
+    result = binary(BinaryKind.DIV, _divide, fuses=True)(layer)
+    return layer.truncated(result) if isinstance(result, SSAValue) and layer.is_whole() else result
+
+
 def floor_div(layer: Layer) -> Value:
-    """FLOOR_DIV."""
-    left, right = layer.constant(0), layer.constant(1)
+    """FLOOR_DIV: floor(x / y)."""
+    left, right = layer.known(0), layer.known(1)
     if left is not None and right is not None:
         return folded(layer, np.floor_divide, left, right)
-    return _floor_quotient(layer)
-
-
-def floor_mod(layer: Layer) -> Value:
-    """FLOOR_MOD: x - y * floor(x / y)."""
-    left, right = layer.constant(0), layer.constant(1)
-    if left is not None and right is not None:
-        return folded(layer, np.mod, left, right)
-    whole = layer.put(ktensor.BinaryOp(BinaryKind.MUL, _floor_quotient(layer), layer.value(1)))
-    return layer.put(ktensor.BinaryOp(BinaryKind.SUB, layer.value(0), whole))
-
-
-def _floor_quotient(layer: Layer) -> SSAValue:
-    quotient = layer.put(ktensor.BinaryOp(BinaryKind.DIV, layer.value(0), layer.value(1)))
-    return layer.put(ktensor.UnaryOp(UnaryKind.FLOOR, quotient))
+    return layer.unary("floor", layer.binary("div", layer.value(0), layer.value(1)))
 
 
 def power(layer: Layer) -> Value:
-    """POW with one constant exponent out of -1, -0.5, 0.5, 1, 2, 3."""
-    exponents = np.unique(layer.array(1, "the exponent"))
-    exponent = float(exponents[0]) if exponents.size == 1 else None
-    base = layer.constant(0)
-    if base is not None:
-        return folded(layer, np.power, base, layer.array(1, "the exponent"))
+    """POW; with the exponents -1, -0.5, 0.5, 1, 2 and 3 by simpler functions."""
+    base, exponents = layer.known(0), layer.known(1)
+    if base is not None and exponents is not None:
+        return folded(layer, np.power, base, exponents)
     value = layer.value(0)
-    match exponent:
+    match float(exponents.reshape(())) if exponents is not None and exponents.size == 1 else None:
         case 1.0:
             return value
         case 2.0:
-            return layer.put(ktensor.UnaryOp(UnaryKind.SQUARE, value))
+            return layer.unary("square", value)
         case 0.5:
-            return layer.put(ktensor.UnaryOp(UnaryKind.SQRT, value))
+            return layer.unary("sqrt", value)
         case -0.5:
-            return layer.put(ktensor.UnaryOp(UnaryKind.RSQRT, value))
+            return layer.unary("rsqrt", value)
         case -1.0:
-            return activate(layer, value, ActivationAttr.of(ActivationKind.RDIV, 1.0))
+            return layer.activation(value, "rdiv", 1.0)
         case 3.0:
-            square = layer.put(ktensor.UnaryOp(UnaryKind.SQUARE, value))
-            return layer.put(ktensor.BinaryOp(BinaryKind.MUL, square, value))
+            return layer.binary("mul", layer.unary("square", value), value)
         case _:
-            what = "different exponents" if exponent is None else f"the exponent {exponent:g}"
-            raise NotExpressibleError(f"POW with {what} is not supported: only -1, -0.5, 0.5, 1, 2 and 3 are")
+            return layer.binary("pow", value, layer.value(1))
+
+
+def fake_quant(layer: Layer) -> SSAValue:
+    """FAKE_QUANT: rounding to 2 to 16 bits between two numbers, which are nudged until 0 has a code."""
+    low, high = float(layer.option("Min")), float(layer.option("Max"))
+    bits, narrow = int(layer.option("NumBits")), bool(layer.option("NarrowRange", False))
+    if not (2 <= bits <= 16 and low < high and math.isfinite(high - low)):
+        raise layer.invalid(f"of {bits} bits from {low} to {high}")
+    first, last = float(narrow), 2.0**bits - 1
+    scale = (high - low) / (last - first)
+    zero_point = min(max(math.floor(first - low / scale + 0.5), first), last)
+    low, high = (first - zero_point) * scale, (last - zero_point) * scale
+    if bits == 8 and not narrow:
+        return layer.activation(layer.value(0), "fake_quantize", scale, zero_point)
+    steps = layer.binary("div", layer.binary("sub", layer.activation(layer.value(0), "clamp", low, high), low), scale)
+    codes = layer.unary("floor", layer.binary("add", steps, 0.5))
+    return layer.binary("add", layer.binary("mul", codes, scale), low)
 
 
 OPS: Mapping[str, Handler] = {
@@ -155,12 +161,14 @@ OPS: Mapping[str, Handler] = {
     "ADD_N": add_n,
     "CEIL": unary(UnaryKind.CEIL, np.ceil),
     "COS": unary(UnaryKind.COS, np.cos),
-    "DIV": binary(BinaryKind.DIV, _divide, fuses=True),
+    "DIV": division,
+    "FAKE_QUANT": fake_quant,
+    "SIGN": unary(UnaryKind.SIGN, np.sign),
     "ELU": activation(ActivationAttr.of(ActivationKind.ELU, 1.0)),
     "EXP": unary(UnaryKind.EXP, np.exp),
     "FLOOR": unary(UnaryKind.FLOOR, np.floor),
     "FLOOR_DIV": floor_div,
-    "FLOOR_MOD": floor_mod,
+    "FLOOR_MOD": binary(BinaryKind.FLOOR_MOD, np.mod),
     "GELU": gelu,
     "HARD_SWISH": activation(ActivationAttr.of(ActivationKind.HARD_SWISH)),
     "LEAKY_RELU": leaky_relu,

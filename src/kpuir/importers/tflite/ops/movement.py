@@ -20,8 +20,6 @@ from kpuir.importers.tflite.layer import (
 )
 from kpuir.importers.tflite.ops.common import fused_activation, reshape, transpose
 
-_MAX_PIECES = 64
-
 
 def concatenation(layer: Layer) -> Value:
     """CONCATENATION along an axis."""
@@ -108,26 +106,6 @@ def strided_slice(layer: Layer) -> Value:
     return _sliced(layer, 0, tuple(index))
 
 
-def gather(layer: Layer) -> Value:
-    """GATHER of constant indices: a slice for each stretch of them with a constant step."""
-    if layer.option("BatchDims", 0):
-        raise NotExpressibleError("GATHER with batch dimensions is not supported")
-    shape = layer.shape(0)
-    axis = layer.axis(int(layer.option("Axis", 0)), len(shape))
-    indices = layer.array(1, "the indices")
-    constant = layer.constant(0)
-    if constant is not None:
-        check_size((constant.size, indices.size), layer.name)
-        return np.take(constant, indices, axis)
-    runs = _runs(layer.integers(1, "the indices"))
-    if len(runs) > _MAX_PIECES:
-        message = f"GATHER of {indices.size} scattered indices is not supported, only of few contiguous stretches"
-        raise NotExpressibleError(message)
-    pieces = [cast("SSAValue", _cut(layer, 0, axis, *run)) for run in runs]
-    joined = _joined(layer, pieces, axis)
-    return _reshaped(layer, joined, (*shape[:axis], *indices.shape, *shape[axis + 1 :]))
-
-
 def tile(layer: Layer) -> Value:
     """TILE: the input repeated along each axis."""
     return _tiled(layer, layer.integers(1, "its multiples"))
@@ -141,7 +119,7 @@ def broadcast_to(layer: Layer) -> Value:
         message = f"{list(shape)} does not broadcast to {list(wanted)}"
         raise InvalidInputError(message, location=layer.name)
     check_size(wanted, layer.name)
-    constant = layer.constant(0)
+    constant = layer.known(0)
     if constant is not None:
         return np.broadcast_to(constant, wanted)
     value = cast("SSAValue", _reshaped(layer, layer.value(0), padded))
@@ -155,7 +133,7 @@ def pad(layer: Layer) -> Value:
     if layer.has(2) and fill is None:
         raise NotExpressibleError("PADV2: its value is computed by the model, it must be constant")
     number = 0.0 if fill is None else float(fill.reshape(-1)[0])
-    constant = layer.constant(0)
+    constant = layer.known(0)
     if constant is not None:
         shape = [dim + a + b for dim, a, b in zip(constant.shape, low, high, strict=True)]
         check_size(shape, layer.name)
@@ -179,6 +157,19 @@ def mirror_pad(layer: Layer) -> SSAValue:
     return value
 
 
+def dynamic_update_slice(layer: Layer) -> SSAValue:
+    """DYNAMIC_UPDATE_SLICE at a constant place, which is moved inside as TFLite does it."""
+    shape, size = layer.shape(0), layer.shape(1)
+    starts = layer.integers(2, "the place of its update")
+    if not len(shape) == len(size) == len(starts) or any(a > b for a, b in zip(size, shape, strict=True)):
+        raise layer.invalid(f"of {list(shape)} by {list(size)} at {list(starts)}")
+    low = [min(max(start, 0), dim - part) for start, dim, part in zip(starts, shape, size, strict=True)]
+    high = [dim - part - start for start, dim, part in zip(low, shape, size, strict=True)]
+    inside = np.pad(np.ones(size, np.float32), list(zip(low, high, strict=True)))
+    update = layer.put(ktensor.PadOp(layer.value(1), low, high, 0.0))
+    return layer.select(layer.constant(inside), update, layer.value(0))
+
+
 def reverse_v2(layer: Layer) -> SSAValue:
     """REVERSE_V2 of constant axes."""
     shape, value = layer.shape(0), layer.value(0)
@@ -191,14 +182,14 @@ def reverse_v2(layer: Layer) -> SSAValue:
 def transpose_(layer: Layer) -> Value:
     """TRANSPOSE."""
     permutation = layer.integers(1, "its permutation")
-    constant = layer.constant(0)
+    constant = layer.known(0)
     if constant is not None:
         return constant.transpose(permutation)
     return transpose(layer, layer.value(0), permutation)
 
 
 def _all_constant(layer: Layer) -> list[Constant] | None:
-    constants = [layer.constant(position) for position in layer.inputs]
+    constants = [layer.known(position) for position in layer.inputs]
     known = [constant for constant in constants if constant is not None]
     return known if len(known) == len(constants) and known else None
 
@@ -220,7 +211,7 @@ def _parts(layer: Layer, position: int, axis: int, sizes: Sequence[int]) -> list
 
 def _cut(layer: Layer, position: int, axis: int, start: int, stop: int, step: int = 1) -> Value:
     """The elements start, start + step, ... before stop (with a negative step, -1 is before 0) of one axis."""
-    constant = layer.constant(position)
+    constant = layer.known(position)
     if constant is not None:
         return np.take(constant, range(start, stop, step), axis)
     shape = layer.shape(position)
@@ -245,7 +236,7 @@ def _masked(layer: Layer, name: str, axis: int) -> bool:
 
 def _sliced(layer: Layer, position: int, index: tuple[Any, ...]) -> Value:
     """An input indexed as numpy does with slices, integers, None and one Ellipsis."""
-    constant = layer.constant(position)
+    constant = layer.known(position)
     if constant is not None:
         return np.asarray(constant[index])
     shape = layer.shape(position)
@@ -274,28 +265,13 @@ def _sliced(layer: Layer, position: int, index: tuple[Any, ...]) -> Value:
     return _reshaped(layer, layer.put(cut), tuple(result))
 
 
-def _runs(indices: Sequence[int]) -> list[tuple[int, int, int]]:
-    """(start, stop, step) of stretches with a constant step, together all indices in order."""
-    runs: list[tuple[int, int, int]] = []
-    at = 0
-    while at < len(indices):
-        step = indices[at + 1] - indices[at] if at + 1 < len(indices) else 1
-        last = at
-        while step and last + 1 < len(indices) and indices[last + 1] - indices[last] == step:
-            last += 1
-        step = step if last > at else 1
-        runs.append((indices[at], indices[last] + (1 if step > 0 else -1), step))
-        at = last + 1
-    return runs
-
-
 def _tiled(layer: Layer, multiples: Sequence[int]) -> Value:
     shape = layer.shape(0)
     if len(multiples) != len(shape) or min(multiples, default=1) < 1:
         message = f"multiples {list(multiples)} do not fit the input {list(shape)}"
         raise InvalidInputError(message, location=layer.name)
     check_size([math.prod(shape), *multiples], layer.name)
-    constant = layer.constant(0)
+    constant = layer.known(0)
     return np.tile(constant, multiples) if constant is not None else _repeated(layer, layer.value(0), multiples)
 
 
@@ -319,7 +295,7 @@ def _margins(layer: Layer) -> tuple[tuple[int, ...], tuple[int, ...]]:
 OPS: Mapping[str, Handler] = {
     "BROADCAST_TO": broadcast_to,
     "CONCATENATION": concatenation,
-    "GATHER": gather,
+    "DYNAMIC_UPDATE_SLICE": dynamic_update_slice,
     "MIRROR_PAD": mirror_pad,
     "PACK": pack,
     "PAD": pad,

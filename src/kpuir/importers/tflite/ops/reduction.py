@@ -1,5 +1,6 @@
 """Reductions, and the normalizations made of them."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,30 +9,29 @@ from xdsl.ir import SSAValue
 
 from kpuir.dialects import ktensor
 from kpuir.dialects.ktensor import ActivationAttr, ActivationKind, BinaryKind, ReduceKind, UnaryKind
-from kpuir.importers.tflite.layer import Handler, Layer, NotExpressibleError, Value, shape_of
+from kpuir.importers.tflite.layer import Handler, Layer, Value, shape_of
 from kpuir.importers.tflite.ops.common import fused_activation
 
 _SMALLEST_NORM = 1e-6
 """L2_NORMALIZATION divides by at least this (TFLite's own constant)."""
 
 
-def reduction(kind: ReduceKind | None, fold: Callable[..., Any]) -> Handler:
-    """The handler of a reduction over constant axes; with no kind, of constants only."""
+def reduction(kind: ReduceKind, fold: Callable[..., Any]) -> Handler:
+    """The handler of a reduction over constant axes."""
 
     def handler(layer: Layer) -> Value:
         rank = len(layer.shape(0))
         axes = tuple(sorted({layer.axis(axis, rank) for axis in layer.integers(1, "its axes")}))
         keep_dims = bool(layer.option("KeepDims", False))
-        constant = layer.constant(0)
+        constant = layer.known(0)
         if constant is not None:
             return np.asarray(fold(constant, axis=axes, keepdims=keep_dims), constant.dtype)
         if not axes:
             return layer.value(0)
-        if kind is None:
-            raise NotExpressibleError(f"{layer.operator.kind} is not supported, except of constants")
-        return layer.put(ktensor.ReduceOp(kind, layer.value(0), axes, keep_dims=keep_dims))
+        result = layer.reduce(kind, layer.value(0), axes, keep_dims)
+        return layer.truncated(result) if kind is ReduceKind.MEAN and layer.is_whole() else result
 
-    handler.__doc__ = f"`ktensor.reduce<{kind}>` over constant axes." if kind is not None else "Of constants only."
+    handler.__doc__ = f"`ktensor.reduce<{kind}>` over constant axes."
     return handler
 
 
@@ -60,6 +60,19 @@ def l2_normalization(layer: Layer) -> SSAValue:
     return fused_activation(layer, layer.put(ktensor.BinaryOp(BinaryKind.DIV, value, divisor)))
 
 
+def local_response_normalization(layer: Layer) -> SSAValue:
+    """LOCAL_RESPONSE_NORMALIZATION: x / (bias + alpha * sum of the neighbours' squares) ** beta along the last axis."""
+    shape = layer.shape(0)
+    radius, bias, alpha, beta = (layer.option(name) for name in ("Radius", "Bias", "Alpha", "Beta"))
+    channels = np.arange(shape[-1])
+    band = (np.abs(channels[:, None] - channels) <= radius).astype(np.float32)
+    value = layer.value(0)
+    squares = layer.reshape(layer.unary("square", value), (-(-math.prod(shape) // shape[-1]), shape[-1]))
+    sums = layer.put(ktensor.MatmulOp(squares, layer.constant(band * np.float32(alpha))))
+    logarithm = layer.unary("log", layer.binary("add", layer.reshape(sums, shape), bias))
+    return layer.binary("mul", value, layer.unary("exp", layer.binary("mul", logarithm, -beta)))
+
+
 def _over_last(layer: Layer, kind: ReduceKind, value: SSAValue) -> SSAValue:
     axis = layer.axis(-1, len(shape_of(value)))
     return layer.put(ktensor.ReduceOp(kind, value, (axis,)))
@@ -67,11 +80,14 @@ def _over_last(layer: Layer, kind: ReduceKind, value: SSAValue) -> SSAValue:
 
 OPS: Mapping[str, Handler] = {
     "L2_NORMALIZATION": l2_normalization,
+    "LOCAL_RESPONSE_NORMALIZATION": local_response_normalization,
     "LOG_SOFTMAX": log_softmax,
     "MEAN": reduction(ReduceKind.MEAN, np.mean),
     "REDUCE_MAX": reduction(ReduceKind.MAX, np.max),
     "REDUCE_MIN": reduction(ReduceKind.MIN, np.min),
-    "REDUCE_PROD": reduction(None, np.prod),
+    "REDUCE_ALL": reduction(ReduceKind.MIN, np.all),
+    "REDUCE_ANY": reduction(ReduceKind.MAX, np.any),
+    "REDUCE_PROD": reduction(ReduceKind.PROD, np.prod),
     "SOFTMAX": softmax,
     "SUM": reduction(ReduceKind.SUM, np.sum),
 }

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 import numpy as np
 from xdsl.ir import SSAValue
 
+from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
 from kpuir.importers.tflite.graph import DTYPES, MAX_ELEMENTS
-from kpuir.importers.tflite.layer import Constant, Handler, Layer, NotExpressibleError, Value, check_size
+from kpuir.importers.tflite.layer import Constant, Handler, Layer, Value, check_size
 from kpuir.importers.tflite.ops.common import reshape
 
 
 def reshape_to(layer: Layer, position: int, shape: tuple[int, ...]) -> Value:
     """An input in another shape, a constant at import."""
-    constant = layer.constant(position)
+    constant = layer.known(position)
     if constant is not None:
         return constant.reshape(shape)
     return layer.value(position) if layer.shape(position) == shape else reshape(layer, layer.value(position), shape)
@@ -73,21 +74,35 @@ def fill(layer: Layer) -> Constant:
     return np.full(dimensions, layer.array(1, "its value").reshape(-1)[0])
 
 
+def broadcast_args(layer: Layer) -> Constant:
+    """BROADCAST_ARGS of constant shapes."""
+    shapes = [layer.integers(i, "a shape") for i in range(2)]
+    return np.array(np.broadcast_shapes(*shapes), _integer_type(layer))
+
+
+def matrix_diag(layer: Layer) -> SSAValue:
+    """MATRIX_DIAG: the last axis as the diagonal of a matrix."""
+    shape = layer.shape(0)
+    wide = layer.reshape(layer.value(0), (*shape, 1))
+    return layer.binary("mul", wide, np.eye(shape[-1], dtype=np.float32))
+
+
+def matrix_set_diag(layer: Layer) -> SSAValue:
+    """MATRIX_SET_DIAG: another diagonal."""
+    shape, diagonal = layer.shape(0), layer.shape(1)
+    if len(shape) < 2 or diagonal != (*shape[:-2], min(shape[-2:])):
+        raise layer.invalid(f"of {list(shape)} with a diagonal of {list(diagonal)}")
+    eye = np.eye(*shape[-2:], dtype=np.float32)
+    low = [0] * len(diagonal)
+    high = [*low[:-1], max(shape[-2:]) - diagonal[-1]]
+    longer = layer.put(ktensor.PadOp(layer.value(1), low, high, 0.0)) if high[-1] else layer.value(1)
+    wide = layer.reshape(longer, (*diagonal[:-1], *((1, shape[-1]) if shape[-1] >= shape[-2] else (shape[-2], 1))))
+    return layer.select(layer.constant(eye), wide, layer.value(0))
+
+
 def zeros_like(layer: Layer) -> Constant:
     """ZEROS_LIKE."""
     return np.zeros(layer.shape(0), np.float32)
-
-
-def cast(layer: Layer) -> Value:
-    """CAST of constants; of computed values only where nothing changes."""
-    wanted = layer.scope.tensors[layer.operator.outputs[0]].dtype
-    constant = layer.constant(0)
-    if constant is not None and wanted in DTYPES:
-        with np.errstate(all="ignore"):
-            return constant.astype(DTYPES[wanted])
-    if wanted != "FLOAT32":
-        raise NotExpressibleError(f"CAST to {wanted.lower()} is not supported: only float32 is computed")
-    return layer.value(0)
 
 
 def dequantize(layer: Layer) -> Value:
@@ -107,7 +122,9 @@ def _integer_type(layer: Layer) -> str:
 
 
 OPS: Mapping[str, Handler] = {
-    "CAST": cast,
+    "BROADCAST_ARGS": broadcast_args,
+    "MATRIX_DIAG": matrix_diag,
+    "MATRIX_SET_DIAG": matrix_set_diag,
     "DEQUANTIZE": dequantize,
     "EXPAND_DIMS": expand_dims,
     "FILL": fill,

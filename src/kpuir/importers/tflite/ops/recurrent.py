@@ -1,0 +1,184 @@
+"""Recurrent layers, unrolled: a step of the sequence after the other. States start at 0, as at LiteRT's first run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.ir import SSAValue
+
+from kpuir.dialects import ktensor
+from kpuir.importers.emitter import MAX_COPIES
+from kpuir.importers.tflite.layer import Handler, Layer, shape_of
+from kpuir.importers.tflite.ops.common import activated
+
+Array = NDArray[np.float32]
+_LAYER_NORM_EPSILON = 1e-8
+"""What TFLite adds to the variance of a gate."""
+
+
+@dataclass(frozen=True)
+class _Lstm:
+    """One direction of an LSTM; `first` is the position of its weights, `norms` that of its layer normalization."""
+
+    layer: Layer
+    first: int
+    norms: int | None
+    activation: int
+    cell_clip: float
+    projection_clip: float
+
+    def has(self, offset: int) -> bool:
+        return self.layer.has(self.first + offset)
+
+    def weights(self, offset: int) -> Array:
+        found = self.layer.weights(self.first + offset)
+        if found is None:
+            self.layer.refuse("its weights are computed by the model", "constant ones")
+        return found
+
+    def gates(self) -> list[int]:
+        """Input (where it is not 1 - forget), forget, cell, output."""
+        return [0, 1, 2, 3] if self.has(0) else [1, 2, 3]
+
+    def run(self, x: SSAValue, backwards: bool = False) -> SSAValue:
+        """The outputs [steps, batch, outputs] of a sequence [steps, batch, inputs]."""
+        layer = self.layer
+        steps, batch, inputs = shape_of(x)
+        if steps > MAX_COPIES:
+            layer.refuse(f"{steps} steps", f"up to {MAX_COPIES}, which are unrolled")
+        gates = self.gates()
+        units = self.weights(1).shape[0]
+        kernel = np.concatenate([self.weights(gate) for gate in gates])
+        recurrent = layer.constant(np.concatenate([self.weights(4 + gate) for gate in gates]).T.copy())
+        outputs = shape_of(recurrent)[0]
+        rows = layer.reshape(x, (steps * batch, inputs))
+        bias = None
+        if self.norms is None:
+            bias = layer.constant(np.concatenate([self.weights(11 + gate) for gate in gates]))
+        sums = layer.emit(ktensor.MatmulOp(rows, layer.constant(kernel.T.copy()), bias))
+        h, c = layer.constant(np.zeros((batch, outputs))), layer.constant(np.zeros((batch, units)))
+        found: list[SSAValue] = []
+        for step in range(steps)[:: -1 if backwards else 1]:
+            projected = layer.cut(sums, 0, step * batch, (step + 1) * batch)
+            total = layer.binary("add", projected, layer.emit(ktensor.MatmulOp(h, recurrent)))
+            h, c = self.step(total, c, gates, units)
+            found.append(h)
+        return layer.reshape(layer.concat(found[:: -1 if backwards else 1], 0), (steps, batch, outputs))
+
+    def step(self, sums: SSAValue, c: SSAValue, gates: Sequence[int], units: int) -> tuple[SSAValue, SSAValue]:
+        """The next output and cell state."""
+        layer = self.layer
+        parts = {gate: layer.cut(sums, 1, i * units, (i + 1) * units) for i, gate in enumerate(gates)}
+        forget = layer.activation(self.gate(parts[1], 1, c), "sigmoid")
+        if 0 in parts:
+            entering = layer.activation(self.gate(parts[0], 0, c), "sigmoid")
+        else:
+            entering = layer.activation(forget, "rsub", 1.0)
+        new = activated(layer, self.gate(parts[2], 2, None), self.activation)
+        c = layer.binary("add", layer.binary("mul", forget, c), layer.binary("mul", entering, new))
+        c = self.clipped(c, self.cell_clip)
+        leaving = layer.activation(self.gate(parts[3], 3, c), "sigmoid")
+        h = layer.binary("mul", leaving, activated(layer, c, self.activation))
+        if self.has(15):
+            bias = layer.constant(self.weights(16)) if self.has(16) else None
+            h = layer.emit(ktensor.MatmulOp(h, layer.constant(self.weights(15).T.copy()), bias))
+            h = self.clipped(h, self.projection_clip)
+        return h, c
+
+    def gate(self, value: SSAValue, gate: int, c: SSAValue | None) -> SSAValue:
+        """A gate's sum with its peephole, normalized where the layer does that."""
+        layer = self.layer
+        peephole = {0: 8, 1: 9, 3: 10}.get(gate)
+        if c is not None and peephole is not None and self.has(peephole):
+            value = layer.binary("add", value, layer.binary("mul", c, layer.constant(self.weights(peephole))))
+        if self.norms is None:
+            return value
+        centred = layer.binary("sub", value, layer.reduce("mean", value, [1]))
+        variance = layer.reduce("mean", layer.unary("square", centred), [1])
+        factor = layer.unary("rsqrt", layer.binary("add", variance, _LAYER_NORM_EPSILON))
+        scale = cast("Array", layer.weights(self.norms + gate))
+        normal = layer.binary("mul", layer.binary("mul", centred, factor), scale)
+        return layer.binary("add", normal, layer.constant(self.weights(11 + gate)))
+
+    def clipped(self, value: SSAValue, limit: float) -> SSAValue:
+        return self.layer.activation(value, "clamp", -limit, limit) if limit > 0 else value
+
+
+def unidirectional_sequence_lstm(layer: Layer) -> SSAValue:
+    """UNIDIRECTIONAL_SEQUENCE_LSTM, also with coupled gates, peepholes, projection and layer normalization."""
+    if layer.option("DiagonalRecurrentTensors", False):
+        layer.refuse("its recurrent weights are diagonals", "matrices")
+    swap = (0, 1, 2) if layer.option("TimeMajor", False) else (1, 0, 2)
+    return layer.transpose(_lstm(layer, 1, 20).run(layer.transpose(layer.value(0), swap)), swap)
+
+
+def lstm(layer: Layer) -> SSAValue:
+    """LSTM with its full kernel: one step from the state 0."""
+    if layer.option("KernelType", 0):
+        layer.refuse("its basic kernel", "the full kernel, or UNIDIRECTIONAL_SEQUENCE_LSTM")
+    value = layer.value(0)
+    output = _lstm(layer, 1, 20).run(layer.reshape(value, (1, *shape_of(value))))
+    return layer.reshape(output, shape_of(output)[1:])
+
+
+def bidirectional_sequence_lstm(layer: Layer) -> list[SSAValue]:
+    """BIDIRECTIONAL_SEQUENCE_LSTM without auxiliary inputs."""
+    if any(layer.has(position) for position in range(39, 48)):
+        layer.refuse("it has auxiliary inputs", "a layer without")
+    swap = (0, 1, 2) if layer.option("TimeMajor", True) else (1, 0, 2)
+    x = layer.transpose(layer.value(0), swap)
+    ways = [_lstm(layer, 1, None).run(x), _lstm(layer, 18, None).run(x, backwards=True)]
+    if layer.option("MergeOutputs", False):
+        return [layer.transpose(layer.concat(ways, 2), swap)]
+    return [layer.transpose(way, swap) for way in ways]
+
+
+def _lstm(layer: Layer, first: int, norms: int | None) -> _Lstm:
+    clips = [max(float(layer.option(name, 0.0)), 0.0) for name in ("CellClip", "ProjClip")]
+    has_norms = norms is not None and layer.has(norms + 1)
+    return _Lstm(layer, first, norms if has_norms else None, int(layer.option("FusedActivationFunction")), *clips)
+
+
+def unidirectional_sequence_rnn(layer: Layer) -> SSAValue:
+    """UNIDIRECTIONAL_SEQUENCE_RNN(input, weights, recurrent weights, bias)."""
+    swap = (0, 1, 2) if layer.option("TimeMajor", False) else (1, 0, 2)
+    return layer.transpose(_rnn(layer, layer.transpose(layer.value(0), swap)), swap)
+
+
+def rnn(layer: Layer) -> SSAValue:
+    """RNN: one step from the state 0."""
+    value = layer.value(0)
+    output = _rnn(layer, layer.reshape(value, (1, *shape_of(value))))
+    return layer.reshape(output, shape_of(output)[1:])
+
+
+def _rnn(layer: Layer, x: SSAValue) -> SSAValue:
+    steps, batch, inputs = shape_of(x)
+    if steps > MAX_COPIES:
+        layer.refuse(f"{steps} steps", f"up to {MAX_COPIES}, which are unrolled")
+    kernel, recurrent = layer.weights(1), layer.weights(2)
+    if kernel is None or recurrent is None:
+        layer.refuse("its weights are computed by the model", "constant ones")
+    products = ktensor.MatmulOp(
+        layer.reshape(x, (steps * batch, inputs)), layer.constant(kernel.T.copy()), layer.value(3)
+    )
+    sums, weights = layer.emit(products), layer.constant(recurrent.T.copy())
+    code = int(layer.option("FusedActivationFunction"))
+    found: list[SSAValue] = []
+    for step in range(steps):
+        total = layer.cut(sums, 0, step * batch, (step + 1) * batch)
+        if found:
+            total = layer.binary("add", total, layer.emit(ktensor.MatmulOp(found[-1], weights)))
+        found.append(activated(layer, total, code))
+    return layer.reshape(layer.concat(found, 0), (steps, batch, kernel.shape[0]))
+
+
+OPS: Mapping[str, Handler] = {
+    "BIDIRECTIONAL_SEQUENCE_LSTM": bidirectional_sequence_lstm,
+    "LSTM": lstm,
+    "RNN": rnn,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": unidirectional_sequence_lstm,
+    "UNIDIRECTIONAL_SEQUENCE_RNN": unidirectional_sequence_rnn,
+}

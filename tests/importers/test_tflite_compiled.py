@@ -1,0 +1,86 @@
+"""TFLite models through the compiler: what no instruction does, and preprocessing that the model does itself."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import kpuir
+from kpuir.importers.tflite import import_tflite
+from tests.importers.litert import run_litert
+from tests.importers.tflite_builder import Operator, Tensor, build, constant
+from tests.importers.tflite_forms import forms
+
+WEIGHT = np.random.default_rng(0).normal(0, 0.2, (8, 3, 3, 3)).astype(np.float32)
+WINDOW = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1, "FusedActivationFunction": 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [
+        *[("ADD", 12), ("ARG_MAX", 0), ("CAST", 2), ("EMBEDDING_LOOKUP", 0), ("FAKE_QUANT", 0), ("GATHER", 1)],
+        *[("POW", 0), ("REDUCE_ANY", 6), ("SCATTER_ND", 0), ("SELECT_V2", 0), ("TOPK_V2", 1), ("GREATER", 0)],
+    ],
+)
+def test_compiled_operator(kind: str, number: int) -> None:
+    form = forms()[kind][number]
+    module = import_tflite(form.model())
+    names = [tensor.name for tensor in form.tensors() if tensor is not None and tensor.data is None]
+    samples = [dict(zip(names, form.samples(seed), strict=True)) for seed in range(3)]
+    dataset = [{name: np.asarray(array, np.float32) for name, array in sample.items()} for sample in samples]
+    compiled = kpuir.compile(module, dataset=dataset)
+    tolerance = 0.02 if compiled.report.kpu_layers else 1e-4
+    for sample, given in zip(samples, dataset, strict=True):
+        wanted = run_litert(form.model(), list(sample.values()))
+        for ours, theirs in zip(compiled.run(given).values(), wanted, strict=True):
+            size = max(1.0, float(np.abs(theirs.astype(np.float64)).max()))
+            np.testing.assert_allclose(ours, theirs.astype(np.float32), rtol=0, atol=tolerance * size)
+
+
+def preprocessing(dtype: str, steps: list[tuple[str, Any]]) -> bytes:
+    """A convolution behind steps in front of it, of a planar image where the first is TRANSPOSE."""
+    planar = steps[0][0] == "TRANSPOSE"
+    tensors = [Tensor((1, 3, 16, 16) if planar else (1, 16, 16, 3), dtype, "x")]
+    operators: list[Operator] = []
+    for kind, operand in steps:
+        inputs = [len(tensors) - 1]
+        if operand is not None:
+            tensors.append(constant(operand, f"c{len(tensors)}"))
+            inputs = [len(tensors) - 2, len(tensors) - 1]
+        tensors.append(Tensor((1, 16, 16, 3), name=f"t{len(tensors)}"))
+        casts = {"InDataType": 3, "OutDataType": 0}
+        table = {"CAST": "CastOptions", "TRANSPOSE": ""}.get(kind, f"{kind.title()}Options")
+        operators.append(Operator(kind, inputs, [len(tensors) - 1], table, casts if kind == "CAST" else {}))
+    tensors += [constant(WEIGHT, "w"), constant(np.zeros(8, np.float32), "b"), Tensor((1, 16, 16, 8), name="y")]
+    last = len(tensors) - 1
+    operators.append(Operator("CONV_2D", [last - 3, last - 2, last - 1], [last], "Conv2DOptions", WINDOW))
+    return build(tensors, operators, [0], [last])
+
+
+def numbers(*values: float) -> NDArray[np.float32]:
+    return np.array(values, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "steps"),
+    [
+        ("float32", [("MUL", np.float32(1 / 127.5)), ("SUB", np.float32(1))]),
+        ("float32", [("SUB", numbers(123, 117, 104)), ("DIV", numbers(58, 57, 57))]),
+        ("float32", [("TRANSPOSE", np.array([0, 2, 3, 1], np.int32)), ("MUL", np.float32(1 / 255))]),
+        ("uint8", [("CAST", None), ("SUB", numbers(123, 117, 104)), ("MUL", np.float32(1 / 58))]),
+    ],
+)
+def test_the_bytes_of_a_camera_go_in(dtype: str, steps: list[tuple[str, Any]]) -> None:
+    """Preprocessing in the model runs on the KPU, behind an input of bytes as they are."""
+    model = preprocessing(dtype, steps)
+    module = import_tflite(model)
+    shape = (1, 3, 16, 16) if steps[0][0] == "TRANSPOSE" else (1, 16, 16, 3)
+    rng = np.random.default_rng(1)
+    images = [rng.integers(0, 256, shape).astype(np.float32) for _ in range(4)]
+    compiled = kpuir.compile(module, dataset=[{"x": image} for image in images])
+    (port,) = compiled.loaded().inputs
+    assert (port.type, port.scale, port.zero_point) == ("uint8", 1.0, 0)
+    assert set(compiled.report.cpu_ops) <= {"dequantize", "transpose"}
+    ours, (wanted,) = compiled.run({"x": images[0]}), run_litert(model, [images[0].astype(dtype)])
+    assert np.abs(next(iter(ours.values())) - wanted).max() < 0.02 * np.abs(wanted).max()

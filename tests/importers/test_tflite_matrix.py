@@ -1,0 +1,95 @@
+"""Every operator in every form and type against LiteRT's own kernels.
+
+float32 results agree within 1e-5 (of each number, or of the largest one where they cancel). Integer results are those
+of LiteRT, or one off where LiteRT computes in fixed point and we in real numbers; how far its codes lie from the exact
+results was measured on these forms:
+
+- sums of products (CONV_2D and all like it, PRELU, HARD_SWISH): up to 0.513 of a step; the multiplier of 31 bits is
+  rounded before it is shifted, and the result of that again;
+- means, AVERAGE_POOL_2D: 0.5, but halves go away from code 0, ours to the even code;
+- LEAKY_RELU: up to 0.75, its two parts are rounded separately;
+- SQRT: up to 1, it is truncated;
+- RESIZE_BILINEAR: coordinates have 10 bits there;
+- int16: functions are tables of 513 entries with lines between them.
+
+By default some forms of each operator are tested; `KPUIR_ALL_FORMS=1` takes all.
+"""
+
+import os
+
+import pytest
+
+from kpuir.importers.tflite.ops import OPS
+from tests.importers.tflite_forms import forms
+from tests.importers.tflite_matrix import Form, problem, quantized
+
+FORMS = forms()
+ALL = bool(os.environ.get("KPUIR_ALL_FORMS"))
+MOVES = frozenset(
+    {"BATCH_TO_SPACE_ND", "BROADCAST_TO", "CONCATENATION", "DEPTH_TO_SPACE", "EXPAND_DIMS", "GATHER", "GATHER_ND"}
+    | {"MAXIMUM", "MAX_POOL_2D", "MINIMUM", "MIRROR_PAD", "PACK", "PAD", "PADV2", "REDUCE_MAX", "REDUCE_MIN"}
+    | {"RESHAPE", "RESIZE_NEAREST_NEIGHBOR", "REVERSE_V2", "SELECT", "SLICE", "SPACE_TO_BATCH_ND", "SPACE_TO_DEPTH"}
+    | {"SPLIT", "SPLIT_V", "SQUEEZE", "STRIDED_SLICE", "TILE", "TOPK_V2", "TRANSPOSE", "UNPACK"}
+)
+"""What gives LiteRT's codes exactly: each is one of the input's."""
+FIXED_POINT = frozenset(
+    {"ADD", "AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "DIV", "FULLY_CONNECTED", "HARD_SWISH"}
+    | {"L2_NORMALIZATION", "LEAKY_RELU", "LOGISTIC", "LOG_SOFTMAX", "MEAN", "MUL", "PRELU", "RELU", "RELU6"}
+    | {"RELU_0_TO_1", "RELU_N1_TO_1", "RESIZE_BILINEAR", "SOFTMAX", "SUB", "SUM", "TANH", "TRANSPOSE_CONV"}
+)
+INT8_ALONE = frozenset({"ABS", "BATCH_MATMUL", "ELU", "EXP", "GELU", "LOG", "REDUCE_PROD", "RSQRT", "SQRT"})
+"""What LiteRT has for int8 but not for uint8."""
+COMPARES = frozenset(
+    {"ARG_MAX", "ARG_MIN", "EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "NOT_EQUAL", "SHAPE"}
+)
+INT16_STEPS = {
+    **dict.fromkeys(("ADD", "AVERAGE_POOL_2D", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"), 2),
+    **dict.fromkeys(("LEAKY_RELU", "LOGISTIC", "MEAN", "MUL", "RELU", "RELU6", "SUB", "SUM", "TANH"), 3),
+    **dict.fromkeys(("CONCATENATION", "MAX_POOL_2D", "PAD", "RESHAPE", "STRIDED_SLICE", "TRANSPOSE"), 1),
+    **dict.fromkeys(("TRANSPOSE_CONV", "SQRT"), 2),
+    "SOFTMAX": 8,
+    "GELU": 32,
+}
+"""By how many of 65536 codes int16 results may differ: ours are not rounded at all."""
+
+
+def test_every_operator_has_forms() -> None:
+    assert set(FORMS) == set(OPS)
+
+
+def some(kind: str, most: int) -> list[Form]:
+    """Forms of an operator, evenly out of all."""
+    found = FORMS[kind]
+    return found if ALL or len(found) <= most else found[:: -(-len(found) // most)]
+
+
+def expect_none(found: "list[tuple[Form, str | None]]") -> None:
+    bad = [f"{form}: {message}" for form, message in found if message]
+    assert not bad, "\n".join([f"{len(bad)} of {len(found)} forms:", *bad[:5]])
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_float32(kind: str) -> None:
+    expect_none([(form, problem(form)) for form in some(kind, 6)])
+
+
+@pytest.mark.parametrize("kind", sorted(MOVES | FIXED_POINT | INT8_ALONE | COMPARES))
+def test_int8_and_uint8(kind: str) -> None:
+    steps = 0 if kind in MOVES | COMPARES else 1
+    for dtype in ("int8",) if kind in INT8_ALONE else ("int8", "uint8"):
+        floats = [form for form in some(kind, 3) if computes_floats(form)]
+        for per_channel in (True, False) if kind == "CONV_2D" else (True,):
+            integer = [quantized(form, dtype, per_channel=per_channel) for form in floats]
+            expect_none([(form, problem(form, steps=steps)) for form in integer])
+
+
+@pytest.mark.parametrize("kind", sorted(INT16_STEPS))
+def test_int16(kind: str) -> None:
+    integer = [quantized(form, "int16") for form in some(kind, 2) if computes_floats(form)]
+    found = [(form, problem(form, steps=INT16_STEPS[kind])) for form in integer]
+    # LiteRT adds int16 numbers only where a scale is a power of two times the other, and says so.
+    expect_none([(form, message) for form, message in found if "input1_shift == 0" not in str(message)])
+
+
+def computes_floats(form: Form) -> bool:
+    return any(isinstance(given, tuple) for given in form.inputs)

@@ -1,0 +1,503 @@
+"""Every TFLite operator with every attribute: the forms that `test_tflite_matrix` compares with LiteRT."""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.importers.tflite_builder import Tensor
+from tests.importers.tflite_matrix import Form
+
+SAME, VALID = 0, 1
+MAP = (1, 4, 6, 8)
+NONE, RELU, RELU_N1_TO_1, RELU6 = 0, 1, 2, 3
+SYMMETRIC_ONE = (1 / 128, 128)
+"""The scale and zero point of results in -1..1."""
+
+
+def weights(*shape: int) -> NDArray[np.float32]:
+    return np.random.default_rng(sum(shape) * 7 + len(shape)).uniform(-1, 1, shape).astype(np.float32)
+
+
+def ints(*values: int) -> NDArray[np.int32]:
+    return np.array(values, np.int32)
+
+
+def pairs(*values: tuple[int, int]) -> NDArray[np.int32]:
+    return np.array(values, np.int32)
+
+
+def typed(shape: tuple[int, ...], dtype: str, name: str = "x") -> Tensor:
+    return Tensor(shape, dtype, name)
+
+
+def result(dtype: str) -> tuple[Tensor, ...]:
+    return (Tensor((1,), dtype),)
+
+
+def convolutions() -> Iterator[Form]:
+    for padding, (sh, sw), (dh, dw), (kh, kw) in product(
+        (SAME, VALID), ((1, 1), (2, 2), (1, 2), (3, 2)), ((1, 1), (2, 2), (1, 2)), ((3, 3), (1, 1), (2, 4), (5, 3))
+    ):
+        if (dh, dw) != (1, 1) and (sh, sw) != (1, 1):
+            continue
+        options = {
+            "Padding": padding,
+            "StrideH": sh,
+            "StrideW": sw,
+            "DilationHFactor": dh,
+            "DilationWFactor": dw,
+            "FusedActivationFunction": (sh + kw + padding) % 4,
+        }
+        x = (1, 11, 13, 4)
+        yield Form("CONV_2D", (x, weights(6, kh, kw, 4), weights(6)), "Conv2DOptions", options, weights=(1, 0))
+        yield Form(
+            "DEPTHWISE_CONV_2D",
+            (x, weights(1, kh, kw, 8), weights(8)),
+            "DepthwiseConv2DOptions",
+            {**options, "DepthMultiplier": 2},
+            weights=(1, 3),
+        )
+    plain = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+    yield Form("CONV_2D", ((1, 5, 5, 4), weights(6, 3, 3, 2), weights(6)), "Conv2DOptions", plain, weights=(1, 0))
+    batch = ((2, 5, 5, 4), weights(6, 3, 3, 4), weights(6))
+    yield Form("CONV_2D", batch, "Conv2DOptions", plain, weights=(1, 0))
+    for padding, (sh, sw), (kh, kw) in product(
+        (SAME, VALID), ((1, 1), (2, 2), (2, 3)), ((3, 3), (2, 2), (4, 4), (1, 1))
+    ):
+        out = [(n - 1) * s + (k if padding == VALID else 1) for n, s, k in ((4, sh, kh), (5, sw, kw))]
+        more = [out] if padding == VALID else [out, [4 * sh, 5 * sw]]
+        for height, width in more:
+            yield Form(
+                "TRANSPOSE_CONV",
+                (ints(1, height, width, 5), weights(5, kh, kw, 3), (1, 4, 5, 3), weights(5)),
+                "TransposeConvOptions",
+                {"Padding": padding, "StrideH": sh, "StrideW": sw},
+                results=(Tensor((1, height, width, 5)),),
+                weights=(1, 0),
+            )
+    # the bias of TRANSPOSE_CONV is input 3
+
+
+def pools() -> Iterator[Form]:
+    for kind, padding, (sh, sw), (kh, kw) in product(
+        ("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D"),
+        (SAME, VALID),
+        ((1, 1), (2, 2), (2, 1)),
+        ((2, 2), (3, 3), (7, 9), (1, 3)),
+    ):
+        options = {
+            "FilterHeight": kh,
+            "FilterWidth": kw,
+            "StrideH": sh,
+            "StrideW": sw,
+            "Padding": padding,
+            "FusedActivationFunction": (kh + sh) % 4,
+        }
+        yield Form(kind, ((1, 7, 9, 3),), "Pool2DOptions", options, same=kind != "L2_POOL_2D")
+
+
+def products() -> Iterator[Form]:
+    table = "FullyConnectedOptions"
+    for fused in range(4):
+        options = {"FusedActivationFunction": fused}
+        yield Form("FULLY_CONNECTED", ((3, 12), weights(5, 12), weights(5)), table, options, weights=(1, 0))
+    for x, more in (((1, 2, 2, 3), {}), ((1, 4, 12), {"KeepNumDims": True}), ((2, 3, 4, 12), {"KeepNumDims": True})):
+        yield Form("FULLY_CONNECTED", (x, weights(5, 12), weights(5)), table, more, weights=(1, 0))
+        yield Form("FULLY_CONNECTED", (x, weights(5, 12), None), table, more, weights=(1, 0))
+    table = "BatchMatMulOptions"
+    for adj_x, adj_y in product((False, True), repeat=2):
+        x, y = ((4, 3) if adj_x else (3, 4)), ((5, 4) if adj_y else (4, 5))
+        options = {"AdjX": adj_x, "AdjY": adj_y}
+        for left, right in (((2,), (2,)), ((1,), (2,)), ((2,), (1,)), ((2, 1), (3,)), ((2, 3), (2, 3)), ((2,), ())):
+            yield Form("BATCH_MATMUL", ((*left, *x), (*right, *y)), table, options)
+
+
+def functions() -> Iterator[Form]:
+    for shape in (MAP, (5,), (2, 3), (1, 2, 3, 2, 2)):
+        for kind in (
+            "ABS",
+            "CEIL",
+            "COS",
+            "ELU",
+            "EXP",
+            "FLOOR",
+            "HARD_SWISH",
+            "NEG",
+            "ROUND",
+            "SIGN",
+            "SIN",
+            "SQUARE",
+        ):
+            yield Form(kind, (shape,), low=-6, high=6)
+        for kind in ("RELU", "RELU6", "RELU_0_TO_1", "RELU_N1_TO_1"):
+            yield Form(kind, (shape,), low=-9, high=9)
+        yield Form("LOGISTIC", (shape,), low=-9, high=9, fixed=(1 / 256, 0))
+        yield Form("TANH", (shape,), low=-4, high=4, fixed=SYMMETRIC_ONE)
+        for kind in ("LOG", "RSQRT", "SQRT"):
+            yield Form(kind, (shape,), low=0.1, high=9)
+    yield Form("LEAKY_RELU", (MAP,), "LeakyReluOptions", {"Alpha": 0.2})
+    yield Form("LEAKY_RELU", (MAP,), "LeakyReluOptions", {"Alpha": 1.5})
+    for approximate in (False, True):
+        yield Form("GELU", (MAP,), "GeluOptions", {"Approximate": approximate}, low=-4, high=4)
+    for slope in ((1, 1, 8), (4, 6, 8), (1,), (1, 6, 1)):
+        yield Form("PRELU", (MAP, weights(*slope)))
+    for bits in (8, 4, 16):
+        options = {"Min": -1.3, "Max": 1.7, "NumBits": bits}
+        yield Form("FAKE_QUANT", (MAP,), "FakeQuantOptions", options)
+    yield Form(
+        "BUCKETIZE",
+        (MAP,),
+        "BucketizeOptions",
+        {"Boundaries": np.array([-1.0, 0.0, 0.5], np.float32)},
+        results=result("int32"),
+    )
+
+
+SHAPES = (
+    (MAP, MAP),
+    (MAP, (8,)),
+    ((1, 1, 1, 8), MAP),
+    (MAP, ()),
+    ((4, 1, 3), (2, 1, 5, 1)),
+    ((1, 3, 1, 2, 1), (2, 1, 4, 1, 5)),
+)
+
+
+def binaries() -> Iterator[Form]:
+    for x, y in SHAPES:
+        for kind, table in (("ADD", "AddOptions"), ("SUB", "SubOptions"), ("MUL", "MulOptions"), ("DIV", "DivOptions")):
+            for fused in range(4):
+                if kind == "DIV" and max(len(x), len(y)) > 4:
+                    continue
+                low = 0.3 if kind == "DIV" else -2.0
+                yield Form(kind, (x, y), table, {"FusedActivationFunction": fused}, low=low)
+        for kind in ("MAXIMUM", "MINIMUM"):
+            yield Form(kind, (x, y), "MaximumMinimumOptions", same=True)
+        if max(len(x), len(y)) < 5:
+            yield Form("SQUARED_DIFFERENCE", (x, y))
+            yield Form("POW", (x, y), low=0.2)
+            yield Form("FLOOR_DIV", (x, y), low=0.3, high=9)
+            yield Form("FLOOR_MOD", (x, y), low=0.3, high=9)
+    for dtype, kind in product(("int32", "int64"), ("ADD", "SUB", "MUL", "DIV", "FLOOR_DIV", "FLOOR_MOD", "POW")):
+        if dtype == "int64" and kind in ("DIV", "FLOOR_DIV", "POW"):
+            continue
+        table = f"{kind.title()}Options" if kind in ("ADD", "SUB", "MUL", "DIV") else ""
+        low, high = (1, 6) if kind == "POW" else (-20, 20)
+        y = np.array([3, -4, 2, 7, -5, 1, 9, -2] if kind != "POW" else [0, 1, 2, 3, 4, 5, 1, 2], dtype)
+        yield Form(kind, (typed(MAP, dtype), y), table, {}, result(dtype), low, high)
+    for dtype, kind in product(("int32", "int64"), ("MAXIMUM", "MINIMUM")):
+        yield Form(kind, (typed(MAP, dtype), typed(MAP, dtype)), "MaximumMinimumOptions", {}, result(dtype), -9, 9)
+    yield Form("SQUARED_DIFFERENCE", (typed(MAP, "int32"), ints(3)), "", {}, result("int32"), -9, 9)
+    for exponent in (-1.0, -0.5, 0.5, 1.0, 2.0, 3.0, 1.7, -2.2):
+        yield Form("POW", (MAP, np.float32(exponent)), low=0.2)
+    for exponent in (2.0, 3.0, 4.0, -3.0):
+        yield Form("POW", (MAP, np.float32(exponent)))
+    yield Form("FLOOR_MOD", (MAP, np.float32(-0.75)))
+    yield Form("ADD_N", (MAP, MAP, MAP))
+
+
+def logic() -> Iterator[Form]:
+    for kind in ("EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"):
+        for x, y in ((MAP, MAP), (MAP, (8,)), ((2, 3, 1), (1, 3, 4))):
+            yield Form(kind, (x, y), results=result("bool"))
+            for dtype in ("int32", "int64"):
+                yield Form(kind, (typed(x, dtype), typed(y, dtype)), "", {}, result("bool"), -3, 3)
+    for kind in ("LOGICAL_AND", "LOGICAL_OR"):
+        for x, y in ((MAP, MAP), (MAP, (8,))):
+            yield Form(kind, (typed(x, "bool"), typed(y, "bool")), results=result("bool"))
+    yield Form("LOGICAL_NOT", (typed(MAP, "bool"),), results=result("bool"))
+    for c, x, y in ((MAP, MAP, MAP), ((8,), MAP, MAP), (MAP, (1,), MAP), ((2, 1, 3), (4, 1), (2, 1, 1))):
+        yield Form("SELECT_V2", (typed(c, "bool"), x, y), "SelectV2Options", same=True)
+    yield Form(
+        "SELECT_V2",
+        (np.array([True, False, True]), (2, 3), np.full(3, -3.4028234663852886e38, np.float32)),
+        "SelectV2Options",
+    )
+    for c, x in ((MAP, MAP), ((4,), (4, 3, 2)), ((1,), (1,))):
+        yield Form("SELECT", (typed(c, "bool"), x, x), "SelectOptions", same=True)
+    kinds = ("float32", "int32", "int64", "bool", "int8", "uint8", "int16")
+    codes = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "int8": 9}
+    for source, target in product(kinds, kinds):
+        options = {"InDataType": codes[source], "OutDataType": codes[target]}
+        low = 0 if "uint8" in (source, target) else -100
+        yield Form("CAST", (typed((3, 7), source),), "CastOptions", options, result(target), low, 100)
+    for kind, dtype in product(("ABS", "NEG", "SIGN"), ("int32",)):
+        yield Form(kind, (typed(MAP, dtype),), "", {}, result(dtype), -9, 9)
+
+
+def reductions() -> Iterator[Form]:
+    for axes, keep in product(((1, 2), (-1,), (0,), (0, 1, 2, 3), (3, 1), (2, -2)), (False, True)):
+        for kind in ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD"):
+            same = kind in ("REDUCE_MAX", "REDUCE_MIN")
+            yield Form(kind, ((2, 3, 4, 5), ints(*axes)), "ReducerOptions", {"KeepDims": keep}, same=same)
+        for kind in ("REDUCE_ANY", "REDUCE_ALL"):
+            yield Form(
+                kind, (typed((2, 3, 4, 5), "bool"), ints(*axes)), "ReducerOptions", {"KeepDims": keep}, result("bool")
+            )
+    for kind, dtype in product(("SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "MEAN"), ("int32", "int64")):
+        yield Form(kind, (typed((2, 3, 4), dtype), ints(1)), "ReducerOptions", {"KeepDims": True}, result(dtype), -9, 9)
+    for shape in ((2, 10), MAP, (3, 4, 5), (7,)):
+        for beta in (1.0, 0.5):
+            yield Form("SOFTMAX", (shape,), "SoftmaxOptions", {"Beta": beta}, fixed=(1 / 256, 0), low=-8, high=8)
+        yield Form("LOG_SOFTMAX", (shape,), fixed=(16 / 256, 255), low=-3, high=3)
+        yield Form("L2_NORMALIZATION", (shape,), "L2NormOptions", fixed=SYMMETRIC_ONE)
+    for radius, bias, alpha, beta in ((1, 1.0, 0.5, 0.75), (5, 2.0, 1e-2, 0.5), (0, 1.0, 1.0, 1.0)):
+        options = {"Radius": radius, "Bias": bias, "Alpha": alpha, "Beta": beta}
+        yield Form("LOCAL_RESPONSE_NORMALIZATION", (MAP,), "LocalResponseNormalizationOptions", options)
+
+
+def images() -> Iterator[Form]:
+    for size, (align, half) in product(
+        ((10, 12), (7, 9), (3, 4), (1, 11), (5, 6), (15, 2)), ((False, False), (True, False), (False, True))
+    ):
+        options = {"AlignCorners": align, "HalfPixelCenters": half}
+        x = ((1, 5, 6, 2), ints(*size))
+        yield Form("RESIZE_BILINEAR", x, "ResizeBilinearOptions", options, same=True)
+        yield Form("RESIZE_NEAREST_NEIGHBOR", x, "ResizeNearestNeighborOptions", options, same=True)
+    for block, pads in (((2, 2), ((1, 0), (2, 0))), ((1, 3), ((0, 0), (0, 0))), ((3, 2), ((1, 0), (0, 2)))):
+        yield Form("SPACE_TO_BATCH_ND", ((1, 5, 6, 2), ints(*block), pairs(*pads)), same=True)
+    yield Form("SPACE_TO_BATCH_ND", ((2, 5, 2), ints(2), pairs((1, 0))), same=True)
+    for block, crops in (((2, 2), ((1, 0), (0, 2))), ((1, 2), ((0, 0), (1, 1))), ((4, 1), ((2, 1), (0, 0)))):
+        yield Form("BATCH_TO_SPACE_ND", ((4, 3, 4, 2), ints(*block), pairs(*crops)), same=True)
+    yield Form("BATCH_TO_SPACE_ND", ((2, 5, 2), ints(2), pairs((1, 0))), same=True)
+    for block in (1, 2):
+        yield Form("DEPTH_TO_SPACE", ((1, 3, 4, 8),), "DepthToSpaceOptions", {"BlockSize": block}, same=True)
+        yield Form("SPACE_TO_DEPTH", ((1, 4, 6, 3),), "SpaceToDepthOptions", {"BlockSize": block}, same=True)
+
+
+def movement() -> Iterator[Form]:
+    for axis in (-1, 0, 1, 2, 3, -4):
+        yield Form("CONCATENATION", (MAP, MAP), "ConcatenationOptions", {"Axis": axis}, same=True)
+    yield Form("CONCATENATION", ((2, 3), (2, 4), (2, 1)), "ConcatenationOptions", {"Axis": 1}, same=True)
+    yield Form(
+        "CONCATENATION",
+        (typed(MAP, "int32"), typed(MAP, "int32")),
+        "ConcatenationOptions",
+        {"Axis": 1},
+        result("int32"),
+    )
+    for axis in (0, 1, 2, -1, -3):
+        yield Form("PACK", ((3, 4), (3, 4), (3, 4)), "PackOptions", {"ValuesCount": 3, "Axis": axis}, same=True)
+    for axis, count in ((0, 2), (1, 3), (-1, 4)):
+        outputs = tuple(Tensor((1,)) for _ in range(count))
+        yield Form("UNPACK", ((2, 3, 4),), "UnpackOptions", {"Num": count, "Axis": axis}, outputs, same=True)
+    for axis, count in ((3, 2), (-2, 3), (1, 4), (0, 1)):
+        outputs = tuple(Tensor((1,)) for _ in range(count))
+        yield Form("SPLIT", (np.int32(axis), MAP), "SplitOptions", {"NumSplits": count}, outputs, same=True)
+    for axis, sizes in ((3, (3, -1)), (-2, (1, 2, 3)), (1, (4,))):
+        outputs = tuple(Tensor((1,)) for _ in sizes)
+        options = {"NumSplits": len(sizes)}
+        yield Form("SPLIT_V", (MAP, ints(*sizes), np.int32(axis)), "SplitVOptions", options, outputs, same=True)
+    for begin, size, shape in (((0, 1, 2, 3), (1, -1, 3, 4), (1, 3, 3, 4)), ((0, 0, 0, 0), (-1, -1, -1, -1), MAP)):
+        yield Form("SLICE", (MAP, ints(*begin), ints(*size)), results=(Tensor(shape),), same=True)
+    for begin, end, steps, masks in SLICES:
+        yield Form(
+            "STRIDED_SLICE",
+            ((4, 5, 6), ints(*begin), ints(*end), ints(*steps)),
+            "StridedSliceOptions",
+            masks,
+            same=True,
+        )
+    for multiples in ((2, 3), (1, 1), (1, 4)):
+        yield Form("TILE", ((2, 3), ints(*multiples)), same=True)
+    for shape, wanted in (((3, 1), (2, 3, 4)), ((1,), (2, 2)), ((2, 1, 3), (2, 4, 3))):
+        yield Form("BROADCAST_TO", (shape, ints(*wanted)), same=True)
+    for margins in (((0, 0), (1, 2), (0, 1), (2, 0)), ((1, 0), (0, 0), (0, 0), (0, 0)), ((0, 0),) * 4):
+        yield Form("PAD", (MAP, pairs(*margins)), same=True)
+        yield Form("PADV2", (MAP, pairs(*margins), np.float32(-1.5)), same=True)
+        if margins[0] == (0, 0):
+            for mode in (0, 1):
+                yield Form("MIRROR_PAD", (MAP, pairs(*margins)), "MirrorPadOptions", {"Mode": mode}, same=True)
+    for shape, axes in ((MAP, (2,)), (MAP, (-1,)), ((5,), (0,))):
+        yield Form("REVERSE_V2", (shape, ints(*axes)), same=True)
+    for shape, order in (
+        (MAP, (0, 3, 1, 2)),
+        ((3, 4), (1, 0)),
+        ((2, 3, 4), (2, 0, 1)),
+        ((1, 2, 3, 2, 2), (4, 0, 2, 1, 3)),
+    ):
+        yield Form("TRANSPOSE", (shape, ints(*order)), same=True)
+    yield Form(
+        "DYNAMIC_UPDATE_SLICE",
+        ((4, 5), (2, 3), ints(1, 2)),
+        same=True,
+    )
+
+
+SLICES: tuple[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (
+    ((0, 1, 2), (4, 4, 6), (1, 2, 3), {}),
+    ((3, -1, 5), (0, -4, 0), (-1, -1, -2), {}),
+    ((9, -9, 1), (9, 9, -1), (1, 1, 1), {"BeginMask": 1}),
+    ((0, 0, 0), (0, 0, 0), (-1, -2, 1), {"BeginMask": 7, "EndMask": 7}),
+    ((2, 0, -1), (3, 5, 0), (1, 1, 1), {"ShrinkAxisMask": 5}),
+    ((1, 0, 0, 0), (3, 0, 5, 6), (1, 1, 2, 1), {"NewAxisMask": 2}),
+    ((0, 0, 2), (1, 0, 5), (1, 1, 1), {"EllipsisMask": 2}),
+    ((0, 1), (0, 3), (1, 1), {"EllipsisMask": 1}),
+    ((1, 2), (2, 4), (1, 1), {"EndMask": 2}),
+    ((1,), (2,), (1,), {"ShrinkAxisMask": 1}),
+    ((0, 0, 1), (0, 0, 3), (1, 1, 1), {"NewAxisMask": 1, "EllipsisMask": 2}),
+    ((-3, -4, -5), (-1, -1, -1), (1, 2, 2), {}),
+)
+
+
+def shapes() -> Iterator[Form]:
+    for shape in ((2, -1, 8), (-1,), (4, 6, 8), (1, 1, 192)):
+        wanted = [192 // 16 if dim == -1 and len(shape) == 3 else (192 if dim == -1 else dim) for dim in shape]
+        yield Form("RESHAPE", (MAP, ints(*shape)), "ReshapeOptions", {"NewShape": wanted}, same=True)
+    yield Form("RESHAPE", (MAP,), "ReshapeOptions", {"NewShape": [1, 24, 8]}, same=True)
+    for axis in (0, 1, 2, -1, -3):
+        yield Form("EXPAND_DIMS", ((3, 4), np.int32(axis)), same=True)
+    for axes in ([0], [-2], [0, 2], []):
+        yield Form("SQUEEZE", ((1, 3, 1, 4),), "SqueezeOptions", {"SqueezeDims": axes}, same=True)
+    yield Form("ZEROS_LIKE", (MAP,))
+    yield Form("SHAPE", (MAP,), "ShapeOptions", {"OutType": 2}, result("int32"))
+    yield Form("RANK", (MAP,), results=result("int32"))
+    yield Form("FILL", (ints(2, 3), np.float32(1.5)))
+    yield Form("RANGE", (np.float32(1), np.float32(5), np.float32(0.5)))
+    yield Form("RANGE", (np.int32(9), np.int32(1), np.int32(-3)), results=result("int32"))
+    yield Form("BROADCAST_ARGS", (ints(1, 4), ints(3, 1)), results=result("int32"))
+    for shape in ((3,), (2, 4)):
+        yield Form("MATRIX_DIAG", (shape,))
+    for shape, diagonal in (((3, 3), (3,)), ((2, 3, 4), (2, 3)), ((4, 2), (2,))):
+        yield Form("MATRIX_SET_DIAG", (shape, diagonal))
+
+
+def conversions() -> Iterator[Form]:
+    yield Form("DEQUANTIZE", (typed(MAP, "float16"),))
+    for dtype, zero_point in (("int8", -20), ("uint8", 100), ("int16", 0)):
+        codes = Tensor(MAP, dtype, "x", scale=[0.03], zero_point=[zero_point])
+        yield Form("DEQUANTIZE", (codes,), low=-2.0)
+        if dtype != "int16":
+            yield Form("QUANTIZE", (MAP,), results=(Tensor((1,), dtype, scale=[0.02], zero_point=[zero_point]),))
+
+
+def choosing() -> Iterator[Form]:
+    for axis, dtype, shape in product((0, 1, -1), ("int32", "int64"), ((4, 5), (2, 3, 4))):
+        axis_type = np.int32(axis) if dtype == "int32" else np.int64(axis)
+        code = 2 if dtype == "int32" else 4
+        for kind, table in (("ARG_MAX", "ArgMaxOptions"), ("ARG_MIN", "ArgMinOptions")):
+            yield Form(kind, (shape, axis_type), table, {"OutputType": code}, result(dtype))
+    for axis, indices in product(
+        (0, 1, -1, 2), (ints(2, 0, 1), pairs((0, 1), (2, 0)), np.int32(1), np.array([2, 2], np.int64))
+    ):
+        yield Form("GATHER", ((3, 4, 5), indices), "GatherOptions", {"Axis": axis}, same=True)
+        yield Form(
+            "GATHER",
+            ((3, 4, 5), typed(indices.shape, "int32", "i")),
+            "GatherOptions",
+            {"Axis": axis},
+            low=0,
+            high=2.9,
+            same=True,
+        )
+    for axis, batch in ((1, 1), (2, 1), (2, 2)):
+        options = {"Axis": axis, "BatchDims": batch}
+        where = (3, 4, 2)[: batch + 1] if batch == 2 else (3, 2)
+        fixed = np.random.default_rng(0).integers(0, 4, where).astype(np.int32)
+        yield Form("GATHER", ((3, 4, 5), fixed), "GatherOptions", options, same=True)
+        yield Form(
+            "GATHER", ((3, 4, 5), typed(where, "int32", "i")), "GatherOptions", options, low=0, high=3.9, same=True
+        )
+    for indices in (
+        pairs((0, 1), (2, 0)),
+        np.array([[1], [2]], np.int32),
+        np.array([[[0, 1, 2]], [[2, 1, 0]]], np.int32),
+    ):
+        yield Form("GATHER_ND", ((3, 4, 5), indices), same=True)
+        yield Form("GATHER_ND", ((3, 4, 5), typed(indices.shape, "int32", "i")), low=0, high=2.9, same=True)
+    yield Form("EMBEDDING_LOOKUP", (typed((4,), "int32"), weights(6, 5)), low=0, high=5.9)
+    for axis, on, off in product((-1, 0, 1), (1.0, 3.5), (0.0, -1.5)):
+        form = (typed((2, 4), "int32"), np.int32(5), np.float32(on), np.float32(off))
+        yield Form("ONE_HOT", form, "OneHotOptions", {"Axis": axis}, low=-1, high=5.9)
+    for k in (1, 3, 6):
+        yield Form("TOPK_V2", ((2, 3, 6), np.int32(k)), results=(Tensor((1,)), Tensor((1,), "int32")), same=True)
+    for axis, exclusive, reverse in product((0, 1, -1), (False, True), (False, True)):
+        options = {"Exclusive": exclusive, "Reverse": reverse}
+        yield Form("CUMSUM", ((3, 4, 5), np.int32(axis)), "CumsumOptions", options)
+    for time, batch in ((1, 0), (0, 1), (2, 0)):
+        size = (3, 4, 5)[batch]
+        options = {"SeqDim": time, "BatchDim": batch}
+        yield Form("REVERSE_SEQUENCE", ((3, 4, 5), ints(*[1, 3, 2, 3, 1][:size])), "ReverseSequenceOptions", options)
+        lengths = typed((size,), "int32", "n")
+        yield Form("REVERSE_SEQUENCE", ((3, 4, 5), lengths), "ReverseSequenceOptions", options, low=1, high=3.9)
+    yield Form("SCATTER_ND", (np.array([[1], [3], [1]], np.int32), (3, 2), ints(5, 2)))
+    yield Form("SCATTER_ND", (pairs((0, 1), (2, 0)), (2, 4), ints(3, 2, 4)))
+    yield Form("SEGMENT_SUM", ((5, 3), ints(0, 0, 1, 1, 2)))
+
+
+def states(*shapes: tuple[int, ...]) -> list[Tensor]:
+    return [Tensor(shape, name=f"state{i}", variable=True) for i, shape in enumerate(shapes)]
+
+
+def lstm_inputs(inputs: int, units: int, outputs: int, *, cifg: bool, peephole: bool, project: bool) -> list[Any]:
+    """Weights of one direction: inputs 1 to 17."""
+    skip = 1 if cifg else 0
+    gates = [weights(units, inputs + i)[:, :inputs] for i in range(4)]
+    recurrent = [weights(units, outputs + i)[:, :outputs] for i in range(4)]
+    peepholes = [weights(units, i + 1)[:, 0].copy() if peephole else None for i in range(3)]
+    biases = [weights(units + i)[:units] for i in range(4)]
+    for group in (gates, recurrent, biases, peepholes):
+        if skip:
+            group[0] = None  # type: ignore[call-overload]
+    projection = [weights(outputs, units), weights(outputs)] if project else [None, None]
+    kept = [*gates, *recurrent, *peepholes, *biases]
+    return [None if one is None else np.ascontiguousarray(one) for one in [*kept, *projection]]
+
+
+def recurrent() -> Iterator[Form]:
+    steps, batch, size, units = 4, 2, 3, 5
+    for cifg, peephole, project, norm, major in (
+        (False, False, False, False, False),
+        (False, False, False, False, True),
+        (True, False, False, False, False),
+        (False, True, False, False, True),
+        (False, False, True, False, False),
+        (False, True, True, False, True),
+        (False, False, False, True, False),
+        (True, True, True, True, True),
+    ):
+        outputs = 4 if project else units
+        given = lstm_inputs(size, units, outputs, cifg=cifg, peephole=peephole, project=project)
+        norms = [None if cifg and i == 0 else weights(units + 1)[:units] for i in range(4)] if norm else []
+        shape = (steps, batch, size) if major else (batch, steps, size)
+        inputs = [shape, *given, *states((batch, outputs), (batch, units)), *norms]
+        for clips in ({}, {"CellClip": 0.4, "ProjClip": 0.3}):
+            options = {"FusedActivationFunction": 4, "TimeMajor": major, **clips}
+            yield Form("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, "UnidirectionalSequenceLSTMOptions", options)
+    given = lstm_inputs(size, units, units, cifg=False, peephole=False, project=False)
+    single = [(batch, size), *given, *states((batch, units), (batch, units))]
+    yield Form("LSTM", single, "LSTMOptions", {"FusedActivationFunction": 4})
+    for merge, major in product((False, True), repeat=2):
+        # LiteRT itself gives other numbers with and without merging where there are two sequences, batch first.
+        count = batch if major or not merge else 1
+        shape = (steps, count, size) if major else (count, steps, size)
+        state = states(*[(count, units)] * 4)
+        inputs = [shape, *given, *given, *state, *[None] * 9]
+        options = {"FusedActivationFunction": 4, "TimeMajor": major, "MergeOutputs": merge}
+        outputs = (Tensor((1,)),) * (1 if merge else 2)
+        yield Form("BIDIRECTIONAL_SEQUENCE_LSTM", inputs, "BidirectionalSequenceLSTMOptions", options, outputs)
+    for major, fused in product((False, True), (1, 4)):
+        shape = (steps, batch, size) if major else (batch, steps, size)
+        inputs = [shape, weights(units, size), weights(units, units), weights(units), *states((batch, units))]
+        options = {"FusedActivationFunction": fused, "TimeMajor": major}
+        yield Form("UNIDIRECTIONAL_SEQUENCE_RNN", inputs, "SequenceRNNOptions", options)
+    inputs = [(batch, size), weights(units, size), weights(units, units), weights(units), *states((batch, units))]
+    yield Form("RNN", inputs, "RNNOptions", {"FusedActivationFunction": 1})
+
+
+FAMILIES = (
+    *(convolutions, pools, products, functions, binaries, logic, reductions, images, movement),
+    *(shapes, conversions, choosing, recurrent),
+)
+
+
+def forms() -> dict[str, list[Form]]:
+    """All forms in float32 (or integers where the operator computes those), by operator."""
+    found: dict[str, list[Form]] = {}
+    for family in FAMILIES:
+        for form in family():
+            found.setdefault(form.kind, []).append(form)
+    return found
