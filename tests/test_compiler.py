@@ -153,12 +153,14 @@ def test_all_layers_no_instruction_does_are_reported_at_once(tmp_path: Path) -> 
 
 
 def test_a_layer_too_large_for_kpu_ram_is_named_with_both_sizes(tmp_path: Path) -> None:
-    net = Net(x=(1, 3, 240, 320))
-    first = net.conv("x", 3, 32)
-    error = refused(net, tmp_path, net.conv(first, 32, 8))
+    """4 rows are the fewest of a layer, and so the smallest band."""
+    net = Net(x=(1, 4, 8, 512))
+    first = net.conv("x", 4, 600)
+    wide = net.conv(first, 600, 600, kernel=1)
+    error = refused(net, tmp_path, net.conv(wide, 600, 4, kernel=1))
     assert isinstance(error, DoesNotFitError)
-    assert error.location == first
-    assert str(240 * 320 * 32) in error.message
+    assert error.location == wide
+    assert str(600 * 8 * 512) in error.message
     assert "2097152" in error.message
 
 

@@ -80,6 +80,8 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "kpu-round-weights",
         "kpu-select-registers",
         "dce",
+        "kpu-tile",
+        "dce",
     ),
     "kbuf-lower": (
         "ktensor-decompose-arithmetic",

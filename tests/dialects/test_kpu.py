@@ -160,9 +160,6 @@ def test_layer_is_checked_against_the_hardware() -> None:
     op = kpu.LayerOp(value(FeatureMapType.of((1, 3, 3, 8), 0.5, 3)), **layer_fields())
     with pytest.raises(VerifyException, match="the input is 3 high"):
         op.verify()
-    op = kpu.LayerOp(value(FeatureMapType.of((1, 3, 250, 512), 0.5, 3)), **layer_fields(oc=16))
-    with pytest.raises(VerifyException, match=r"input \(384000 bytes\) and output \(2048000\) take 2432000"):
-        op.verify()
 
 
 def test_importing_the_dialect_does_not_import_numpy() -> None:

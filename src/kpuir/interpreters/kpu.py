@@ -93,6 +93,12 @@ class KpuFunctions(InterpreterFunctions):
             result[:, first : first + part.shape[1]] = part
         return (result,)
 
+    @impl(kpu.ConcatRowsOp)
+    def run_concat_rows(self, interpreter: Interpreter, op: kpu.ConcatRowsOp, args: PythonValues) -> PythonValues:
+        """Some rows of each operand."""
+        bands = zip(args, op.bands, strict=True)
+        return (np.concatenate([array[:, :, first : first + count] for array, (first, count) in bands], 2),)
+
     @impl(kpu.ChannelSliceOp)
     def run_channel_slice(self, interpreter: Interpreter, op: kpu.ChannelSliceOp, args: PythonValues) -> PythonValues:
         """Some channels."""

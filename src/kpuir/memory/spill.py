@@ -102,7 +102,7 @@ def plan(buffers: Sequence[Sequence[Access]], limit: int) -> list[Cuts]:
     """
     steps = max((accesses[-1].step for accesses in buffers), default=0)
     chosen = _Plan(buffers, limit, steps)
-    while chosen.excess() and chosen.improve():
+    while chosen.excess() and (chosen.improve() or chosen.improve(short=True)):
         pass
     chosen.relax()
     return chosen.cuts
@@ -138,10 +138,13 @@ class _Plan:
         """The bytes above the limit, summed over all steps."""
         return int((self.live if live is None else live).clip(self.limit).sum() - self.limit * len(self.live))
 
-    def improve(self) -> bool:
-        """Make the best change that saves bytes above the limit; return whether there is one."""
+    def improve(self, *, short: bool = False) -> bool:
+        """Make the best change that saves bytes above the limit; return whether there is one.
+
+        A `short` wait ends with the next step: bytes written for one that needs them all need not be there before.
+        """
         best: tuple[float, int, Cuts] | None = None
-        for number, cuts in self._changes():
+        for number, cuts in self._changes(short):
             saved = self.excess() - self.excess(self._with(number, cuts))
             price = self._price(number, cuts)
             if saved <= 0 or price == inf:
@@ -164,13 +167,14 @@ class _Plan:
                     self._set(number, cuts)
                     break
 
-    def _changes(self) -> Iterator[tuple[int, Cuts]]:
-        """Every other way over every wait during which there are too many bytes."""
+    def _changes(self, short: bool) -> Iterator[tuple[int, Cuts]]:
+        """Every other way over every wait during which there are too many bytes, or with `short` right before it."""
         full = self.live > self.limit
         for number, accesses in enumerate(self.buffers):
             for index in range(1, len(accesses)):
                 before, behind = accesses[index - 1].step, accesses[index].step
-                if behind - before < 2 or not full[2 * before + 3 : 2 * behind + 2].any():
+                waits = full[2 * before + 2 : 2 * behind + 2] if short else full[2 * before + 3 : 2 * behind + 2]
+                if behind - before < (1 if short else 2) or not waits.any():
                     continue
                 for way in Way:
                     if self.cuts[number].get(index) is not way:

@@ -39,6 +39,7 @@ PASSES: dict[str, tuple[str, str]] = {
     "kpu-sink-crops": ("kpuir.passes.kpu_sink_crops", "KpuSinkCropsPass"),
     "kpu-split-depthwise": ("kpuir.passes.kpu_split_depthwise", "KpuSplitDepthwisePass"),
     "kpu-split-diagonals": ("kpuir.passes.kpu_split_diagonals", "KpuSplitDiagonalsPass"),
+    "kpu-tile": ("kpuir.passes.kpu_tile", "KpuTilePass"),
     "ktensor-absorb-layouts": ("kpuir.passes.ktensor_absorb_layouts", "KTensorAbsorbLayoutsPass"),
     "ktensor-decompose-arithmetic": (
         "kpuir.passes.ktensor_decompose_arithmetic",

@@ -14,9 +14,7 @@ there; a value made and used by layers never leaves KPU RAM.
 
 A pad or crop of a map that is in KPU RAM stays there where that takes less time than the CPU does, with the ways there
 and back. What is downloaded without being a layer's own result is copied by a layer first; so are the columns of a map
-that are wanted, where there are enough others.
-
-Raises DoesNotFitError for a layer whose input and output exceed KPU RAM together (`kpu-hardware.md` 2).
+that are wanted, where there are enough others. Maps larger than KPU RAM are `kpu-tile`'s business.
 """
 
 from dataclasses import dataclass
@@ -30,8 +28,6 @@ from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewri
 
 from kpuir.analysis import estimates
 from kpuir.dialects import kpu, ktensor
-from kpuir.errors import DoesNotFitError
-from kpuir.ir.locations import layer_name
 from kpuir.ir.rewriting import rewrite
 from kpuir.passes.moving import border_of, insert
 from kpuir.target import k210
@@ -141,7 +137,7 @@ def _map_of(rewriter: PatternRewriter, value: SSAValue) -> SSAValue:
 def _placed_conv(op: kpu.Conv2dOp, source: SSAValue) -> kpu.Conv2dOp:
     element = ktensor.element_of(op.output)
     assert isinstance(element, ktensor.QuantizedType)
-    layer = kpu.Conv2dOp(
+    return kpu.Conv2dOp(
         source,
         op.weight,
         op.bias,
@@ -150,14 +146,6 @@ def _placed_conv(op: kpu.Conv2dOp, source: SSAValue) -> kpu.Conv2dOp:
         pool=op.pool_kind,
         result_element=element,
     )
-    verdict = k210.ram_rule(*(k210.feature_map_bytes(*kpu.size4(value.type)) for value in (source, op.output)))
-    if not verdict.ok:
-        raise DoesNotFitError(
-            verdict.reason,
-            location=layer_name(op),
-            hint="use a smaller input or fewer channels, or pool or stride in this layer so that less is stored",
-        )
-    return layer
 
 
 def _stays(op: kpu.PadOp | kpu.CropOp, borders: Borders) -> k210.Verdict:

@@ -291,13 +291,13 @@ def weight_loads_rule(input_channels: int, output_channels: int, kernel: int, by
     )
 
 
-def ram_rule(input_bytes: int, output_bytes: int) -> Verdict:
-    """Input and output map of a layer fit the 2 MiB of KPU RAM together."""
+def ram_rule(input_bytes: int, output_bytes: int, ram_bytes: int = K210.KPU_RAM_BYTES) -> Verdict:
+    """Input and output map of a layer fit the 2 MiB of KPU RAM together, or are worked on in bands of rows that do."""
     total = input_bytes + output_bytes
     return _verdict(
-        total <= K210.KPU_RAM_BYTES,
+        total <= ram_bytes,
         f"input ({input_bytes} bytes) and output ({output_bytes}) take {total} bytes together, "
-        f"the KPU RAM has {K210.KPU_RAM_BYTES}",
+        f"the KPU RAM has {ram_bytes}",
     )
 
 

@@ -73,5 +73,7 @@ func.func @placement(%a: !kpu.fmap<1x5x20x20, 0.5, 3>, %b: !kpu.fmap<1x3x20x20, 
   %6 = kpu.images %x {count = 2 : i64} : (tensor<1x8x25x5xf32>) -> tensor<2x4x25x5xf32>
   // CHECK: kpu.images %6 {count = 1 : i64} : (tensor<2x4x25x5xf32>) -> tensor<1x8x25x5xf32>
   %7 = kpu.images %6 {count = 1 : i64} : (tensor<2x4x25x5xf32>) -> tensor<1x8x25x5xf32>
+  // CHECK: kpu.concat_rows %1, %1 {crops = array<i64: 0, 2, 1, 0>} : (!kpu.fmap<1x4x20x20, 5.000000e-01, 3>, !kpu.fmap<1x4x20x20, 5.000000e-01, 3>) -> !kpu.fmap<1x4x37x20, 5.000000e-01, 3>
+  %8 = kpu.concat_rows %1, %1 {crops = array<i64: 0, 2, 1, 0>} : (!kpu.fmap<1x4x20x20, 0.5, 3>, !kpu.fmap<1x4x20x20, 0.5, 3>) -> !kpu.fmap<1x4x37x20, 0.5, 3>
   func.return %3, %4 : !kpu.fmap<1x4x21x21, 0.5, 3>, tensor<1x40x5x5xf32>
 }

@@ -54,13 +54,6 @@ func.func @loads(%x: tensor<1x512x8x8xf32>, %w: tensor<512x512x3x3xf32>, %b: ten
   func.return
 }
 // -----
-// Before its maps are placed a layer may still be pooled or tiled; in KPU RAM it must fit.
-// CHECK: input (1228800 bytes) and output (1228800) take 2457600 bytes together, the KPU RAM has 2097152
-func.func @ram(%x: !kpu.fmap<1x16x240x320, 5.0e-01, 3>, %w: tensor<16x16x3x3xf32>, %b: tensor<16xf32>) {
-  %0 = kpu.conv2d %x, %w, %b : (!kpu.fmap<1x16x240x320, 5.0e-01, 3>, tensor<16x16x3x3xf32>, tensor<16xf32>) -> !kpu.fmap<1x16x240x320, 5.0e-01, 3>
-  func.return
-}
-// -----
 // CHECK: are not both f32 tensors, both quantized tensors or both feature maps
 func.func @mixed(%x: !kpu.fmap<1x3x8x8, 5.0e-01, 3>, %w: tensor<4x3x3x3xf32>, %b: tensor<4xf32>) {
   %0 = kpu.conv2d %x, %w, %b : (!kpu.fmap<1x3x8x8, 5.0e-01, 3>, tensor<4x3x3x3xf32>, tensor<4xf32>) -> tensor<1x4x8x8xf32>
@@ -235,6 +228,18 @@ func.func @concat_images(%a: tensor<2x4x9x9xf32>) {
 // CHECK: operand !kpu.fmap<1x4x9x9, 5.000000e-01, 3> and result tensor<1x4x9x9xf32> are not in the same RAM
 func.func @concat_rams(%a: !kpu.fmap<1x4x9x9, 0.5, 3>) {
   %0 = kpu.concat %a : (!kpu.fmap<1x4x9x9, 0.5, 3>) -> tensor<1x4x9x9xf32>
+  func.return
+}
+// -----
+// CHECK: operand type is !kpu.fmap<1x4x9x8, 5.000000e-01, 3>, expected !kpu.fmap<1x4x9x9, 5.000000e-01, 3>
+func.func @concat_rows_width(%a: !kpu.fmap<1x4x9x9, 0.5, 3>, %b: !kpu.fmap<1x4x9x8, 0.5, 3>) {
+  %0 = kpu.concat_rows %a, %b {crops = array<i64: 0, 0, 0, 0>} : (!kpu.fmap<1x4x9x9, 0.5, 3>, !kpu.fmap<1x4x9x8, 0.5, 3>) -> !kpu.fmap<1x4x18x9, 0.5, 3>
+  func.return
+}
+// -----
+// CHECK: crops is [0, 0], expected 4 integers of at least 0
+func.func @concat_rows_crops(%a: !kpu.fmap<1x4x9x9, 0.5, 3>) {
+  %0 = kpu.concat_rows %a, %a {crops = array<i64: 0, 0>} : (!kpu.fmap<1x4x9x9, 0.5, 3>, !kpu.fmap<1x4x9x9, 0.5, 3>) -> !kpu.fmap<1x4x18x9, 0.5, 3>
   func.return
 }
 // -----

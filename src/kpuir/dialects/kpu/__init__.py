@@ -30,6 +30,7 @@ from kpuir.dialects.kpu.attributes import FeatureMapType, PoolAttr, Size4, size4
 from kpuir.dialects.kpu.convolution import Conv2dOp, LayerOp
 from kpuir.dialects.kpu.movement import (
     BatchToSpaceOp,
+    ConcatRowsOp,
     CropOp,
     DownloadOp,
     PadOp,
@@ -50,6 +51,7 @@ Kpu = Dialect(
         SpaceToBatchOp,
         BatchToSpaceOp,
         ConcatOp,
+        ConcatRowsOp,
         ChannelSliceOp,
         FoldRowsOp,
         ImagesOp,
@@ -73,6 +75,7 @@ __all__ = [
     "BatchToSpaceOp",
     "ChannelSliceOp",
     "ConcatOp",
+    "ConcatRowsOp",
     "Conv2dOp",
     "CropOp",
     "DownloadOp",

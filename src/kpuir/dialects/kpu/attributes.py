@@ -177,7 +177,7 @@ def require(verdict: Verdict) -> None:
         raise VerifyException(verdict.reason)
 
 
-def require_type(found: Attribute, expected: Attribute) -> None:
-    """Raise VerifyException where a result's type is not the one its operands imply."""
+def require_type(found: Attribute, expected: Attribute, what: str = "result") -> None:
+    """Raise VerifyException where the type of `what` is not the one that others imply."""
     if found != expected:
-        raise VerifyException(f"result type is {found}, expected {expected}")
+        raise VerifyException(f"{what} type is {found}, expected {expected}")

@@ -354,8 +354,6 @@ def _verify_weight(size: Size4, weight: Size4, depthwise: bool) -> None:
 
 
 def _verify_layer(op: "Conv2dOp | LayerOp", weight: Size4) -> None:
-    """Check all rules of the hardware for a layer; once its maps are placed, also that they fit."""
+    """Check the rules of the hardware for a layer; whether KPU RAM holds its maps shows when they are tiled."""
     _, channels, height, width = size4(op.input.type)
     require(k210.layer_rules(channels, height, width, weight[0], weight[2], op.is_depthwise, op.pool_kind))
-    if isinstance(op.input.type, FeatureMapType) and isinstance(op.output.type, FeatureMapType):
-        require(k210.ram_rule(op.input.type.byte_size, op.output.type.byte_size))

@@ -15,6 +15,7 @@ from xdsl.irdl import (
     prop_def,
     result_def,
     traits_def,
+    var_operand_def,
 )
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 from xdsl.traits import HasCanonicalizationPatternsTrait, Pure
@@ -159,6 +160,52 @@ class CropOp(IRDLOperation):
         """Check the amounts and the result type."""
         size, crops = size4(self.input.type), _numbers("crops", self.crops, 4, 0)
         require_type(self.output.type, reshaped(self.input.type, _shrunk(size, crops)))
+
+
+@irdl_op_definition
+class ConcatRowsOp(IRDLOperation):
+    """The rows of feature maps of one width, one map after another, each without some: layers copy them, a line each.
+
+    `crops` are the rows that are left out of each operand at its top and bottom, (top, bottom, top, bottom, ...).
+
+        %y = kpu.concat_rows %a, %b {crops = array<i64: 0, 1, 1, 0>}
+             : (!kpu.fmap<1x3x8x20, 0.5, 3>, !kpu.fmap<1x3x9x20, 0.5, 3>) -> !kpu.fmap<1x3x15x20, 0.5, 3>
+    """
+
+    name = "kpu.concat_rows"
+    inputs = var_operand_def(FeatureMapType)
+    crops = prop_def(DenseArrayBase[I64])
+    output = result_def(FeatureMapType)
+    traits = traits_def(Pure())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$inputs attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, inputs: Sequence[SSAValue], crops: Sequence[int]) -> None:
+        super().__init__(
+            operands=[inputs],
+            properties={"crops": int_array(crops)},
+            result_types=[reshaped(inputs[0].type, _stacked([size4(value.type) for value in inputs], crops))],
+        )
+
+    @property
+    def bands(self) -> tuple[tuple[int, int], ...]:
+        """The first row of each operand that is kept, and how many are."""
+        crops = self.crops.get_values()
+        heights = (size4(value.type)[2] for value in self.inputs)
+        return tuple(
+            (top, height - top - bottom) for height, top, bottom in zip(heights, crops[::2], crops[1::2], strict=True)
+        )
+
+    def verify_(self) -> None:
+        """Check that all are of one kind, that something is kept of each, and the result type."""
+        if not self.inputs:
+            raise VerifyException("a concat has at least one operand")
+        crops = _numbers("crops", self.crops, 2 * len(self.inputs), 0)
+        first = self.inputs[0].type
+        for value in self.inputs:
+            same = (*size4(first)[:2], size4(value.type)[2], size4(first)[3])
+            require_type(value.type, reshaped(first, same), "operand")
+        require_type(self.output.type, reshaped(first, _stacked([size4(value.type) for value in self.inputs], crops)))
 
 
 @irdl_op_definition
@@ -322,6 +369,16 @@ def _shrunk(size: Size4, crops: Sequence[int]) -> Size4:
     if min(shape) < 1:
         raise VerifyException(f"crops {list(crops)} leave nothing of {format_shape(size)}")
     return shape
+
+
+def _stacked(sizes: Sequence[Size4], crops: Sequence[int]) -> Size4:
+    """The size of maps on top of each other, each without (top, bottom) rows."""
+    batch, channels, _, width = sizes[0]
+    borders = zip(crops[::2], crops[1::2], strict=True)
+    kept = [_shrunk(size, (top, 0, bottom, 0))[2] for size, (top, bottom) in zip(sizes, borders, strict=True)]
+    if batch != 1:
+        raise VerifyException(f"the rows of {batch} images are not joined, those of 1 are")
+    return batch, channels, sum(kept), width
 
 
 def _sliced(size: Size4, begin: Sequence[int], strides: Sequence[int]) -> Size4:

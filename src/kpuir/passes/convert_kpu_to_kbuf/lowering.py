@@ -81,6 +81,7 @@ class Lowering:
         self._constants: dict[tuple[Attribute, tuple[int, ...]], SSAValue] = {}
         self._op: Operation | None = None
         self._parts: dict[SSAValue, tuple[SSAValue, int]] = {}
+        self._actions: dict[SSAValue, list[Callable[[], None]]] = {}
 
     def join(self, whole: SSAValue, part: SSAValue, offset: int) -> None:
         """Let the buffer of `part` be a part of that of `whole`, from byte `offset` on."""
@@ -89,6 +90,10 @@ class Lowering:
     def is_part(self, value: SSAValue, whole: SSAValue | None = None, offset: int = 0) -> bool:
         """Whether a value's buffer is a part of another's; of that of `whole` from byte `offset` on, if given."""
         return value in self._parts and (whole is None or self._parts[value] == (whole, offset))
+
+    def when_made(self, value: SSAValue, action: Callable[[], None]) -> None:
+        """Call a function as soon as a value is in its buffer."""
+        self._actions.setdefault(value, []).append(action)
 
     def run(self, ops: Sequence[Operation]) -> None:
         """Convert all operations. Raises UnsupportedError with everything that could not be."""
@@ -101,6 +106,8 @@ class Lowering:
                 if convert is None:
                     raise RefusalError(f"no kmodel instruction does {op.name}")
                 convert(self, op)
+                for action in [action for result in op.results for action in self._actions.get(result, ())]:
+                    action()
             except RefusalError as refusal:
                 self.problems.append((layer_name(op), str(refusal)))
                 for result in op.results:  # what follows is looked at too

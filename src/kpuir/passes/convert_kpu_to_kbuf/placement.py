@@ -6,7 +6,7 @@ The filler behind the columns of a line is as good as columns: a map is cropped 
 """
 
 import math
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from xdsl.dialects import func
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 def join_operands(lowering: Lowering, function: func.FuncOp) -> None:
     """Let layers write their results where a concatenation wants them, the first one that does.
 
-    In main RAM this is done for whole concatenations whose operands lie one after the other.
+    In main RAM this is done for whole concatenations whose operands lie one after the other. Bands of rows are copied
+    to where they belong as soon as they are made.
     """
     for op in function.walk():
         if isinstance(op, kpu.ConcatOp) and isinstance(op.output.type, kpu.FeatureMapType):
@@ -36,6 +37,11 @@ def join_operands(lowering: Lowering, function: func.FuncOp) -> None:
                 written = _images(operand)
                 if _is_written(written) and not lowering.is_part(written):
                     lowering.join(op.output, written, _line(first, op.output))
+        elif isinstance(op, kpu.ConcatRowsOp):
+            below = 0
+            for operand, (top, rows) in zip(op.inputs, op.bands, strict=True):
+                lowering.when_made(operand, partial(_copy_band, lowering, op.output, operand, (top, below, rows)))
+                below += rows
         elif isinstance(op, ktensor.ConcatOp) and _is_in_place(op):
             offset = 0
             for operand in op.inputs:
@@ -70,7 +76,7 @@ def _is_written(value: SSAValue) -> bool:
         top, left, bottom, _ = owner.crops.get_values()
         _, channels, _, width = kpu.size4(value.type)
         return bool(left) or not k210.is_view(channels, width, top, bottom)
-    return isinstance(owner, kpu.LayerOp | kpu.PadOp | kpu.ConcatOp)
+    return isinstance(owner, kpu.LayerOp | kpu.PadOp | kpu.ConcatOp | kpu.ConcatRowsOp)
 
 
 def _line(channel: int, value: SSAValue) -> int:
@@ -94,6 +100,18 @@ def concat(lowering: Lowering, op: kpu.ConcatOp) -> None:
             source = lowering.part(lowering.buffer(operand), shape, _line(begin, operand))
             target = lowering.part(whole, shape, offset + _line(begin, operand))
             copy(lowering, source, target, operand.type.zero_point_value)
+
+
+def _copy_band(lowering: Lowering, whole: SSAValue, band: SSAValue, rows: tuple[int, int, int]) -> None:
+    """Copy rows of a map from `top` on to those of another from `below` on."""
+    assert isinstance(whole.type, kpu.FeatureMapType)
+    target = lowering.buffers[whole] if whole in lowering.buffers else lowering.result(whole)
+    _Moves(lowering, whole.type.zero_point_value).copy_rows(lowering.buffer(band), target, *rows)
+
+
+@converts(kpu.ConcatRowsOp)
+def concat_rows(lowering: Lowering, op: kpu.ConcatRowsOp) -> None:
+    """Nothing: bands are copied when they are made."""
 
 
 @converts(kpu.ChannelSliceOp)
@@ -174,11 +192,11 @@ class _Moves:
             source = result
         return source
 
-    def copy_rows(self, source: SSAValue, result: SSAValue, top: int, below: int) -> None:
-        """Copy the rows from `top` on of every group to the rows of the result from `below` on."""
+    def copy_rows(self, source: SSAValue, result: SSAValue, top: int, below: int, most: int | None = None) -> None:
+        """Copy the rows from `top` on of every group to the rows of the result from `below` on, all that fit there."""
         _, channels, height, width = kbuf.shape_of(source)
         target = self.lowering.part(result, (*kbuf.shape_of(result)[:3], width), 0)
-        rows = min(height - top, kbuf.shape_of(target)[2] - below)
+        rows = min(height - top, kbuf.shape_of(target)[2] - below) if most is None else most
         size = k210.row_layout(width).channels_per_line
         for first in range(0, channels, size):
             count = min(size, channels - first)

@@ -1,0 +1,395 @@
+"""Layers that work on bands of rows, one band after another, because KPU RAM does not hold their maps at once.
+
+A region is some operations on feature maps that do the same to every band: what a band lacks of its neighbours spoils
+rows at its borders, one more with every 3x3 kernel, because there the engine pads (`kpu-hardware.md` 6.1). Bands
+overlap by as many rows, so that each row of a result is right in one of them. Nothing in between is ever cropped.
+
+Rows are counted in units: so many rows that every map of the region gets whole ones of them, whatever is pooled.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from fractions import Fraction
+from functools import cached_property
+from itertools import pairwise, product
+from math import lcm
+
+from xdsl.ir import BlockArgument, Operation, SSAValue
+
+from kpuir.analysis import estimates
+from kpuir.analysis.estimates import Cost
+from kpuir.dialects import kpu
+from kpuir.target import k210
+from kpuir.target.k210 import K210, CpuCosts, PoolKind
+
+_OPS = (kpu.LayerOp, kpu.ConcatOp, kpu.ChannelSliceOp, kpu.PadOp, kpu.CropOp)
+_MOST_CHOICES = 64
+"""Combinations of places that are tried; with more boundaries all inputs and all results are treated alike."""
+
+
+class Place(Enum):
+    """Where a whole map is that enters a region or leaves it."""
+
+    KPU = auto()
+    MAIN = auto()
+    BOTH = auto()
+
+
+Places = Mapping[SSAValue, Place]
+
+
+def is_tileable(op: Operation) -> bool:
+    """Whether an operation on feature maps does the same to all rows."""
+    if not isinstance(op, _OPS) or not isinstance(op.results[0].type, kpu.FeatureMapType):
+        return False
+    if isinstance(op, kpu.PadOp | kpu.CropOp):
+        top, _, bottom, _ = (op.pads if isinstance(op, kpu.PadOp) else op.crops).get_values()
+        if top or bottom:
+            return False
+    return all(kpu.size4(value.type)[0] == 1 for value in (*op.operands, *op.results))
+
+
+def exceeds(op: Operation, ram: int) -> bool:
+    """Whether what an operation reads and writes is larger than KPU RAM, and bands of it could be smaller."""
+    if not is_tileable(op):
+        return False
+    copied = [value for value in op.operands if _is_copied(value, op)]
+    return max((_bytes(value) for value in copied), default=0) + _bytes(op.results[0]) > ram
+
+
+def _is_copied(value: SSAValue, op: Operation) -> bool:
+    """Whether a layer reads an operand to make the result: not where it is a view, or written where it belongs."""
+    owner = value.owner
+    if isinstance(op, kpu.ConcatOp):
+        places = [use.operation for use in value.uses if isinstance(use.operation, kpu.ConcatOp)]
+        elsewhere = places.count(op) > 1 or any(other.is_before_in_block(op) for other in places)
+        view = isinstance(owner, kpu.ChannelSliceOp | kpu.FoldRowsOp | kpu.LinesOp)
+        return elsewhere or view or (isinstance(owner, kpu.UploadOp) and isinstance(owner.input, BlockArgument))
+    if isinstance(op, kpu.CropOp):
+        return op.crops.get_values()[1] > 0
+    return not isinstance(op, kpu.ChannelSliceOp)
+
+
+def milliseconds(op: Operation) -> float:
+    """What an operation takes on whole maps: nothing unless it is a layer."""
+    return _layer(op, kpu.size4(op.operands[0].type)[2]).milliseconds if isinstance(op, kpu.LayerOp) else 0.0
+
+
+@dataclass(frozen=True)
+class Bands:
+    """How a region is computed: where whole maps are, the first unit of each band, and units a band."""
+
+    region: "Region"
+    places: Places
+    starts: tuple[int, ...]
+    units: int
+    cost: Cost
+
+    def rows(self, value: SSAValue, band: int) -> tuple[int, int]:
+        """The first row of a map in a band, and the first one behind it."""
+        step = self.region.unit_rows(value)
+        last = band == len(self.starts) - 1
+        end = kpu.size4(value.type)[2] if last else (self.starts[band] + self.units) * step
+        return self.starts[band] * step, end
+
+    def kept(self, value: SSAValue) -> list[tuple[int, int]]:
+        """The rows of a result that are taken from each band."""
+        return _kept(self.region, value, self.starts, self.units)
+
+
+class Region:
+    """Operations in order, with what they read and what others read of them."""
+
+    def __init__(self, ops: Sequence[Operation]) -> None:
+        self.ops = tuple(ops)
+        made = {value for op in ops for value in op.results}
+        self.inputs = tuple(dict.fromkeys(value for op in ops for value in op.operands if value not in made))
+        inside = set(ops)
+        self.outputs = tuple(
+            value for value in made_in_order(ops) if any(use.operation not in inside for use in value.uses)
+        )
+
+    def readers(self, value: SSAValue) -> list[Operation]:
+        """What reads a map outside of the region."""
+        return [use.operation for use in value.uses if use.operation not in self.ops]
+
+    @cached_property
+    def scales(self) -> "dict[SSAValue, int] | None":
+        """How many rows of the finest map are one of each map; None where maps have no common measure."""
+        found: dict[SSAValue, Fraction] = {self.ops[0].results[0]: Fraction(1)}
+        edges = [
+            (operand, op.results[0], _pool(op).stride) for op in self.ops for operand in dict.fromkeys(op.operands)
+        ]
+        while True:
+            before = len(found)
+            for source, result, stride in edges:
+                if source in found:
+                    found.setdefault(result, found[source] * stride)
+                elif result in found:
+                    found[source] = found[result] / stride
+            if len(found) == before:
+                break
+        right = all(s in found and r in found and found[r] == found[s] * stride for s, r, stride in edges)
+        if not right:
+            return None
+        finest = min(found.values())
+        scales = {value: scale / finest for value, scale in found.items()}
+        return None if any(s.denominator > 1 for s in scales.values()) else {v: int(s) for v, s in scales.items()}
+
+    @cached_property
+    def margins(self) -> dict[SSAValue, tuple[int, int]]:
+        """How many rows of each map are spoilt at the top of a band and at its bottom, where it has neighbours."""
+        found: dict[SSAValue, tuple[int, int]] = dict.fromkeys(self.inputs, (0, 0))
+        for op in self.ops:
+            tops, bottoms = zip(*(found[value] for value in op.operands), strict=True)
+            found[op.results[0]] = _spoilt(op, max(tops), max(bottoms))
+        return found
+
+    @cached_property
+    def unit(self) -> int:
+        """The rows of the finest map that are a unit."""
+        assert self.scales is not None
+        return lcm(*self.scales.values())
+
+    def unit_rows(self, value: SSAValue) -> int:
+        """The rows of a map that are a unit."""
+        assert self.scales is not None
+        return self.unit // self.scales[value]
+
+    @cached_property
+    def units(self) -> int:
+        """How many whole units all maps have; the last band takes what is left over too."""
+        return min(kpu.size4(value.type)[2] // self.unit_rows(value) for value in self.values)
+
+    @cached_property
+    def values(self) -> tuple[SSAValue, ...]:
+        """All maps."""
+        return *self.inputs, *made_in_order(self.ops)
+
+    def last_rows(self, start: int) -> dict[SSAValue, int]:
+        """How many rows of each map a band has that begins at a unit and goes to the end."""
+        return {value: kpu.size4(value.type)[2] - start * self.unit_rows(value) for value in self.values}
+
+    @cached_property
+    def overlap(self) -> int:
+        """By how many units two bands overlap."""
+        return max(-(-sum(self.margins[value]) // self.unit_rows(value)) for value in self.outputs)
+
+    @cached_property
+    def least(self) -> int:
+        """The least units of a band: more than the overlap, and the engine's least rows."""
+        fewest = max(-(-K210.MIN_HEIGHT // self.unit_rows(value)) for value in self.values)
+        return max(fewest, self.overlap + 1)
+
+    @cached_property
+    def lives(self) -> list[tuple[SSAValue, int, int]]:
+        """The maps of a band that have bytes of their own, with the first and the last operation they are alive at.
+
+        Parts of a concatenation are written where they belong, and slices are views.
+        """
+        roots: dict[SSAValue, SSAValue] = {}
+        for op in reversed(self.ops):
+            if isinstance(op, kpu.ConcatOp):
+                for operand in op.inputs:
+                    roots.setdefault(operand, roots.get(op.output, op.output))
+        for op in self.ops:
+            if isinstance(op, kpu.ChannelSliceOp):
+                roots[op.output] = roots.get(op.input, op.input)
+        lives: dict[SSAValue, tuple[int, int]] = {}
+        for step, op in enumerate(self.ops):
+            for value in (*op.operands, *op.results):
+                root = roots.get(value, value)
+                lives[root] = lives.get(root, (step, step))[0], step
+        return [(value, *life) for value, life in lives.items()]
+
+    def peak(self, rows: Mapping[SSAValue, int], places: Places) -> int:
+        """The most bytes a band of so many rows takes, beside whole maps."""
+        busy = [0] * len(self.ops)
+        for value, first, last in self.lives:
+            if value in self.inputs and places[value] is Place.KPU and _shares_lines(value):
+                continue
+            size = _bytes(value, rows[value])
+            for step in range(first, last + 1):
+                busy[step] += size
+        return max(busy)
+
+
+def made_in_order(ops: Iterable[Operation]) -> tuple[SSAValue, ...]:
+    """The results of operations."""
+    return tuple(value for op in ops for value in op.results)
+
+
+def plan(region: Region, ram: int, alive: int = 0) -> Bands | None:
+    """The best way to compute a region in bands with `ram` bytes of KPU RAM, None where there is none.
+
+    `alive` bytes of other maps are to be there meanwhile, or have to wait in main RAM.
+    """
+    if region.scales is None or region.units <= region.least:
+        return None
+    found = [bands for places in _choices(region) if (bands := _with_places(region, ram, alive, places)) is not None]
+    return estimates.best(found, lambda bands: bands.cost) if found else None
+
+
+def _choices(region: Region) -> Iterator[Places]:
+    """Where the maps at the region's borders may be."""
+    options = {value: _input_places(value) for value in region.inputs}
+    options |= {value: _output_places(region, value) for value in region.outputs}
+    count = 1
+    for places in options.values():
+        count *= len(places)
+    if count <= _MOST_CHOICES:
+        for chosen in product(*options.values()):
+            yield dict(zip(options, chosen, strict=True))
+        return
+    for first, last in product((0, -1), repeat=2):
+        inner = {value: options[value][first] for value in region.inputs}
+        yield inner | {value: options[value][last] for value in region.outputs}
+
+
+def _input_places(value: SSAValue) -> list[Place]:
+    return [Place.KPU, Place.MAIN] if isinstance(value.owner, kpu.UploadOp | kpu.LayerOp) else [Place.KPU]
+
+
+def _output_places(region: Region, value: SSAValue) -> list[Place]:
+    sent = [isinstance(user, kpu.DownloadOp) for user in region.readers(value)]
+    if all(sent):
+        return [Place.MAIN]
+    here = Place.BOTH if any(sent) else Place.KPU
+    return [here, Place.MAIN] if isinstance(value.owner, kpu.LayerOp) else [here]
+
+
+def _with_places(region: Region, ram: int, alive: int, places: Places) -> Bands | None:
+    """The fewest bands that fit."""
+    whole = sum(_bytes(value) for value, place in places.items() if place is not Place.MAIN)
+
+    def peak(units: int) -> int:
+        return whole + region.peak(region.last_rows(region.units - units), places)
+
+    def fits(units: int) -> bool:
+        tallest = max(region.last_rows(region.units - units).values())
+        return tallest <= K210.MAX_HEIGHT and peak(units) <= ram
+
+    low, high, overlap = region.least, region.units - 1, region.overlap
+    if not fits(low):
+        return None
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    count = -(-(region.units - overlap) // (low - overlap))
+    units = max(-(-(region.units + (count - 1) * overlap) // count), region.least)
+    last = region.units - units
+    starts = tuple(sorted({min(band * (units - overlap), last) for band in range(count)}))
+    for value, place in places.items():
+        if value in region.outputs and place is not Place.MAIN:
+            kept = _kept(region, value, starts, units)
+            if min(end - first for first, end in kept) < K210.MIN_HEIGHT:
+                return None
+    return Bands(region, places, starts, units, _cost(region, places, starts, units, peak(units) + alive - ram))
+
+
+def _kept(region: Region, value: SSAValue, starts: Sequence[int], units: int) -> list[tuple[int, int]]:
+    """The rows of a result that are taken from each band: its own are right between its margins."""
+    step, (top, bottom) = region.unit_rows(value), region.margins[value]
+    height = kpu.size4(value.type)[2]
+    cuts = [0, *((start + units) * step - bottom for start in starts[:-1]), height]
+    for index in range(len(cuts) - 2, 0, -1):  # few rows are not copied: leave more to the last bands
+        least = starts[index] * step + top
+        cuts[index] = max(min(cuts[index], cuts[index + 1] - K210.MIN_HEIGHT), least)
+    return list(pairwise(cuts))
+
+
+def _cost(region: Region, places: Places, starts: Sequence[int], units: int, excess: int) -> Cost:
+    """All bands, and the ways of the maps that enter and leave; `excess` bytes of others have to wait."""
+    total = Cost(1e-6 * max(excess, 0) * (CpuCosts.DOWNLOAD + CpuCosts.UPLOAD))
+    heights = dict.fromkeys(region.values, 0)
+    for index in range(len(starts)):
+        rows = {value: units * region.unit_rows(value) for value in region.values}
+        if index == len(starts) - 1:
+            rows = region.last_rows(starts[-1])
+        heights = {value: heights[value] + rows[value] for value in heights}
+        total = sum((_layer(op, rows[op.input]) for op in region.ops if isinstance(op, kpu.LayerOp)), total)
+        for value in region.inputs:
+            total += _entering(value, places[value], rows[value])
+        for value in region.outputs:
+            total += _leaving(value, places[value], rows[value])
+    for value, place in places.items():
+        whole = kpu.size4(value.type)
+        if value in region.inputs:
+            if place is Place.MAIN and isinstance(value.owner, kpu.LayerOp) and not _is_downloaded(value):
+                total += Cost(estimates.download(whole))
+            if place is Place.KPU and isinstance(value.owner, kpu.UploadOp) and not _is_given(value.owner):
+                total += Cost(estimates.upload(whole))
+        elif place is Place.MAIN and any(not isinstance(user, kpu.DownloadOp) for user in region.readers(value)):
+            total += Cost(estimates.upload(whole))
+    return total
+
+
+def _entering(value: SSAValue, place: Place, rows: int) -> Cost:
+    """What the rows of a band take to become a map of their own."""
+    _, channels, _, width = kpu.size4(value.type)
+    band = (1, channels, rows, width)
+    if place is Place.MAIN:
+        return Cost(estimates.move(band) + estimates.upload(band))
+    return estimates.NOTHING if _shares_lines(value) else _copies(band)
+
+
+def _leaving(value: SSAValue, place: Place, rows: int) -> Cost:
+    """What the rows of a band take to be part of the whole."""
+    _, channels, _, width = kpu.size4(value.type)
+    band = (1, channels, rows, width)
+    total = estimates.NOTHING if place is Place.MAIN else _copies(band)
+    if place is Place.KPU:
+        return total
+    return total + Cost(estimates.download(band) + estimates.move(band) + estimates.elements(band, CpuCosts.COPY))
+
+
+def _copies(shape: tuple[int, int, int, int]) -> Cost:
+    """Layers that copy rows, those of each group of channels."""
+    _, channels, rows, width = shape
+    group = k210.row_layout(width).channels_per_line
+    return estimates.layers((1, group, rows, width), group, depthwise=True, count=-(-channels // group))
+
+
+def _layer(op: kpu.LayerOp, rows: int) -> Cost:
+    _, channels, _, width = kpu.size4(op.input.type)
+    outputs = kpu.size4(op.output.type)[1]
+    return estimates.layers((1, channels, rows, width), outputs, op.integer("kernel_size"), op.is_depthwise)
+
+
+def _pool(op: Operation) -> PoolKind:
+    return op.pool_kind if isinstance(op, kpu.LayerOp) else PoolKind.BYPASS
+
+
+def _spoilt(op: Operation, top: int, bottom: int) -> tuple[int, int]:
+    """The rows spoilt in the result of an operation by those spoilt in its input and by its kernel."""
+    if not isinstance(op, kpu.LayerOp):
+        return top, bottom
+    halo = op.integer("kernel_size") // 2
+    pool = op.pool_kind
+    stride, window = pool.stride, pool.window
+    below = bottom + halo if stride == 1 else bottom + halo + stride - 1
+    if stride == 1:
+        return top + halo, below + window - 1
+    return -(-(top + halo) // stride), (bottom + halo if window == 1 else below) // stride
+
+
+def _shares_lines(value: SSAValue) -> bool:
+    """Whether rows of a map are a part of its lines."""
+    _, channels, _, width = kpu.size4(value.type)
+    return k210.is_view(channels, width, 1, 1)
+
+
+def _bytes(value: SSAValue, rows: int | None = None) -> int:
+    """The bytes of a map, or of so many rows of it."""
+    batch, channels, height, width = kpu.size4(value.type)
+    return k210.feature_map_bytes(batch, channels, height if rows is None else rows, width)
+
+
+def _is_downloaded(value: SSAValue) -> bool:
+    return any(isinstance(use.operation, kpu.DownloadOp) for use in value.uses)
+
+
+def _is_given(op: kpu.UploadOp) -> bool:
+    """Whether an input of the model is uploaded, which the caller may do."""
+    return isinstance(op.input, BlockArgument) and all(isinstance(use.operation, kpu.UploadOp) for use in op.input.uses)

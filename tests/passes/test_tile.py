@@ -1,0 +1,138 @@
+"""Layers in bands of rows: the same bytes come out of less KPU RAM."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Block, SSAValue
+
+import kpuir
+from kpuir.analysis.overlaps import find_overlaps
+from kpuir.compiler import CompiledModel
+from kpuir.dialects import kpu
+from kpuir.dialects.ktensor import shape_of
+from kpuir.errors import DoesNotFitError
+from kpuir.interpreters.kbuf import Machine
+from kpuir.target.k210 import feature_map_bytes
+from tests.passes.graphs import Put, module_of, samples_of, vector, weight
+from tests.passes.test_placement import reader
+
+Rng = np.random.Generator
+Samples = Sequence[dict[str, np.ndarray]]
+Pool = kpu.PoolKind
+
+POOLS = tuple(pool for pool in Pool if pool is not Pool.BYPASS)
+
+
+def conv(
+    put: Put, rng: Rng, x: SSAValue, outputs: int, kernel: int = 3, pool: Pool = Pool.BYPASS, depthwise: bool = False
+) -> SSAValue:
+    per_output = 1 if depthwise else shape_of(x)[1]
+    kernels = weight(put, rng, outputs, per_output, kernel, kernel)
+    return put(kpu.Conv2dOp(x, kernels, vector(put, rng, outputs), depthwise=depthwise, pool=pool))
+
+
+def compiled(module: ModuleOp, samples: Samples, ram: int | None = None) -> CompiledModel:
+    """Compiled with so little KPU RAM, or with what there is."""
+    tile, spill = ("", "kbuf-spill") if ram is None else (f"kpu-tile{{ram={ram}}},", f"kbuf-spill{{capacity={ram}}}")
+    passes = f"kpu-quantize-all{{until=kpu-select-registers}},dce,{tile}dce,kbuf-lower{{until=convert-kpu-to-kbuf}},"
+    return kpuir.compile(module.clone(), dataset=samples, passes=f"{passes}{spill},kbuf-allocate")
+
+
+def samples_for(module: ModuleOp, rng: Rng) -> Samples:
+    return [{f"input{index}": array for index, array in enumerate(samples_of(module, rng))} for _ in range(2)]
+
+
+def check(module: ModuleOp, rng: Rng, *rams: int) -> list[CompiledModel]:
+    """What comes out in so many bytes is what comes out in 2 MiB."""
+    module.verify()
+    samples = samples_for(module, rng)
+    plain, found = compiled(module, samples), []
+    for ram in rams:
+        ours = compiled(module, samples, ram)
+        ours.module.verify()
+        assert find_overlaps(ours.module) == []
+        assert not Machine(ours.module, check=True).warnings
+        assert ours.report.kpu_ram_peak <= ram
+        for sample in samples:
+            for mine, other in zip(ours.run(sample).values(), plain.run(sample).values(), strict=True):
+                np.testing.assert_array_equal(mine, other)
+        found.append(ours)
+    return found
+
+
+def random_net(rng: Rng, shape: Sequence[int], steps: int) -> ModuleOp:
+    """Layers of all kinds, sums, concatenations, and results on the way."""
+
+    def body(block: Block, put: Put) -> list[SSAValue]:
+        x = conv(put, rng, block.args[0], int(rng.integers(3, 12)))
+        values, results = [x], list[SSAValue]()
+        for _ in range(steps):
+            kind, (_, channels, height, width) = (
+                rng.choice(["conv", "conv", "pool", "dw", "join", "pad", "out"]),
+                shape_of(x),
+            )
+            same = [value for value in values if shape_of(value)[2:] == (height, width)]
+            other = same[int(rng.integers(len(same)))]
+            pool = POOLS[int(rng.integers(len(POOLS)))]
+            outputs = int(rng.integers(3, 16))
+            if kind == "dw":
+                x = conv(put, rng, x, channels, 3, depthwise=True)
+            elif kind == "join":
+                x = reader(put, rng, put(kpu.ConcatOp([x, other])), outputs, int(rng.choice([1, 3])))
+            elif kind == "pad" and width > 8:
+                x = put(kpu.CropOp(x, (0, 0, 0, 1)) if rng.random() < 0.5 else kpu.PadOp(x, (0, 1, 0, 0)))
+                x = conv(put, rng, x, outputs)
+            elif kind == "pool" and height // pool.stride >= 6 and width // pool.stride >= 4:
+                x = conv(put, rng, x, outputs, int(rng.choice([1, 3])), pool)
+            else:
+                x = conv(put, rng, x, outputs, int(rng.choice([1, 3, 3])))
+            values.append(x)
+            if kind == "out":
+                results.append(x)
+        return list(dict.fromkeys([*results, x]))
+
+    return module_of([shape], body)
+
+
+def most_bytes(module: ModuleOp) -> int:
+    """What the largest layer reads and writes."""
+    return max(
+        sum(feature_map_bytes(*kpu.size4(value.type)) for value in (op.input, op.output))
+        for op in module.walk()
+        if isinstance(op, kpu.Conv2dOp)
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_net_gives_the_same_bytes(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    width = int(rng.choice([10, 16, 20, 33, 64, 70]))
+    module = random_net(rng, (1, int(rng.choice([1, 3, 4])), int(rng.integers(24, 60)), width), int(rng.integers(2, 9)))
+    most = most_bytes(module)
+    check(module, rng, *(int(most * share) for share in (0.9, 0.6)))
+
+
+def test_maps_between_layers_never_exist_whole() -> None:
+    """Of 20 channels in the middle only bands; input and result stay in KPU RAM, and layers move their rows."""
+    rng = np.random.default_rng(0)
+
+    def body(block: Block, put: Put) -> list[SSAValue]:
+        x = conv(put, rng, block.args[0], 4, 3, Pool.MAX_2_S2)
+        x = conv(put, rng, conv(put, rng, x, 20), 20)
+        return [conv(put, rng, conv(put, rng, x, 4, 3, Pool.MAX_2_S2), 4)]
+
+    module = module_of([(1, 3, 96, 160)], body)
+    (ours,) = check(module, rng, 40 * 48 * 2 * 64 // 2)
+    assert set(ours.report.cpu_ops) <= {"quantize", "dequantize"}
+    assert (ours.report.uploads, ours.report.downloads) == (0, 1)
+
+
+def test_no_band_of_a_layer_fits() -> None:
+    rng = np.random.default_rng(0)
+    module = module_of([(1, 4, 16, 64)], lambda block, put: [conv(put, rng, block.args[0], 60, 1)])
+    samples = samples_for(module, rng)
+    check(module, rng, 64 * 4 * 64)
+    with pytest.raises(DoesNotFitError, match=r"op2: input \(4096 bytes\) and output \(61440\).*has 16383"):
+        compiled(module, samples, 64 * 4 * 64 - 1)
