@@ -97,6 +97,7 @@ BROKEN: dict[Any, tuple[Any, ...]] = {
     k210.depthwise_pool_rule: (k210.PoolKind.MAX_2_S2,),
     k210.weight_loads_rule: (1024, 1024, 3),
     k210.ram_rule: (2**21, 64),
+    k210.band_rule: ((1, 1024, 16, 512), (1, 1024, 16, 512)),
     k210.line_start_rule: (3, 8),
     k210.border_rule: ((1, 3, 8, 16), (1, 3, 8, 17)),
     k210.dma_rule: (512, 512),

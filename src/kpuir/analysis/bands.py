@@ -7,13 +7,14 @@ overlap by as many rows, so that each row of a result is right in one of them. N
 Rows are counted in units: so many rows that every map of the region gets whole ones of them, whatever is pooled.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from fractions import Fraction
 from functools import cached_property
-from itertools import pairwise, product
+from itertools import pairwise
 from math import lcm
+from typing import TYPE_CHECKING
 
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
@@ -23,9 +24,16 @@ from kpuir.dialects import kpu
 from kpuir.target import k210
 from kpuir.target.k210 import K210, CpuCosts, PoolKind
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 _OPS = (kpu.LayerOp, kpu.ConcatOp, kpu.ChannelSliceOp, kpu.PadOp, kpu.CropOp)
-_MOST_CHOICES = 64
-"""Combinations of places that are tried; with more boundaries all inputs and all results are treated alike."""
+_BYTES_PER_MILLISECOND = 50e3
+"""Of a kmodel: bands repeat layers, and copies are layers, and all have to be in main RAM."""
+
+_SLACK = 8
+"""This part of KPU RAM is left free where that is possible: what fits together does not always find places."""
 
 
 class Place(Enum):
@@ -71,9 +79,9 @@ def _is_copied(value: SSAValue, op: Operation) -> bool:
     return not isinstance(op, kpu.ChannelSliceOp)
 
 
-def milliseconds(op: Operation) -> float:
+def whole_cost(op: Operation) -> Cost:
     """What an operation takes on whole maps: nothing unless it is a layer."""
-    return _layer(op, kpu.size4(op.operands[0].type)[2]).milliseconds if isinstance(op, kpu.LayerOp) else 0.0
+    return _layer(op, kpu.size4(op.operands[0].type)[2]) if isinstance(op, kpu.LayerOp) else estimates.NOTHING
 
 
 @dataclass(frozen=True)
@@ -183,6 +191,12 @@ class Region:
         return max(fewest, self.overlap + 1)
 
     @cached_property
+    def tallest(self) -> int:
+        """The most units of a band: fewer than all, and the engine's most rows."""
+        heights = ((self.unit_rows(value), kpu.size4(value.type)[2]) for value in self.values)
+        return min(self.units - 1, *((K210.MAX_HEIGHT - h + self.units * step) // step for step, h in heights))
+
+    @cached_property
     def lives(self) -> list[tuple[SSAValue, int, int]]:
         """The maps of a band that have bytes of their own, with the first and the last operation they are alive at.
 
@@ -203,16 +217,27 @@ class Region:
                 lives[root] = lives.get(root, (step, step))[0], step
         return [(value, *life) for value, life in lives.items()]
 
-    def peak(self, rows: Mapping[SSAValue, int], places: Places) -> int:
-        """The most bytes a band of so many rows takes, beside whole maps."""
-        busy = [0] * len(self.ops)
+    @cached_property
+    def busy(self) -> "NDArray[np.int64]":
+        """Of each operation the bytes that all maps of a band take meanwhile: of one unit, and of what is left over."""
+        return sum((self._busy(*life) for life in self.lives), self._busy(self.values[0], 0, -1))
+
+    def _busy(self, value: SSAValue, first: int, last: int) -> "NDArray[np.int64]":
+        import numpy as np
+
+        step, height = self.unit_rows(value), kpu.size4(value.type)[2]
+        busy = np.zeros((2, len(self.ops)), np.int64)
+        busy[0, first : last + 1] = _bytes(value, step)
+        busy[1, first : last + 1] = _bytes(value, height - self.units * step) if height > self.units * step else 0
+        return busy
+
+    def most_units(self, room: int, places: Places) -> int:
+        """The most units a band can have that takes at most `room` bytes beside whole maps, 0 if none."""
+        busy = self.busy
         for value, first, last in self.lives:
-            if value in self.inputs and places[value] is Place.KPU and _shares_lines(value):
-                continue
-            size = _bytes(value, rows[value])
-            for step in range(first, last + 1):
-                busy[step] += size
-        return max(busy)
+            if places.get(value) is Place.KPU and value in self.inputs and _shares_lines(value):
+                busy = busy - self._busy(value, first, last)
+        return max(int(((room - busy[1]) // busy[0].clip(1)).min()), 0)
 
 
 def made_in_order(ops: Iterable[Operation]) -> tuple[SSAValue, ...]:
@@ -227,24 +252,29 @@ def plan(region: Region, ram: int, alive: int = 0) -> Bands | None:
     """
     if region.scales is None or region.units <= region.least:
         return None
-    found = [bands for places in _choices(region) if (bands := _with_places(region, ram, alive, places)) is not None]
-    return estimates.best(found, lambda bands: bands.cost) if found else None
-
-
-def _choices(region: Region) -> Iterator[Places]:
-    """Where the maps at the region's borders may be."""
     options = {value: _input_places(value) for value in region.inputs}
     options |= {value: _output_places(region, value) for value in region.outputs}
-    count = 1
-    for places in options.values():
-        count *= len(places)
-    if count <= _MOST_CHOICES:
-        for chosen in product(*options.values()):
-            yield dict(zip(options, chosen, strict=True))
-        return
-    for first, last in product((0, -1), repeat=2):
-        inner = {value: options[value][first] for value in region.inputs}
-        yield inner | {value: options[value][last] for value in region.outputs}
+    best: Bands | None = None
+    for start in (0, -1):
+        places = {value: choice[start] for value, choice in options.items()}
+        best = _cheaper(best, _with_places(region, ram, alive, places))
+    before = None
+    while best is not None and best is not before:
+        before = best
+        for value, place in [(value, place) for value, choice in options.items() for place in choice]:
+            best = _cheaper(best, _with_places(region, ram, alive, {**before.places, value: place})) or before
+    return best
+
+
+def _cheaper(one: Bands | None, other: Bands | None) -> Bands | None:
+    if one is None or other is None:
+        return one or other
+    return other if price(other.cost) < price(one.cost) else one
+
+
+def price(cost: Cost) -> float:
+    """Milliseconds, with those that the bytes of layers are worth."""
+    return cost.milliseconds + cost.bytes / _BYTES_PER_MILLISECOND
 
 
 def _input_places(value: SSAValue) -> list[Place]:
@@ -263,19 +293,12 @@ def _with_places(region: Region, ram: int, alive: int, places: Places) -> Bands 
     """The fewest bands that fit."""
     whole = sum(_bytes(value) for value, place in places.items() if place is not Place.MAIN)
 
-    def peak(units: int) -> int:
-        return whole + region.peak(region.last_rows(region.units - units), places)
-
-    def fits(units: int) -> bool:
-        tallest = max(region.last_rows(region.units - units).values())
-        return tallest <= K210.MAX_HEIGHT and peak(units) <= ram
-
-    low, high, overlap = region.least, region.units - 1, region.overlap
-    if not fits(low):
+    overlap, most = region.overlap, region.tallest
+    low = min(region.most_units(ram - ram // _SLACK - whole, places), most)
+    if low < region.least:
+        low = min(region.most_units(ram - whole, places), region.least, most)
+    if low < region.least:
         return None
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
     count = -(-(region.units - overlap) // (low - overlap))
     units = max(-(-(region.units + (count - 1) * overlap) // count), region.least)
     last = region.units - units
@@ -285,7 +308,8 @@ def _with_places(region: Region, ram: int, alive: int, places: Places) -> Bands 
             kept = _kept(region, value, starts, units)
             if min(end - first for first, end in kept) < K210.MIN_HEIGHT:
                 return None
-    return Bands(region, places, starts, units, _cost(region, places, starts, units, peak(units) + alive - ram))
+    excess = whole + int((units * region.busy[0] + region.busy[1]).max()) + alive - ram
+    return Bands(region, places, starts, units, _cost(region, places, starts, units, excess))
 
 
 def _kept(region: Region, value: SSAValue, starts: Sequence[int], units: int) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from kpuir.target.k210 import (
     Verdict,
+    band_rule,
     border_rule,
     channel_rule,
     depthwise_pool_rule,
@@ -19,7 +20,6 @@ from kpuir.target.k210 import (
     kernel_rule,
     line_start_rule,
     output_size_rule,
-    ram_rule,
     stride_rule,
     weight_loads_rule,
 )
@@ -52,9 +52,9 @@ def _first_line(rule: Any) -> str:
 CONSTRUCTS: tuple[Construct, ...] = (
     Construct(
         "conv 1x1 or 3x3, padded by half the kernel, stride 1; depthwise too",
-        "one layer",
-        ("convert-ktensor-to-kpu",),
-        (kernel_rule, channel_rule, depthwise_rule, input_size_rule, ram_rule),
+        "one layer; in bands of rows, with its neighbours, where KPU RAM does not hold its maps",
+        ("convert-ktensor-to-kpu", "kpu-tile"),
+        (kernel_rule, channel_rule, depthwise_rule, input_size_rule, band_rule),
     ),
     Construct(
         "any other padding: none, asymmetric, larger",
@@ -129,13 +129,13 @@ CONSTRUCTS: tuple[Construct, ...] = (
         "max pool of any square window, padded in any way, of strides 1, 2 and 4: 3x3 of stride 2, SPP",
         "2x2 maxima one after another, of identity layers and the layer in front",
         ("kpu-legalize-pools", "kpu-split-diagonals"),
-        (channel_rule, ram_rule),
+        (channel_rule, band_rule),
     ),
     Construct(
         "maximum over a whole map",
         "2x2 maxima of stride 2, and of stride 1, of identity layers and the layer in front",
         ("kpu-legalize-pools", "kpu-split-diagonals"),
-        (channel_rule, ram_rule),
+        (channel_rule, band_rule),
     ),
     Construct(
         "mean over a whole map, alone or in front of a matrix product",
@@ -196,13 +196,13 @@ CONSTRUCTS: tuple[Construct, ...] = (
         "kernels larger than 3x3: 5x5, 7x7, 10x4, 1xN; depthwise too",
         "one 3x3 layer over copies of the map, moved by layers; depthwise: a sum of layers on copies",
         ("kpu-legalize-kernels", "convert-ktensor-to-kpu"),
-        (input_size_rule, channel_rule, ram_rule),
+        (input_size_rule, channel_rule, band_rule),
     ),
     Construct(
         "dilated conv, also of one row or column, also depthwise",
         "as larger kernels; or an ordinary one on the phases of the map, which the CPU sorts, where that is faster",
         ("kpu-legalize-kernels", "convert-ktensor-to-kpu"),
-        (input_size_rule, channel_rule, ram_rule),
+        (input_size_rule, channel_rule, band_rule),
     ),
     Construct(
         "more than 1024 output channels, or more than 64 weight loads; more than 1024 input channels",

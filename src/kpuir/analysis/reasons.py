@@ -93,7 +93,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"a depthwise layer gives", "use a depth multiplier of 1 and a 1x1 convolution behind"),
     (r"the weights of \d+ -> \d+ channels", "use fewer channels, or a 1x1 kernel"),
     (r"one output channel has", "use fewer input channels, or a 1x1 kernel"),
-    (r"input \(\d+ bytes\) and output", "use a smaller input or fewer channels, or pool or stride in this layer"),
+    (r"(\d+ rows of )?input \(\d+ bytes\)", "use a smaller input or fewer channels, or pool or stride in this layer"),
     (r"channel \d+ is not the first", "use multiples of 4 channels"),
     (r"the output has \d+ pixels", "use a smaller input"),
     (r"(the weights are computed|the right operand)", "store the weights in the model"),

@@ -152,8 +152,7 @@ def _refusal(op: Operation, source: SSAValue, choice: Choice) -> str | None:
         return None if choice == "kpu" else "elementwise=cpu was asked for"
     chain, shape = _chain(op), ktensor.shape_of(source)
     result = chain[-1].results[0]
-    size = k210.feature_map_bytes(shape[0], shape[1], shape[2], shape[3])
-    room = k210.ram_rule(size, size)
+    room = k210.band_rule(shape, shape)
     if not room.ok:
         return room.reason
     ours = estimates.layer(shape, shape[1], depthwise=True) + residency.kpu_transfers([source], result)

@@ -221,10 +221,9 @@ class _Pool:
         return self.tap == (0, 0) or k210.weight_loads_rule(shape[1], shape[1], 3).ok
 
     def rule(self, shape: Shape) -> k210.Verdict:
-        """What the KPU says, and whether its RAM holds both maps."""
+        """What the KPU says, and whether its RAM holds both maps, or bands of them."""
         verdict = k210.layer_rules(*shape[1:], shape[1], 1, pool=self.pool)
-        sizes = (k210.feature_map_bytes(*one) for one in (shape, self.result(shape)))
-        return k210.ram_rule(*sizes) if verdict.ok else verdict
+        return k210.band_rule(shape, self.result(shape)) if verdict.ok else verdict
 
     def build(self, rewriter: PatternRewriter, value: SSAValue) -> SSAValue:
         """Insert the layers."""

@@ -127,8 +127,7 @@ def _refusal(op: ktensor.PReluOp, slope: "Doubles | None", choice: Choice) -> st
     if choice != "auto":
         return "prelu=cpu was asked for" if choice == "cpu" else None
     shape = ktensor.shape_of(op.input)
-    size = k210.feature_map_bytes(shape[0], shape[1], shape[2], shape[3])
-    room = k210.ram_rule(2 * size, size)
+    room = k210.band_rule((shape[0], 2 * shape[1], *shape[2:]), shape)
     if not room.ok:
         return room.reason
     ours = _split_milliseconds(op) + min(_own_milliseconds(shape), _absorbing_milliseconds(op))

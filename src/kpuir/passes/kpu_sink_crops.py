@@ -167,7 +167,7 @@ def _pays_behind(op: kpu.Conv2dOp, front: kpu.CropOp, sides: dict[kpu.CropOp, Si
         late += estimates.border((1, outputs, *whole[2:]), wanted, more)
         early += estimates.border(ktensor.shape_of(op.output), wanted, border_of(crop))
     rule = k210.layer_rules(*whole[1:], outputs, kernel, depthwise)
-    room = k210.ram_rule(*(k210.feature_map_bytes(1, channels, *whole[2:]) for channels in (whole[1], outputs)))
+    room = k210.band_rule(whole, (1, outputs, *whole[2:]))
     return late <= early and rule.ok and room.ok
 
 

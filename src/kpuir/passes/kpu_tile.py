@@ -19,7 +19,7 @@ what takes least time (`kpuir.analysis.bands`, `kpu-hardware.md` 10): a map that
 Raises DoesNotFitError for a layer that no band of is small enough.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from xdsl.builder import Builder
@@ -29,33 +29,20 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint
 
-from kpuir.analysis import bands, estimates
+from kpuir.analysis import bands
 from kpuir.analysis.bands import Bands, Place, Region
-from kpuir.analysis.estimates import Cost
 from kpuir.dialects import kpu, ktensor
 from kpuir.errors import DoesNotFitError
 from kpuir.ir.functions import entry_function
 from kpuir.ir.locations import layer_name
 from kpuir.target import k210
 
-_MOST_AROUND = 16
+_MOST_AROUND = 32
 """Operations in front of a layer and behind it, each, that are considered to be done with it band by band."""
+_PATIENCE = 8
+"""How many more of them are tried where that was better the last time."""
 _NEVER = 1e6
-"""Milliseconds of a layer that no band of fits by itself."""
-
-
-def _around(ops: Sequence[Operation], layer: Operation) -> list[list[Operation]]:
-    """The regions that a layer could be a part of: no way leads out of one and back into it."""
-    index = ops.index(layer)
-    found: list[list[Operation]] = []
-    above = _above(ops[:index], layer)
-    for front in range(len(above) + 1):
-        inside = {layer, *above[:front]}
-        below = _below(ops[min(map(ops.index, inside)) :], inside)
-        for behind in range(len(below) + 1):
-            chosen = inside | set(below[:behind])
-            found.append([op for op in ops if op in chosen])
-    return found
+"""The price of a layer that no band of fits by itself."""
 
 
 def _above(ops: Sequence[Operation], layer: Operation) -> list[Operation]:
@@ -104,29 +91,50 @@ def _alive(ops: Sequence[Operation], region: Region) -> int:
     return total
 
 
+_Found = tuple[float, Bands]
+
+
+def _cheapest(candidates: Iterable[_Found | None]) -> _Found | None:
+    """The cheapest of candidates that grow, as far as it seems worth looking."""
+    best, waited = None, 0
+    for candidate in candidates:
+        waited += 1
+        if candidate is not None and (best is None or candidate[0] < best[0]):
+            best, waited = candidate, 0
+        if best is not None and waited > _PATIENCE:
+            break
+    return best
+
+
 def _best(ops: Sequence[Operation], layer: Operation, exceeding: Sequence[Operation], ram: int) -> Bands:
     """The best way to do a layer in bands, with those around it that are better done with it.
 
     What remains of other layers that exceed KPU RAM is taken to be done one by one. Raises DoesNotFitError.
     """
-    alone = {op: bands.plan(Region([op]), ram) for op in exceeding}
-    single = {op: _NEVER if plan is None else plan.cost.milliseconds for op, plan in alone.items()}
-    elsewhere = {op: single.get(op, bands.milliseconds(op)) for op in ops}
-    total = sum(elsewhere.values())
-    found: list[tuple[Bands, Cost]] = []
-    for chosen in _around(ops, layer):
-        region = Region(chosen)
+    elsewhere = {op: bands.price(bands.whole_cost(op)) for op in ops}
+    for op in exceeding:
+        alone = bands.plan(Region([op]), ram)
+        elsewhere[op] = _NEVER if alone is None else bands.price(alone.cost)
+    index, total = ops.index(layer), sum(elsewhere.values())
+    above = _above(ops[:index], layer)
+
+    def priced(inside: set[Operation]) -> _Found | None:
+        region = Region([op for op in ops if op in inside])
         plan = bands.plan(region, ram, _alive(ops, region))
-        if plan is not None:
-            others = total - sum(elsewhere[op] for op in chosen)
-            found.append((plan, plan.cost + Cost(others)))
-    if not found:
+        return None if plan is None else (bands.price(plan.cost) + total - sum(elsewhere[op] for op in inside), plan)
+
+    def grown(inside: set[Operation]) -> Iterator[_Found | None]:
+        below = _below(ops[min(map(ops.index, inside)) :], inside)
+        return (priced(inside | set(below[:behind])) for behind in range(len(below) + 1))
+
+    best = _cheapest(_cheapest(grown({layer, *above[:front]})) for front in range(len(above) + 1))
+    if best is None:
         raise DoesNotFitError(
             _reason(layer, ram),
             location=layer_name(layer),
             hint="use a smaller input or fewer channels, or pool or stride in this layer so that less is stored",
         )
-    return estimates.best(found, lambda pair: pair[1])[0]
+    return best[1]
 
 
 def _reason(layer: Operation, ram: int) -> str:

@@ -99,7 +99,7 @@ class Sunk:
         if verdict.ok:
             verdict = k210.layer_rules(inputs, *self.size, outputs, kernel)
         if verdict.ok:
-            verdict = k210.ram_rule(*(k210.feature_map_bytes(1, count, *self.size) for count in (inputs, outputs)))
+            verdict = k210.band_rule(*((1, count, *self.size) for count in (inputs, outputs)))
         if not verdict.ok:
             return f"with pixels sorted by phase {verdict.reason}"
         if size > weight_bytes:

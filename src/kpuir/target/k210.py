@@ -291,14 +291,28 @@ def weight_loads_rule(input_channels: int, output_channels: int, kernel: int, by
     )
 
 
+_BAND_ROWS = 16
+"""A band of a few layers has at least about so many rows, of which 4 are the engine's least."""
+
+
 def ram_rule(input_bytes: int, output_bytes: int, ram_bytes: int = K210.KPU_RAM_BYTES) -> Verdict:
-    """Input and output map of a layer fit the 2 MiB of KPU RAM together, or are worked on in bands of rows that do."""
+    """Input and output map of a layer fit the 2 MiB of KPU RAM together."""
     total = input_bytes + output_bytes
     return _verdict(
         total <= ram_bytes,
         f"input ({input_bytes} bytes) and output ({output_bytes}) take {total} bytes together, "
         f"the KPU RAM has {ram_bytes}",
     )
+
+
+def band_rule(source: Sequence[int], result: Sequence[int]) -> Verdict:
+    """16 rows of a layer's input and output fit the 2 MiB of KPU RAM together: larger maps are done in bands of rows.
+
+    `source` and `result` are the maps' sizes: batch, channels, height, width.
+    """
+    some = [(*size[:2], min(size[2], _BAND_ROWS), size[3]) for size in (source, result)]
+    verdict = ram_rule(*(feature_map_bytes(*size) for size in some))
+    return verdict if verdict.ok else Verdict(False, f"{_BAND_ROWS} rows of {verdict.reason}")
 
 
 def line_start_rule(channel: int, width: int) -> Verdict:
