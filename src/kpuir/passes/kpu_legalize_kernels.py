@@ -10,6 +10,8 @@ above all if rows so become longer than their lines: that is a way through main 
 * A depthwise convolution so would no longer be one. Either it becomes a dense one, for a few channels at a time, or the
   sum of depthwise ones, each on a copy, added by a 1x1 convolution; each of these partial sums is rounded to a byte.
   With blocks of channels as images, copies and sums are the same few weights for all (`kpuir.passes.block_images`).
+* One of stride 2 whose map is too large for the KPU becomes one of stride 1 on the phases of the map as channels
+  (`kpuir.passes.phase_channels`), which the CPU sorts out.
 * A dilated one becomes an ordinary one on the phases of the map as images of their own (`kpu.space_to_batch`), which
   the CPU sorts out.
 
@@ -37,7 +39,7 @@ from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewri
 from kpuir.analysis import estimates
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.rewriting import rewrite
-from kpuir.passes import block_images, copies, phase_images, splitting
+from kpuir.passes import block_images, copies, phase_channels, phase_images, splitting
 from kpuir.passes.axes import Axis
 from kpuir.passes.convert_ktensor_to_kpu import embed_kernel
 from kpuir.passes.forms import Form, Request
@@ -114,12 +116,13 @@ class LegalizeKernel(RewritePattern):
             return
         request = _request(op)
         if not _is_large(op):
-            self._replace_padded(op, request, rewriter)
+            self._replace_small(op, request, rewriter)
             return
         if isinstance(request, str):
             op.attributes[kpu.REASON] = StringAttr(request)
             return
         forms = [*copies.forms(request), *block_images.forms(request), *phase_images.forms(request)]
+        forms = forms or list(phase_channels.forms(request))
         if not forms:
             op.attributes[kpu.REASON] = StringAttr(_reason(request))
             return
@@ -127,8 +130,12 @@ class LegalizeKernel(RewritePattern):
         best = estimates.best(asked_for or forms, lambda form: form.cost)
         rewriter.replace(op, [], [best.build(rewriter, op.input)])
 
-    def _replace_padded(self, op: ktensor.Conv2dOp, request: Request | str, rewriter: PatternRewriter) -> None:
-        """Rewrite a convolution with a small kernel, if that is faster than its padding."""
+    def _replace_small(self, op: ktensor.Conv2dOp, request: Request | str, rewriter: PatternRewriter) -> None:
+        """Rewrite a convolution with a small kernel, if that is faster than its padding, or its map is too wide."""
+        if not isinstance(request, str) and not k210.input_size_rule(*request.shape[2:]).ok:
+            for form in phase_channels.forms(request):
+                rewriter.replace(op, [], [form.build(rewriter, op.input)])
+            return
         plain = None if isinstance(request, str) else _milliseconds_padded(request)
         if isinstance(request, str) or plain is None:
             return
