@@ -31,6 +31,7 @@ class K210:
     MIN_HEIGHT: int = 4
     MIN_WIDTH: int = 4
     MAX_HEIGHT: int = 256
+    MAX_BANDED_HEIGHT: int = 1024  # ours: of maps that layers work on in bands of rows
     MAX_WIDTH: int = 512
     KERNEL_SIZES: tuple[int, ...] = (1, 3)
     MAX_WEIGHT_LOADS: int = 64
@@ -247,9 +248,11 @@ def groups_rule(groups: int, input_channels: int, output_channels: int) -> Verdi
 
 
 def input_size_rule(height: int, width: int) -> Verdict:
-    """The input map is 4 to 256 pixels high and 4 to 512 wide."""
-    if not K210.MIN_HEIGHT <= height <= K210.MAX_HEIGHT:
-        return Verdict(False, f"the input is {height} high, the KPU takes {K210.MIN_HEIGHT} to {K210.MAX_HEIGHT}")
+    """The input map is 4 to 1024 pixels high, above 256 in bands of rows, and 4 to 512 wide."""
+    if not K210.MIN_HEIGHT <= height <= K210.MAX_BANDED_HEIGHT:
+        return Verdict(
+            False, f"the input is {height} high, the KPU takes {K210.MIN_HEIGHT} to {K210.MAX_BANDED_HEIGHT}"
+        )
     ok = K210.MIN_WIDTH <= width <= K210.MAX_WIDTH
     return _verdict(ok, f"the input is {width} wide, the KPU takes {K210.MIN_WIDTH} to {K210.MAX_WIDTH}")
 
@@ -338,6 +341,8 @@ def border_rule(source: Sequence[int], result: Sequence[int]) -> Verdict:
         size = input_size_rule(height, width)
         if not size.ok:
             return size
+        if height > K210.MAX_HEIGHT:
+            return Verdict(False, f"the map is {height} high, layers pad and crop up to {K210.MAX_HEIGHT}")
     if not same_lines(source[3], result[3]):
         return Verdict(False, f"rows of {source[3]} and {result[3]} pixels lie differently in KPU RAM")
     if source[0] != 1:
