@@ -59,12 +59,11 @@ def is_tileable(op: Operation) -> bool:
 
 
 def exceeds(op: Operation, ram: int) -> bool:
-    """Whether what an operation reads and writes is larger than KPU RAM or the engine's limit, and bands could be less.
-    """
+    """Whether what an operation reads and writes is larger than KPU RAM or the engine's limit, and bands could be less."""
     if not is_tileable(op):
         return False
     copied = [value for value in op.operands if _is_copied(value, op)]
-    if isinstance(op, kpu.LayerOp) and kpu.size4(op.input.type)[2] > K210.MAX_HEIGHT:
+    if isinstance(op, kpu.LayerOp) and not k210.height_rule(kpu.size4(op.input.type)[2]).ok:
         return True
     return max((_bytes(value) for value in copied), default=0) + _bytes(op.results[0]) > ram
 

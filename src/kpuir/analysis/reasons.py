@@ -107,7 +107,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"blocks of", "use blocks of 2x2"),
     (r"rows of \d+ and \d+ pixels", "keep widths within 16, 32, or a multiple of 64, or pad by half the kernel's size"),
     (r"the map has \d+ bytes, fewer", "pad less"),
-    (r"the map is \d+ high", "use a padding of half the kernel's size"),
+    (r"the map is \d+ high", "resize the input to at most 256 rows"),
     (r"the CPU takes [\d.]+ ms", "let layers of the KPU make what it reads and read what it makes"),
     (r"layers take", "use a padding of half the kernel's size"),
     (r"estimated [\d.]+ ms on the KPU", "let layers of the KPU make what it reads and read what it makes"),

@@ -34,15 +34,15 @@ Copies = list[tuple[SSAValue, list[Shift]]]
 """Maps, and which copies of the input their channels are, in order."""
 
 
-def forms(request: Request) -> Iterator[Form]:
-    """Every form of a convolution on copies that fits the KPU."""
+def forms(request: Request, *, in_bands: bool = False) -> Iterator[Form]:
+    """Every form of a convolution on copies that fits the KPU, or with `in_bands` some rows of which do."""
     request = request.trimmed()
     rows, columns = (plan_axis(request.axis(index)) for index in (0, 1))
     for plan in plans(rows, columns, request.taps()):
         if request.depthwise:
-            yield from _depthwise_forms(request, plan)
+            yield from _depthwise_forms(request, plan, in_bands)
         else:
-            yield from _dense_forms(request, plan)
+            yield from _dense_forms(request, plan, in_bands)
 
 
 # --- Copies -------------------------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ def _used(rewriter: PatternRewriter, whole: SSAValue, level: list[Shift], plan: 
 # --- Ordinary convolutions on copies ------------------------------------------------------------------------------
 
 
-def _dense_forms(request: Request, plan: Plan) -> Iterator[Form]:
+def _dense_forms(request: Request, plan: Plan, in_bands: bool) -> Iterator[Form]:
     """One convolution on the concatenation of all copies, made one by one or together."""
     channels, outputs = request.channels, request.outputs
     border = Cost(plan.border_milliseconds(request.shape, outputs))
@@ -123,7 +123,7 @@ def _dense_forms(request: Request, plan: Plan) -> Iterator[Form]:
     }
     for name, (making, total, make) in counts.items():
         fits = channels <= K210.MAX_CHANNELS and splitting.rule(total, outputs, *plan.size, plan.kernel).ok
-        if making is None or not fits or not _fits_ram(request, plan, total):
+        if making is None or not fits or not _fits_ram(request, plan, total, in_bands):
             continue
         cost = border + making + splitting.cost(_shape(plan, total), outputs, plan.kernel)
 
@@ -138,11 +138,11 @@ def _dense_forms(request: Request, plan: Plan) -> Iterator[Form]:
 _Make = Callable[[PatternRewriter, SSAValue, Plan], Copies]
 
 
-def _fits_ram(request: Request, plan: Plan, channels: int) -> bool:
-    """Whether KPU RAM holds the copies and the result."""
+def _fits_ram(request: Request, plan: Plan, channels: int, in_bands: bool) -> bool:
+    """Whether KPU RAM holds the copies and the result, or some rows of them."""
     height, width = (-(-size // stride) for size, stride in zip(plan.size, request.strides, strict=True))
-    copies = k210.feature_map_bytes(*_shape(plan, channels))
-    return k210.ram_rule(copies, k210.feature_map_bytes(1, request.outputs, height, width)).ok
+    maps = _shape(plan, channels), (1, request.outputs, height, width)
+    return (k210.band_rule(*maps) if in_bands else k210.ram_rule(*(k210.feature_map_bytes(*one) for one in maps))).ok
 
 
 def _on_copies(
@@ -195,11 +195,11 @@ def picked(rewriter: PatternRewriter, value: SSAValue, plan: Plan) -> SSAValue:
 # --- Depthwise ones -----------------------------------------------------------------------------------------------
 
 
-def _depthwise_forms(request: Request, plan: Plan) -> Iterator[Form]:
+def _depthwise_forms(request: Request, plan: Plan, in_bands: bool) -> Iterator[Form]:
     """Sums of depthwise layers, one on each copy; and dense ones on the copies of some channels at a time."""
     channels, count = request.channels, len(plan.used)
     border = Cost(plan.border_milliseconds(request.shape, channels))
-    if channels > K210.MAX_CHANNELS or not _fits_ram(request, plan, channels * min(count, 4)):
+    if channels > K210.MAX_CHANNELS or not _fits_ram(request, plan, channels * min(count, 4), in_bands):
         return
     making = border + _one_by_one(plan, channels)
     for most in (*_SLICES, channels):

@@ -145,11 +145,9 @@ def _refusal(op: ktensor.BinaryOp, found: _Sum, choice: Choice) -> str | None:
     if choice != "auto":
         return "adds=cpu was asked for" if choice == "cpu" else None
     sources, shape = list(found.terms), found.shape
-    room = min(
-        (_room(shape, len(sources), block) for block in _blocks(shape, len(sources))), key=lambda rule: not rule.ok
-    )
-    if not room.ok:
-        return room.reason
+    in_bands = k210.band_rule((1, len(sources) * shape[1], *shape[2:]), shape)
+    if not in_bands.ok:
+        return in_bands.reason
     ours = _milliseconds(shape, len(sources), _block(shape, len(sources))) + residency.kpu_transfers(sources, op.output)
     theirs = estimates.elements(shape, CpuCosts.QUANTIZED_ADD) * max(len(sources) - 1, 1)
     theirs += residency.cpu_transfers(sources, op.output)

@@ -122,7 +122,7 @@ class LegalizeKernel(RewritePattern):
             op.attributes[kpu.REASON] = StringAttr(request)
             return
         forms = [*copies.forms(request), *block_images.forms(request), *phase_images.forms(request)]
-        forms = forms or list(phase_channels.forms(request))
+        forms = forms or [*copies.forms(request, in_bands=True), *phase_channels.forms(request)]
         if not forms:
             op.attributes[kpu.REASON] = StringAttr(_reason(request))
             return

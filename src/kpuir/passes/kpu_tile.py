@@ -137,9 +137,14 @@ def _best(ops: Sequence[Operation], layer: Operation, exceeding: Sequence[Operat
     return best[1]
 
 
-def _reason(layer: Operation, ram: int) -> str:
+def _sizes(layer: Operation) -> tuple[int, int]:
+    """The bytes that a layer reads and writes."""
     source, result = (k210.feature_map_bytes(*kpu.size4(v.type)) for v in (layer.operands[0], layer.results[0]))
-    return k210.ram_rule(source, result, ram).reason
+    return source, result
+
+
+def _reason(layer: Operation, ram: int) -> str:
+    return k210.ram_rule(*_sizes(layer), ram).reason or k210.height_rule(kpu.size4(layer.operands[0].type)[2]).reason
 
 
 class _Tiling:
@@ -285,5 +290,6 @@ class KpuTilePass(ModulePass):
         """Rewrite the module in place. Raises DoesNotFitError."""
         block = entry_function(op).body.block
         while exceeding := [each for each in block.ops if bands.exceeds(each, self.ram)]:
-            plan = _best(list(block.ops), exceeding[0], exceeding, self.ram)
-            _Tiling(plan, _reason(exceeding[0], self.ram)).run()
+            largest = max(exceeding, key=lambda each: sum(_sizes(each)))
+            plan = _best(list(block.ops), largest, exceeding, self.ram)
+            _Tiling(plan, _reason(largest, self.ram)).run()

@@ -257,6 +257,11 @@ def input_size_rule(height: int, width: int) -> Verdict:
     return _verdict(ok, f"the input is {width} wide, the KPU takes {K210.MIN_WIDTH} to {K210.MAX_WIDTH}")
 
 
+def height_rule(height: int) -> Verdict:
+    """The engine takes maps of at most 256 rows."""
+    return _verdict(height <= K210.MAX_HEIGHT, f"the map is {height} high, a layer takes {K210.MAX_HEIGHT} rows")
+
+
 def output_size_rule(height: int, width: int) -> Verdict:
     """The output map, after pooling, is at least 4x4 pixels."""
     ok = height >= K210.MIN_HEIGHT and width >= K210.MIN_WIDTH
@@ -341,8 +346,8 @@ def border_rule(source: Sequence[int], result: Sequence[int]) -> Verdict:
         size = input_size_rule(height, width)
         if not size.ok:
             return size
-        if height > K210.MAX_HEIGHT:
-            return Verdict(False, f"the map is {height} high, layers pad and crop up to {K210.MAX_HEIGHT}")
+        if not height_rule(height).ok:
+            return height_rule(height)
     if not same_lines(source[3], result[3]):
         return Verdict(False, f"rows of {source[3]} and {result[3]} pixels lie differently in KPU RAM")
     if source[0] != 1:
