@@ -7,7 +7,7 @@ overlap by as many rows, so that each row of a result is right in one of them. N
 Rows are counted in units: so many rows that every map of the region gets whole ones of them, whatever is pooled.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from fractions import Fraction
@@ -59,7 +59,7 @@ def is_tileable(op: Operation) -> bool:
 
 
 def exceeds(op: Operation, ram: int) -> bool:
-    """Whether what an operation reads and writes is larger than KPU RAM or the engine's limit, and bands could be less."""
+    """Whether an operation reads and writes more than KPU RAM or the engine takes, and bands could be less."""
     if not is_tileable(op):
         return False
     copied = [value for value in op.operands if _is_copied(value, op)]
@@ -112,17 +112,16 @@ class Region:
     """Operations in order, with what they read and what others read of them."""
 
     def __init__(self, ops: Sequence[Operation]) -> None:
-        self.ops = tuple(ops)
-        made = {value for op in ops for value in op.results}
-        self.inputs = tuple(dict.fromkeys(value for op in ops for value in op.operands if value not in made))
-        inside = set(ops)
-        self.outputs = tuple(
-            value for value in made_in_order(ops) if any(use.operation not in inside for use in value.uses)
-        )
+        self.ops, self.inside = tuple(ops), frozenset(ops)
+        self.made = dict.fromkeys(value for op in ops for value in op.results)
+        self.inputs = tuple(dict.fromkeys(value for op in ops for value in op.operands if value not in self.made))
+        self.outputs = tuple(value for value in self.made if self.readers(value))
+        self.values = *self.inputs, *self.made
+        self._layers: dict[tuple[int, int], Cost] = {}
 
     def readers(self, value: SSAValue) -> list[Operation]:
         """What reads a map outside of the region."""
-        return [use.operation for use in value.uses if use.operation not in self.ops]
+        return [use.operation for use in value.uses if use.operation not in self.inside]
 
     @cached_property
     def scales(self) -> "dict[SSAValue, int] | None":
@@ -172,11 +171,6 @@ class Region:
         """How many whole units all maps have; the last band takes what is left over too."""
         return min(kpu.size4(value.type)[2] // self.unit_rows(value) for value in self.values)
 
-    @cached_property
-    def values(self) -> tuple[SSAValue, ...]:
-        """All maps."""
-        return *self.inputs, *made_in_order(self.ops)
-
     def last_rows(self, start: int) -> dict[SSAValue, int]:
         """How many rows of each map a band has that begins at a unit and goes to the end."""
         return {value: kpu.size4(value.type)[2] - start * self.unit_rows(value) for value in self.values}
@@ -191,6 +185,18 @@ class Region:
         """The least units of a band: more than the overlap, and the engine's least rows."""
         fewest = max(-(-K210.MIN_HEIGHT // self.unit_rows(value)) for value in self.values)
         return max(fewest, self.overlap + 1)
+
+    def layers(self, units: int, end: int) -> Cost:
+        """What all layers of a band take, of one at the end of the maps with `end` set to all units."""
+        if (units, end) not in self._layers:
+            cost = estimates.NOTHING
+            for op in self.ops:
+                if isinstance(op, kpu.LayerOp):
+                    rows = units * self.unit_rows(op.input)
+                    more = kpu.size4(op.input.type)[2] - end * self.unit_rows(op.input) if end else 0
+                    cost += _layer(op, rows + more)
+            self._layers[units, end] = cost
+        return self._layers[units, end]
 
     @cached_property
     def tallest(self) -> int:
@@ -237,14 +243,9 @@ class Region:
         """The most units a band can have that takes at most `room` bytes beside whole maps, 0 if none."""
         busy = self.busy
         for value, first, last in self.lives:
-            if places.get(value) is Place.KPU and value in self.inputs and _shares_lines(value):
+            if places.get(value) is Place.KPU and value not in self.made and _shares_lines(value):
                 busy = busy - self._busy(value, first, last)
         return max(int(((room - busy[1]) // busy[0].clip(1)).min()), 0)
-
-
-def made_in_order(ops: Iterable[Operation]) -> tuple[SSAValue, ...]:
-    """The results of operations."""
-    return tuple(value for op in ops for value in op.results)
 
 
 def plan(region: Region, ram: int, alive: int = 0) -> Bands | None:
@@ -306,7 +307,7 @@ def _with_places(region: Region, ram: int, alive: int, places: Places) -> Bands 
     last = region.units - units
     starts = tuple(sorted({min(band * (units - overlap), last) for band in range(count)}))
     for value, place in places.items():
-        if value in region.outputs and place is not Place.MAIN:
+        if value in region.made and place is not Place.MAIN:
             kept = _kept(region, value, starts, units)
             if min(end - first for first, end in kept) < K210.MIN_HEIGHT:
                 return None
@@ -328,27 +329,26 @@ def _kept(region: Region, value: SSAValue, starts: Sequence[int], units: int) ->
 def _cost(region: Region, places: Places, starts: Sequence[int], units: int, excess: int) -> Cost:
     """All bands, and the ways of the maps that enter and leave; `excess` bytes of others have to wait."""
     total = Cost(1e-6 * max(excess, 0) * (CpuCosts.DOWNLOAD + CpuCosts.UPLOAD))
-    heights = dict.fromkeys(region.values, 0)
-    for index in range(len(starts)):
-        rows = {value: units * region.unit_rows(value) for value in region.values}
-        if index == len(starts) - 1:
-            rows = region.last_rows(starts[-1])
-        heights = {value: heights[value] + rows[value] for value in heights}
-        total = sum((_layer(op, rows[op.input]) for op in region.ops if isinstance(op, kpu.LayerOp)), total)
-        for value in region.inputs:
-            total += _entering(value, places[value], rows[value])
-        for value in region.outputs:
-            total += _leaving(value, places[value], rows[value])
+    total += region.layers(units, 0) * (len(starts) - 1) + region.layers(units, region.units)
     for value, place in places.items():
+        step, made = region.unit_rows(value), value in region.made
+        rows, last = units * step, kpu.size4(value.type)[2] - starts[-1] * step
+        way = _leaving if made else _entering
+        total += way(value, place, rows) * (len(starts) - 1) + way(value, place, last)
         whole = kpu.size4(value.type)
-        if value in region.inputs:
-            if place is Place.MAIN and isinstance(value.owner, kpu.LayerOp) and not _is_downloaded(value):
-                total += Cost(estimates.download(whole))
-            if place is Place.KPU and isinstance(value.owner, kpu.UploadOp) and not _is_given(value.owner):
-                total += Cost(estimates.upload(whole))
-        elif place is Place.MAIN and any(not isinstance(user, kpu.DownloadOp) for user in region.readers(value)):
+        if made:
+            sent_back = place is Place.MAIN and _is_read(region, value)
+            total += Cost(estimates.upload(whole) if sent_back else 0.0)
+        elif place is Place.MAIN and isinstance(value.owner, kpu.LayerOp) and not _is_downloaded(value):
+            total += Cost(estimates.download(whole))
+        elif place is Place.KPU and isinstance(value.owner, kpu.UploadOp) and not _is_given(value.owner):
             total += Cost(estimates.upload(whole))
     return total
+
+
+def _is_read(region: Region, value: SSAValue) -> bool:
+    """Whether the KPU reads a result of a region."""
+    return any(not isinstance(user, kpu.DownloadOp) for user in region.readers(value))
 
 
 def _entering(value: SSAValue, place: Place, rows: int) -> Cost:

@@ -183,9 +183,11 @@ def _room(shape: Sequence[int], terms: int, block: int) -> k210.Verdict:
 
 
 def _block(shape: Sequence[int], terms: int) -> int:
-    """How many channels to add at once: all, or fewer where that is cheaper or all are too many, of those that fit."""
+    """How many channels to add at once: all, or fewer where that is cheaper or all are too many.
+
+    What does not fit KPU RAM is done in bands of rows."""
     blocks = _blocks(shape, terms)
-    fitting = [block for block in blocks if _room(shape, terms, block).ok] or blocks
+    fitting = [block for block in blocks if _room(shape, terms, block).ok] or blocks[:1]
     return min(fitting, key=lambda block: (_milliseconds(shape, terms, block), -block))
 
 

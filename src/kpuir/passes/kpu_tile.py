@@ -77,18 +77,23 @@ def _below(ops: Sequence[Operation], region: set[Operation]) -> list[Operation]:
     return below
 
 
-def _alive(ops: Sequence[Operation], region: Region) -> int:
-    """The bytes of other maps that are made before a region is done and used after it began."""
-    steps = {op: step for step, op in enumerate(ops)}
-    first, last = steps[region.ops[0]], steps[region.ops[-1]]
-    total = 0
-    for op in ops[:last]:
-        for value in op.results:
-            if not isinstance(value.type, kpu.FeatureMapType) or value in region.values:
-                continue
-            if max((steps[use.operation] for use in value.uses), default=0) > first:
-                total += value.type.byte_size
-    return total
+class _Lives:
+    """The steps at which maps are made and used the last time."""
+
+    def __init__(self, ops: Sequence[Operation]) -> None:
+        self.steps = {op: step for step, op in enumerate(ops)}
+        self.maps = [
+            (value, step, max(self.steps[use.operation] for use in value.uses), value.type.byte_size)
+            for op, step in self.steps.items()
+            for value in op.results
+            if isinstance(value.type, kpu.FeatureMapType) and value.first_use is not None
+        ]
+
+    def around(self, region: Region) -> int:
+        """The bytes of other maps that are made before a region is done and used after it began."""
+        first, last = self.steps[region.ops[0]], self.steps[region.ops[-1]]
+        own = set(region.values)
+        return sum(size for value, made, used, size in self.maps if made < last and used > first and value not in own)
 
 
 _Found = tuple[float, Bands]
@@ -116,15 +121,15 @@ def _best(ops: Sequence[Operation], layer: Operation, exceeding: Sequence[Operat
         alone = bands.plan(Region([op]), ram)
         elsewhere[op] = _NEVER if alone is None else bands.price(alone.cost)
     index, total = ops.index(layer), sum(elsewhere.values())
-    above = _above(ops[:index], layer)
+    above, lives = _above(ops[:index], layer), _Lives(ops)
 
     def priced(inside: set[Operation]) -> _Found | None:
-        region = Region([op for op in ops if op in inside])
-        plan = bands.plan(region, ram, _alive(ops, region))
+        region = Region(sorted(inside, key=lives.steps.__getitem__))
+        plan = bands.plan(region, ram, lives.around(region))
         return None if plan is None else (bands.price(plan.cost) + total - sum(elsewhere[op] for op in inside), plan)
 
     def grown(inside: set[Operation]) -> Iterator[_Found | None]:
-        below = _below(ops[min(map(ops.index, inside)) :], inside)
+        below = _below(ops[min(map(lives.steps.__getitem__, inside)) :], inside)
         return (priced(inside | set(below[:behind])) for behind in range(len(below) + 1))
 
     best = _cheapest(_cheapest(grown({layer, *above[:front]})) for front in range(len(above) + 1))
