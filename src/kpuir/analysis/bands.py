@@ -117,6 +117,7 @@ class Region:
         self.inputs = tuple(dict.fromkeys(value for op in ops for value in op.operands if value not in self.made))
         self.outputs = tuple(value for value in self.made if self.readers(value))
         self.values = *self.inputs, *self.made
+        self.sizes = {value: kpu.size4(value.type) for value in self.values}
         self._layers: dict[tuple[int, int], Cost] = {}
 
     def readers(self, value: SSAValue) -> list[Operation]:
@@ -161,19 +162,23 @@ class Region:
         assert self.scales is not None
         return lcm(*self.scales.values())
 
+    @cached_property
+    def _unit_rows(self) -> dict[SSAValue, int]:
+        assert self.scales is not None
+        return {value: self.unit // scale for value, scale in self.scales.items()}
+
     def unit_rows(self, value: SSAValue) -> int:
         """The rows of a map that are a unit."""
-        assert self.scales is not None
-        return self.unit // self.scales[value]
+        return self._unit_rows[value]
 
     @cached_property
     def units(self) -> int:
         """How many whole units all maps have; the last band takes what is left over too."""
-        return min(kpu.size4(value.type)[2] // self.unit_rows(value) for value in self.values)
+        return min(self.sizes[value][2] // self.unit_rows(value) for value in self.values)
 
     def last_rows(self, start: int) -> dict[SSAValue, int]:
         """How many rows of each map a band has that begins at a unit and goes to the end."""
-        return {value: kpu.size4(value.type)[2] - start * self.unit_rows(value) for value in self.values}
+        return {value: self.sizes[value][2] - start * self.unit_rows(value) for value in self.values}
 
     @cached_property
     def overlap(self) -> int:
@@ -193,7 +198,7 @@ class Region:
             for op in self.ops:
                 if isinstance(op, kpu.LayerOp):
                     rows = units * self.unit_rows(op.input)
-                    more = kpu.size4(op.input.type)[2] - end * self.unit_rows(op.input) if end else 0
+                    more = self.sizes[op.input][2] - end * self.unit_rows(op.input) if end else 0
                     cost += _layer(op, rows + more)
             self._layers[units, end] = cost
         return self._layers[units, end]
@@ -201,7 +206,7 @@ class Region:
     @cached_property
     def tallest(self) -> int:
         """The most units of a band: fewer than all, and the engine's most rows."""
-        heights = ((self.unit_rows(value), kpu.size4(value.type)[2]) for value in self.values)
+        heights = ((self.unit_rows(value), self.sizes[value][2]) for value in self.values)
         return min(self.units - 1, *((K210.MAX_HEIGHT - h + self.units * step) // step for step, h in heights))
 
     @cached_property
@@ -233,7 +238,7 @@ class Region:
     def _busy(self, value: SSAValue, first: int, last: int) -> "NDArray[np.int64]":
         import numpy as np
 
-        step, height = self.unit_rows(value), kpu.size4(value.type)[2]
+        step, height = self.unit_rows(value), self.sizes[value][2]
         busy = np.zeros((2, len(self.ops)), np.int64)
         busy[0, first : last + 1] = _bytes(value, step)
         busy[1, first : last + 1] = _bytes(value, height - self.units * step) if height > self.units * step else 0
@@ -261,18 +266,16 @@ def plan(region: Region, ram: int, alive: int = 0) -> Bands | None:
     for start in (0, -1):
         places = {value: choice[start] for value, choice in options.items()}
         best = _cheaper(best, _with_places(region, ram, alive, places))
-    before = None
-    while best is not None and best is not before:
-        before = best
-        for value, place in [(value, place) for value, choice in options.items() for place in choice]:
-            best = _cheaper(best, _with_places(region, ram, alive, {**before.places, value: place})) or before
+    for value, place in [(value, place) for value, choice in options.items() for place in choice]:
+        if best is not None and place is not best.places[value]:
+            best = _cheaper(best, _with_places(region, ram, alive, {**best.places, value: place}))
     return best
 
 
 def _cheaper(one: Bands | None, other: Bands | None) -> Bands | None:
-    if one is None or other is None:
-        return one or other
-    return other if price(other.cost) < price(one.cost) else one
+    if one is None or (other is not None and price(other.cost) < price(one.cost)):
+        return other
+    return one
 
 
 def price(cost: Cost) -> float:
@@ -318,7 +321,7 @@ def _with_places(region: Region, ram: int, alive: int, places: Places) -> Bands 
 def _kept(region: Region, value: SSAValue, starts: Sequence[int], units: int) -> list[tuple[int, int]]:
     """The rows of a result that are taken from each band: its own are right between its margins."""
     step, (top, bottom) = region.unit_rows(value), region.margins[value]
-    height = kpu.size4(value.type)[2]
+    height = region.sizes[value][2]
     cuts = [0, *((start + units) * step - bottom for start in starts[:-1]), height]
     for index in range(len(cuts) - 2, 0, -1):  # few rows are not copied: leave more to the last bands
         least = starts[index] * step + top
@@ -332,10 +335,10 @@ def _cost(region: Region, places: Places, starts: Sequence[int], units: int, exc
     total += region.layers(units, 0) * (len(starts) - 1) + region.layers(units, region.units)
     for value, place in places.items():
         step, made = region.unit_rows(value), value in region.made
-        rows, last = units * step, kpu.size4(value.type)[2] - starts[-1] * step
+        rows, last = units * step, region.sizes[value][2] - starts[-1] * step
         way = _leaving if made else _entering
-        total += way(value, place, rows) * (len(starts) - 1) + way(value, place, last)
-        whole = kpu.size4(value.type)
+        total += way(region.sizes[value], place, rows) * (len(starts) - 1) + way(region.sizes[value], place, last)
+        whole = region.sizes[value]
         if made:
             sent_back = place is Place.MAIN and _is_read(region, value)
             total += Cost(estimates.upload(whole) if sent_back else 0.0)
@@ -351,18 +354,18 @@ def _is_read(region: Region, value: SSAValue) -> bool:
     return any(not isinstance(user, kpu.DownloadOp) for user in region.readers(value))
 
 
-def _entering(value: SSAValue, place: Place, rows: int) -> Cost:
+def _entering(size: kpu.Size4, place: Place, rows: int) -> Cost:
     """What the rows of a band take to become a map of their own."""
-    _, channels, _, width = kpu.size4(value.type)
+    _, channels, _, width = size
     band = (1, channels, rows, width)
     if place is Place.MAIN:
         return Cost(estimates.move(band) + estimates.upload(band))
-    return estimates.NOTHING if _shares_lines(value) else _copies(band)
+    return estimates.NOTHING if k210.is_view(channels, width, 1, 1) else _copies(band)
 
 
-def _leaving(value: SSAValue, place: Place, rows: int) -> Cost:
+def _leaving(size: kpu.Size4, place: Place, rows: int) -> Cost:
     """What the rows of a band take to be part of the whole."""
-    _, channels, _, width = kpu.size4(value.type)
+    _, channels, _, width = size
     band = (1, channels, rows, width)
     total = estimates.NOTHING if place is Place.MAIN else _copies(band)
     if place is Place.KPU:
