@@ -201,7 +201,7 @@ def test_dilation_takes_what_is_faster() -> None:
     assert [len(operations(m, kpu.SpaceToBatchOp)) for m in (few, many)] == [0, 1]
 
 
-@pytest.mark.parametrize("size", [(300, 8), (8, 600)], ids=str)
+@pytest.mark.parametrize("size", [(1100, 8), (8, 600)], ids=str)
 def test_maps_that_are_too_large_say_so(size: Pair) -> None:
     module = legalized(Case((1, 1, *size), 4, (5, 5), (2, 2, 2, 2)).module())
     (conv,) = operations(module, ktensor.Conv2dOp)

@@ -123,8 +123,8 @@ def test_maps_between_layers_never_exist_whole() -> None:
         x = conv(put, rng, conv(put, rng, x, 20), 20)
         return [conv(put, rng, conv(put, rng, x, 4, 3, Pool.MAX_2_S2), 4)]
 
-    module = module_of([(1, 3, 96, 160)], body)
-    (ours,) = check(module, rng, 40 * 48 * 2 * 64 // 2)
+    module = module_of([(1, 3, 160, 320)], body)
+    (ours,) = check(module, rng, 40 * 80 * 3 * 64 // 2)
     assert set(ours.report.cpu_ops) <= {"quantize", "dequantize"}
     assert (ours.report.uploads, ours.report.downloads) == (0, 1)
 

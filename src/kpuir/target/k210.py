@@ -318,8 +318,9 @@ def band_rule(source: Sequence[int], result: Sequence[int]) -> Verdict:
 
     `source` and `result` are the maps' sizes: batch, channels, height, width.
     """
-    some = [(*size[:2], min(size[2], _BAND_ROWS), size[3]) for size in (source, result)]
-    verdict = ram_rule(*(feature_map_bytes(*size) for size in some))
+    some = [(size[0], size[1], min(size[2], _BAND_ROWS), size[3]) for size in (source, result)]
+    before, after = (feature_map_bytes(*size) for size in some)
+    verdict = ram_rule(before, after)
     return verdict if verdict.ok else Verdict(False, f"{_BAND_ROWS} rows of {verdict.reason}")
 
 

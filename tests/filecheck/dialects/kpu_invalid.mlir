@@ -6,7 +6,7 @@ func.func @kernel(%x: tensor<1x3x8x8xf32>, %w: tensor<4x3x5x5xf32>, %b: tensor<4
   func.return
 }
 // -----
-// CHECK: the input is 3 high, the KPU takes 4 to 256
+// CHECK: the input is 3 high, the KPU takes 4 to 1024
 func.func @small(%x: tensor<1x3x3x8xf32>, %w: tensor<4x3x3x3xf32>, %b: tensor<4xf32>) {
   %0 = kpu.conv2d %x, %w, %b : (tensor<1x3x3x8xf32>, tensor<4x3x3x3xf32>, tensor<4xf32>) -> tensor<1x4x3x8xf32>
   func.return

@@ -376,26 +376,26 @@ func.func @slow(%x: tensor<1x256x8x8xf32>) -> tensor<1x4x4x4xf32> {
 
 // -----
 
-// CHECK-LABEL: func.func @bytes(%x: tensor<1x64x128x128xf32>) -> tensor<1x32x256x256xf32> {
-// CHECK-NEXT: %w = ktensor.constant dense<1.000000e+00> : tensor<32x16x1x1xf32>
-// CHECK-NEXT: %0 = ktensor.depth_to_space %x {kpu.reason = "with pixels sorted by phase input (1048576 bytes) and output (2097152) take 3145728 bytes together, the KPU RAM has 2097152", block_size = 2 : i64} : (tensor<1x64x128x128xf32>) -> tensor<1x16x256x256xf32>
-// CHECK-NEXT: %1 = ktensor.conv2d %0, %w : (tensor<1x16x256x256xf32>, tensor<32x16x1x1xf32>) -> tensor<1x32x256x256xf32>
-// CHECK-NEXT: func.return %1 : tensor<1x32x256x256xf32>
-// NEVER-LABEL: func.func @bytes(%x: tensor<1x64x128x128xf32>) -> tensor<1x32x256x256xf32> {
-// NEVER-NEXT: %w = ktensor.constant dense<1.000000e+00> : tensor<32x16x1x1xf32>
-// NEVER-NEXT: %0 = ktensor.depth_to_space %x {kpu.reason = "with pixels sorted by phase input (1048576 bytes) and output (2097152) take 3145728 bytes together, the KPU RAM has 2097152", block_size = 2 : i64} : (tensor<1x64x128x128xf32>) -> tensor<1x16x256x256xf32>
-// NEVER-NEXT: %1 = ktensor.conv2d %0, %w : (tensor<1x16x256x256xf32>, tensor<32x16x1x1xf32>) -> tensor<1x32x256x256xf32>
-// NEVER-NEXT: func.return %1 : tensor<1x32x256x256xf32>
-// LIGHT-LABEL: func.func @bytes(%x: tensor<1x64x128x128xf32>) -> tensor<1x32x256x256xf32> {
-// LIGHT-NEXT: %w = ktensor.constant dense<1.000000e+00> : tensor<32x16x1x1xf32>
-// LIGHT-NEXT: %0 = ktensor.depth_to_space %x {kpu.reason = "with pixels sorted by phase input (1048576 bytes) and output (2097152) take 3145728 bytes together, the KPU RAM has 2097152", block_size = 2 : i64} : (tensor<1x64x128x128xf32>) -> tensor<1x16x256x256xf32>
-// LIGHT-NEXT: %1 = ktensor.conv2d %0, %w : (tensor<1x16x256x256xf32>, tensor<32x16x1x1xf32>) -> tensor<1x32x256x256xf32>
-// LIGHT-NEXT: func.return %1 : tensor<1x32x256x256xf32>
-func.func @bytes(%x: tensor<1x64x128x128xf32>) -> tensor<1x32x256x256xf32> {
-  %w = ktensor.constant dense<1.0> : tensor<32x16x1x1xf32>
-  %0 = ktensor.depth_to_space %x {block_size = 2 : i64} : (tensor<1x64x128x128xf32>) -> tensor<1x16x256x256xf32>
-  %1 = ktensor.conv2d %0, %w : (tensor<1x16x256x256xf32>, tensor<32x16x1x1xf32>) -> tensor<1x32x256x256xf32>
-  func.return %1 : tensor<1x32x256x256xf32>
+// CHECK-LABEL: func.func @bytes(%x: tensor<1x512x128x128xf32>) -> tensor<1x160x256x256xf32> {
+// CHECK-NEXT: %w = ktensor.constant dense<1.000000e+00> : tensor<160x128x1x1xf32>
+// CHECK-NEXT: %0 = ktensor.depth_to_space %x {kpu.reason = "with pixels sorted by phase 16 rows of input (1048576 bytes) and output (1310720) take 2359296 bytes together, the KPU RAM has 2097152", block_size = 2 : i64} : (tensor<1x512x128x128xf32>) -> tensor<1x128x256x256xf32>
+// CHECK-NEXT: %1 = ktensor.conv2d %0, %w : (tensor<1x128x256x256xf32>, tensor<160x128x1x1xf32>) -> tensor<1x160x256x256xf32>
+// CHECK-NEXT: func.return %1 : tensor<1x160x256x256xf32>
+// NEVER-LABEL: func.func @bytes(%x: tensor<1x512x128x128xf32>) -> tensor<1x160x256x256xf32> {
+// NEVER-NEXT: %w = ktensor.constant dense<1.000000e+00> : tensor<160x128x1x1xf32>
+// NEVER-NEXT: %0 = ktensor.depth_to_space %x {kpu.reason = "with pixels sorted by phase 16 rows of input (1048576 bytes) and output (1310720) take 2359296 bytes together, the KPU RAM has 2097152", block_size = 2 : i64} : (tensor<1x512x128x128xf32>) -> tensor<1x128x256x256xf32>
+// NEVER-NEXT: %1 = ktensor.conv2d %0, %w : (tensor<1x128x256x256xf32>, tensor<160x128x1x1xf32>) -> tensor<1x160x256x256xf32>
+// NEVER-NEXT: func.return %1 : tensor<1x160x256x256xf32>
+// LIGHT-LABEL: func.func @bytes(%x: tensor<1x512x128x128xf32>) -> tensor<1x160x256x256xf32> {
+// LIGHT-NEXT: %w = ktensor.constant dense<1.000000e+00> : tensor<160x128x1x1xf32>
+// LIGHT-NEXT: %0 = ktensor.depth_to_space %x {kpu.reason = "with pixels sorted by phase 16 rows of input (1048576 bytes) and output (1310720) take 2359296 bytes together, the KPU RAM has 2097152", block_size = 2 : i64} : (tensor<1x512x128x128xf32>) -> tensor<1x128x256x256xf32>
+// LIGHT-NEXT: %1 = ktensor.conv2d %0, %w : (tensor<1x128x256x256xf32>, tensor<160x128x1x1xf32>) -> tensor<1x160x256x256xf32>
+// LIGHT-NEXT: func.return %1 : tensor<1x160x256x256xf32>
+func.func @bytes(%x: tensor<1x512x128x128xf32>) -> tensor<1x160x256x256xf32> {
+  %w = ktensor.constant dense<1.0> : tensor<160x128x1x1xf32>
+  %0 = ktensor.depth_to_space %x {block_size = 2 : i64} : (tensor<1x512x128x128xf32>) -> tensor<1x128x256x256xf32>
+  %1 = ktensor.conv2d %0, %w : (tensor<1x128x256x256xf32>, tensor<160x128x1x1xf32>) -> tensor<1x160x256x256xf32>
+  func.return %1 : tensor<1x160x256x256xf32>
 }
 
 // -----
