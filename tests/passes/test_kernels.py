@@ -201,6 +201,22 @@ def test_dilation_takes_what_is_faster() -> None:
     assert [len(operations(m, kpu.SpaceToBatchOp)) for m in (few, many)] == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("size", "kernel", "pads"),
+    [
+        ((9, 515), 3, (1, 1, 1, 1)),
+        ((8, 520), 3, (0, 0, 1, 1)),
+        ((10, 514), 5, (2, 2, 2, 2)),
+        ((6, 513), 2, (0, 0, 0, 0)),
+    ],
+    ids=str,
+)
+def test_strided_convolutions_of_wide_maps(size: Pair, kernel: int, pads: Sequence[int]) -> None:
+    """On the phases of the map as channels."""
+    module = Case((1, 2, *size), 4, (kernel, kernel), pads, (2, 2)).check()
+    assert len(operations(module, ktensor.SpaceToDepthOp)) == 1
+
+
 @pytest.mark.parametrize("size", [(1100, 8), (8, 600)], ids=str)
 def test_maps_that_are_too_large_say_so(size: Pair) -> None:
     module = legalized(Case((1, 1, *size), 4, (5, 5), (2, 2, 2, 2)).module())

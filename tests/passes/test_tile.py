@@ -8,15 +8,23 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, SSAValue
 
 import kpuir
+from kpuir import pipelines
 from kpuir.analysis.overlaps import find_overlaps
-from kpuir.compiler import CompiledModel
+from kpuir.comparison import cosine
+from kpuir.compiler import PIPELINES, CompiledModel
 from kpuir.dialects import kpu
 from kpuir.dialects.ktensor import shape_of
 from kpuir.errors import DoesNotFitError
+from kpuir.importers.onnx import import_onnx
 from kpuir.interpreters.kbuf import Machine
-from kpuir.target.k210 import feature_map_bytes
+from kpuir.interpreters.run import run
+from kpuir.passes.kpu_tile import KpuTilePass
+from kpuir.target.k210 import K210, feature_map_bytes
+from tests.importers.nets import runtime
+from tests.networks import Net
 from tests.passes.graphs import Put, module_of, samples_of, vector, weight
 from tests.passes.test_placement import reader
+from tests.zoo.builder import smooth
 
 Rng = np.random.Generator
 Samples = Sequence[dict[str, np.ndarray]]
@@ -136,3 +144,42 @@ def test_no_band_of_a_layer_fits() -> None:
     check(module, rng, 64 * 4 * 64)
     with pytest.raises(DoesNotFitError, match=r"op2: input \(4096 bytes\) and output \(61440\).*has 16383"):
         compiled(module, samples, 64 * 4 * 64 - 1)
+
+
+def test_tall_maps_are_done_in_bands() -> None:
+    """On integers, against the layers on whole maps."""
+    rng = np.random.default_rng(0)
+
+    def body(block: Block, put: Put) -> list[SSAValue]:
+        x = conv(put, rng, conv(put, rng, block.args[0], 5), 6, 3, Pool.MAX_2_S2)
+        y = conv(put, rng, x, 6, 3, depthwise=True)
+        return [x, conv(put, rng, put(kpu.ConcatOp([conv(put, rng, y, 4), x])), 3, 3, Pool.LEFT_TOP_2_S2)]
+
+    module = module_of([(1, 3, 601, 40)], body)
+    for name in ("kpu-assume-ranges", "kpu-quantize-all{from=kpu-derive-ranges until=kpu-select-registers}", "dce"):
+        for one in pipelines.parse_passes(name, lambda: PIPELINES):
+            one.apply(pipelines.make_context(), module)
+    (sample,) = samples_of(module, rng)
+    wanted = run(module, [sample])
+    KpuTilePass().apply(pipelines.make_context(), module)
+    module.verify()
+    layers = [op for op in module.walk() if isinstance(op, kpu.LayerOp)]
+    assert max(kpu.size4(op.input.type)[2] for op in layers) <= K210.MAX_HEIGHT
+    for ours, theirs in zip(run(module, [sample]), wanted, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 18, 518), (1, 3, 303, 40)], ids=str)
+def test_maps_that_are_too_large_for_the_engine(shape: tuple[int, ...]) -> None:
+    """A strided stem of a wide map, and of a tall one, with what follows; against the source model."""
+    net = Net(0, image=shape)
+    x = net.op("Relu", net.conv("image", 3, 8, stride=2))
+    x = net.op("Relu", net.conv(x, 8, 12, stride=1))
+    x = net.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    model = net.model(net.conv(x, 12, 4))
+    sample = {"image": smooth(shape, 0)}
+    found = kpuir.compile(import_onnx(model.SerializeToString()), dataset=[sample])
+    assert "conv2d" not in found.report.cpu_ops
+    assert not Machine(found.module, check=True).warnings
+    (ours,), (theirs,) = found.run(sample).values(), runtime(model, sample)
+    assert cosine(ours, theirs) >= 0.98

@@ -38,7 +38,8 @@ def forms(request: Request) -> Iterator[Form]:
     if request.depthwise or request.strides != (_BLOCK, _BLOCK) or not in_reach:
         return
     channels = request.channels * _BLOCK * _BLOCK
-    size = [max(-(-axis.size // _BLOCK), rows) for axis, rows in zip(axes, wanted, strict=True)]
+    least = k210.K210.MIN_HEIGHT
+    size = [max(-(-axis.size // _BLOCK), rows, least) for axis, rows in zip(axes, wanted, strict=True)]
     phases = (1, channels, size[0], size[1])
     verdict = k210.layer_rules(*phases[1:], request.outputs, 3)
     if not verdict.ok or not k210.band_rule(phases, (1, request.outputs, *size)).ok:
