@@ -258,7 +258,7 @@ def input_size_rule(height: int, width: int) -> Verdict:
 
 
 def height_rule(height: int) -> Verdict:
-    """The engine takes maps of at most 256 rows."""
+    """The engine takes maps of at most 256 rows, more in bands."""
     return _verdict(height <= K210.MAX_HEIGHT, f"the map is {height} high, a layer takes {K210.MAX_HEIGHT} rows")
 
 
