@@ -5,16 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Block, SSAValue
 
 from kpuir.compiler import PIPELINES
-from kpuir.dialects import kbuf
+from kpuir.dialects import kbuf, kpu
 from kpuir.errors import InvalidInputError
 from kpuir.interpreters.kbuf import Machine
 from kpuir.interpreters.run import run
 from kpuir.ir.arrays import to_numpy
 from kpuir.pipelines import make_context, parse_passes, run_passes
+from kpuir.target.k210 import K210
 from kpuir.translate import write_kmodel
 from kpuir.translate.kmodel_v4 import check_loadable
+from tests.passes.graphs import Put, module_of
+from tests.passes.test_placement import conv, reader
 from tests.passes.test_round_weights import DATA, error, quantized, smooth
 
 
@@ -47,3 +51,34 @@ def test_words_go_all_the_way_down(tmp_path: Path) -> None:
     assert machine.warnings == ()
     with pytest.raises(InvalidInputError, match="16-bit weights, runtimes of kmodel v4 take 8 bits"):
         write_kmodel(low)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_layers_that_only_move_bytes_have_weights_like_the_others(bits: int) -> None:
+    """Borders, copies into concatenations, and copies of maps that had to wait."""
+
+    def body(block: Block, put: Put) -> list[SSAValue]:
+        rng = np.random.default_rng(0)
+        skip = conv(put, rng, put(kpu.PadOp(conv(put, rng, block.args[0], 2, 3), (1, 1, 1, 1))), 2, 3)
+        x = conv(put, rng, conv(put, rng, skip, 12, 3), 12, 3)
+        joined = put(kpu.ConcatOp([skip, conv(put, rng, x, 12, 3), put(kpu.ChannelSliceOp(x, 4, 4))]))
+        return [reader(put, rng, joined, 2, 3)]
+
+    def compiled(capacity: int) -> ModuleOp:
+        module = module_of([(1, 1, 8, 40)], body)
+        quantize = f"kpu-assume-ranges,kpu-quantize-all{{from=kpu-derive-ranges weight_bits={bits}}}"
+        lower = f"kbuf-lower{{until=convert-kpu-to-kbuf}},kbuf-spill{{capacity={capacity}}},kbuf-allocate"
+        run_passes(make_context(), module, parse_passes(f"{quantize},{lower}", lambda: PIPELINES))
+        return module
+
+    def layers_of(module: ModuleOp) -> list[kbuf.KpuConv2dOp]:
+        return [op for op in module.walk() if isinstance(op, kbuf.KpuConv2dOp)]
+
+    plain = compiled(K210.KPU_RAM_BYTES)
+    ours = compiled((2 + 12 + 12 + 12) * 10 * K210.LINE_BYTES)
+    assert len(layers_of(ours)) > len(layers_of(plain)) > 6
+    assert {to_numpy(op.weights).itemsize for op in layers_of(ours)} == {bits // 8}
+    assert check_loadable(ours) == []
+    codes = np.random.default_rng(1).integers(0, 256, (1, 1, 8, 40)).astype(np.uint8)
+    results = [Machine(one, check=True).run([codes])[0] for one in (ours, plain)]
+    np.testing.assert_array_equal(*results)

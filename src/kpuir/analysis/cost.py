@@ -72,7 +72,8 @@ def _layer(op: kbuf.KpuConv2dOp) -> float:
     fields = op.values()
     registers = fields["registers"]
     shape = (fields["batches"], *registers.input_shape)
-    return estimates.layer(shape, registers.output_shape[0], registers.kernel_size, registers.depthwise)
+    kind = (registers.output_shape[0], registers.kernel_size, registers.depthwise)
+    return estimates.layer(shape, *kind, bytes_per_weight=fields["weights"].itemsize)
 
 
 def _elements(value: SSAValue) -> int:

@@ -1,7 +1,7 @@
 """Milliseconds of what legalization chooses between, before there are instructions: layers, and ways through main RAM.
 
 `kpuir.analysis.cost` prices the instructions that come out in the end by the same functions (`kpu-hardware.md` 10);
-shapes are [N, C, H, W].
+shapes are [N, C, H, W]. Choices are made for weights of 8 bits; instructions know how many theirs have.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,12 +24,20 @@ from kpuir.target.k210 import (
 
 
 def layer(
-    input_shape: Sequence[int], output_channels: int, kernel: int = 1, depthwise: bool = False, count: int = 1
+    input_shape: Sequence[int],
+    output_channels: int,
+    kernel: int = 1,
+    depthwise: bool = False,
+    count: int = 1,
+    *,
+    bytes_per_weight: int = 1,
 ) -> float:
     """`count` layers on a map, with the software that starts them."""
     _, channels, height, width = input_shape
-    once = layer_milliseconds(channels, output_channels, height, width, kernel, depthwise) + K210.LAYER_SOFTWARE_MS
-    return count * input_shape[0] * once
+    once = layer_milliseconds(
+        channels, output_channels, height, width, kernel, depthwise, bytes_per_weight=bytes_per_weight
+    )
+    return count * input_shape[0] * (once + K210.LAYER_SOFTWARE_MS)
 
 
 T = TypeVar("T")

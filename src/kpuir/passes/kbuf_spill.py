@@ -36,7 +36,7 @@ from kpuir.dialects import kbuf, kpu
 from kpuir.dialects.kbuf.attributes import RegistersAttr
 from kpuir.ir.functions import entry_function
 from kpuir.memory import Access, Cuts, Moves, Segment, Way, allocate, busiest_step, plan, segments
-from kpuir.passes.convert_kpu_to_kbuf.lowering import Lowering
+from kpuir.passes.convert_kpu_to_kbuf.lowering import Lowering, has_words
 from kpuir.passes.convert_kpu_to_kbuf.placement import copy
 from kpuir.passes.kbuf_allocate import buffers_in
 from kpuir.target.k210 import K210
@@ -95,8 +95,8 @@ def _uses(ops: Sequence[Operation]) -> list[list[_Use]]:
 class _Split:
     """Gives a buffer other bytes between its cuts, each time as many as are used there."""
 
-    def __init__(self, uses: list[_Use], reason: str) -> None:
-        self.uses, self.reason = uses, reason
+    def __init__(self, uses: list[_Use], reason: str, words: bool) -> None:
+        self.uses, self.reason, self.words = uses, reason, words
         self.shapes = [kbuf.shape_of(use.value) for use in uses]
         self.waiting: dict[int, SSAValue] = {}
 
@@ -138,7 +138,7 @@ class _Split:
         reader, writer = self.uses[segment.first].op, self.uses[index].op
         target = self._part(reader, index, here)
         if segment.way is Way.COPY:
-            copy(_before(reader), self._part(reader, index, before), target).location = writer.location
+            copy(_before(reader, self.words), self._part(reader, index, before), target).location = writer.location
         else:
             _before(reader).emit(self._upload(writer, self._away(index), target))
 
@@ -174,8 +174,8 @@ class _Split:
         return upload
 
 
-def _before(op: Operation) -> Lowering:
-    return Lowering(Builder(InsertPoint.before(op)))
+def _before(op: Operation, words: bool = False) -> Lowering:
+    return Lowering(Builder(InsertPoint.before(op)), words=words)
 
 
 def _erase(value: SSAValue) -> None:
@@ -191,10 +191,10 @@ def _erase(value: SSAValue) -> None:
 
 def _spill(function: func.FuncOp, limit: int, reason: str) -> None:
     """Cut buffers until `limit` bytes suffice, or as few more as possible."""
-    buffers = _uses(list(function.body.block.ops))
+    buffers, words = _uses(list(function.body.block.ops)), has_words(function.walk())
     for uses, cuts in zip(buffers, plan([[use.access for use in uses] for uses in buffers], limit), strict=True):
         if cuts:
-            _Split(uses, reason).run(cuts)
+            _Split(uses, reason, words).run(cuts)
 
 
 def _needed(function: func.FuncOp, capacity: int) -> tuple[int, int]:

@@ -166,12 +166,14 @@ def is_view(channels: int, width: int, top: int, bottom: int) -> bool:
 # --- Weight loading (section 5) -----------------------------------------------------------------------------------
 
 
-def layer_bytes(input_channels: int, output_channels: int, kernel: int, depthwise: bool = False) -> int:
+def layer_bytes(
+    input_channels: int, output_channels: int, kernel: int, depthwise: bool = False, bytes_per_weight: int = 1
+) -> int:
     """What a layer takes of a kmodel, about: registers, batch-norm, activation and weights, each at multiples of 256.
 
     kmodel-v4.md 9.3.
     """
-    weights = output_channels * (1 if depthwise else input_channels) * kernel * kernel
+    weights = output_channels * (1 if depthwise else input_channels) * kernel * kernel * bytes_per_weight
     tables = (K210.REGISTER_BYTES, K210.BATCH_NORM_BYTES * output_channels, K210.ACTIVATION_BYTES, weights)
     return sum(-(-size // K210.TABLE_ALIGNMENT) * K210.TABLE_ALIGNMENT for size in tables)
 

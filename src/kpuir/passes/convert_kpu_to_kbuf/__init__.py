@@ -42,6 +42,7 @@ from kpuir.passes.convert_kpu_to_kbuf.lowering import (
     Lowering,
     RefusalError,
     converts,
+    has_words,
     shape4,
 )
 
@@ -114,7 +115,7 @@ class ConvertKpuToKbufPass(ModulePass):
             return
         function = entry_function(op)
         block = Block()
-        lowering = Lowering(Builder(InsertPoint.at_end(block)))
+        lowering = Lowering(Builder(InsertPoint.at_end(block)), words=has_words(function.walk()))
         for argument in function.body.block.args:
             _input(lowering, function, argument)
         _placement.join_operands(lowering, function)

@@ -1,6 +1,7 @@
 """Conversion of KPU layers and of the ways between the two RAMs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xdsl.ir import SSAValue
@@ -52,7 +53,12 @@ def emit_layer(
     main: SSAValue | None = None,
     pool: kpu.PoolKind = kpu.PoolKind.BYPASS,
 ) -> kbuf.KpuConv2dOp:
-    """One kpu_conv2d between buffers of shape [N, C, H, W]; `main` gets a copy in main RAM."""
+    """One kpu_conv2d between buffers of shape [N, C, H, W]; `main` gets a copy in main RAM.
+
+    Where the others have 16-bit weights this one has its codes in such, which changes no result.
+    """
+    if lowering.words:
+        numbers = replace(numbers, weights=numbers.weights.astype("uint16"))
     return lowering.emit(
         kbuf.KpuConv2dOp(
             source,

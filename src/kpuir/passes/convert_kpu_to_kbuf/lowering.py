@@ -1,7 +1,7 @@
 """What the conversion of every operation shares: the buffers of values, constants, and the table of conversions."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xdsl.builder import Builder
@@ -70,11 +70,21 @@ def clamp_of(op: Operation) -> Clamp | None:
             return None
 
 
-class Lowering:
-    """Converts the operations of a function in order, keeping the buffer of every value."""
+def has_words(ops: Iterable[Operation]) -> bool:
+    """Whether a layer has 16-bit weights: all get such then, as there is one width per kmodel (`kmodel-v3.md` 1.1)."""
+    layers = (op for op in ops if isinstance(op, kpu.LayerOp | kbuf.KpuConv2dOp))
+    return any(op.weights.get_element_type() != kbuf.UI8 for op in layers)
 
-    def __init__(self, builder: Builder) -> None:
+
+class Lowering:
+    """Converts the operations of a function in order, keeping the buffer of every value.
+
+    With `words`, every layer has 16-bit weights.
+    """
+
+    def __init__(self, builder: Builder, *, words: bool = False) -> None:
         self.builder = builder
+        self.words = words
         self.buffers: dict[SSAValue, SSAValue] = {}
         self.done: set[Operation] = set()
         self.problems: list[tuple[str, str]] = []
