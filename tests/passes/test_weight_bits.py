@@ -80,5 +80,5 @@ def test_layers_that_only_move_bytes_have_weights_like_the_others(bits: int) -> 
     assert {to_numpy(op.weights).itemsize for op in layers_of(ours)} == {bits // 8}
     assert check_loadable(ours) == []
     codes = np.random.default_rng(1).integers(0, 256, (1, 1, 8, 40)).astype(np.uint8)
-    results = [Machine(one, check=True).run([codes])[0] for one in (ours, plain)]
-    np.testing.assert_array_equal(*results)
+    mine, other = (Machine(one, check=True).run([codes])[0] for one in (ours, plain))
+    np.testing.assert_array_equal(mine, other)
