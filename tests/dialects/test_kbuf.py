@@ -21,7 +21,8 @@ from xdsl.utils.exceptions import VerifyException
 
 from kpuir.dialects import kbuf
 from kpuir.dialects.kbuf import Space, buffer_type
-from kpuir.kmodel import v4
+from kpuir.kmodel import v3, v4
+from kpuir.kmodel.codec import codecs
 from kpuir.kmodel.layer import FIELDS, LayerRegisters
 from kpuir.target.k210 import feature_map_bytes
 
@@ -68,8 +69,19 @@ def test_every_v4_instruction_has_an_op_with_its_fields() -> None:
         definition = ops[node.mnemonic].get_irdl_definition()
         ours = {name for name, _ in definition.operands} | set(definition.properties)
         theirs = set(node.__dataclass_fields__)  # pyright: ignore[reportAttributeAccessIssue]  # a dataclass
-        in_the_registers = {"input", "output"} if node is v4.KpuConv2d else set[str]()
-        assert ours - in_the_registers == theirs - {"count"}
+        elsewhere = {"input", "output", "offsets", "flags", "unused_output"} if node is v4.KpuConv2d else set[str]()
+        assert ours - elsewhere == theirs - {"count"}
+
+
+def test_every_v3_layer_has_an_op_with_its_fields() -> None:
+    layers = [layer for layer in v3.LAYERS.values() if layer is not v3.K210Conv]
+    for layer, op in zip(layers, kbuf.v3.INSTRUCTIONS, strict=True):
+        definition = op.get_irdl_definition()
+        renamed = {"ranges": "inputs", "line": "output"}
+        theirs = {renamed.get(name, name) for name in codecs(layer)}
+        ours = [*(name for name, _ in definition.operands), *definition.properties]
+        assert op.name == f"kbuf.v3_{layer.mnemonic}"
+        assert set(ours) == (theirs - {"count"} if "inputs" in ours else theirs)
 
 
 def test_importing_the_dialect_does_not_import_numpy() -> None:

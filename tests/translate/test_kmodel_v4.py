@@ -226,7 +226,7 @@ def test_mutations_are_translated_exactly_or_refused(data: st.DataObject) -> Non
         (b"", "this is no kmodel"),
         (b"LDMK", "this is no kmodel"),
         (b"\x08\0\0\0TFL3", "this is no kmodel"),
-        (b"\3\0\0\0" + bytes(60), "kmodel v3 cannot be read yet"),
+        (b"\3\0\0\0" + bytes(60), "kmodel v3: byte 28: end: 36 bytes follow the last layer"),
         (b"LDMK\5\0\0\0" + bytes(60), "kmodel v5 cannot be read yet"),
         (b"LDMK\6\0\0\0" + bytes(60), "kmodel version 6 is unknown"),
         (b"LDMK\4\0\0\0", "byte 0: header"),

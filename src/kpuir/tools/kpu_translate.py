@@ -54,11 +54,9 @@ def import_kmodel(arguments: argparse.Namespace) -> str:
 
 def export_kmodel(arguments: argparse.Namespace) -> bytes:
     """The bytes of the kmodel a module at the `kbuf` level is."""
-    if arguments.export_kmodel != "v4":
-        raise UsageError(
-            f"kmodel {arguments.export_kmodel} cannot be written yet", hint="--export-kmodel v4 is what there is"
-        )
-    return _kmodel_bytes(arguments)
+    if arguments.export_kmodel == "v5":
+        raise UsageError("kmodel v5 cannot be written yet", hint="--export-kmodel v3 and v4 are what there is")
+    return _kmodel_bytes(arguments, arguments.export_kmodel)
 
 
 def export_dot(arguments: argparse.Namespace) -> str:
@@ -120,11 +118,11 @@ def _text(module: "ModuleOp") -> str:
     return module_text(module)
 
 
-def _kmodel_bytes(arguments: argparse.Namespace) -> bytes:
+def _kmodel_bytes(arguments: argparse.Namespace, version: str | None = None) -> bytes:
     """The bytes of a kmodel file, read and written again, or of the kmodel a module is."""
     from kpuir.translate import write_kmodel
 
-    return write_kmodel(_any_module(arguments.file))
+    return write_kmodel(_any_module(arguments.file), version)
 
 
 def _any_module(file: str) -> "ModuleOp":

@@ -25,26 +25,48 @@ def kmodel_version(data: bytes) -> int:
 def read_kmodel(data: bytes) -> "ModuleOp":
     """The kbuf module of a kmodel file. Raises InvalidInputError, with the place, for a file that cannot be read."""
     version = kmodel_version(data)
+    if version == 3:
+        from kpuir.kmodel import v3
+        from kpuir.translate.kmodel_v3 import from_v3
+
+        return from_v3(v3.read(data))
     if version != 4:
-        raise InvalidInputError(f"kmodel v{version} cannot be read yet", hint="only v4 can; --info describes v3")
+        raise InvalidInputError(f"kmodel v{version} cannot be read yet", hint="v3 and v4 can")
     from kpuir.kmodel import v4
     from kpuir.translate.kmodel_v4 import from_v4
 
     return from_v4(v4.read(data))
 
 
-def write_kmodel(module: "ModuleOp", version: str = "v4") -> bytes:
-    """The bytes of the kmodel of an allocated kbuf module.
+def check_loadable(module: "ModuleOp") -> list[str]:
+    """Everything about an allocated kbuf module that a runtime of its version would trip over; empty if it is safe."""
+    from kpuir.translate import loadable, loadable_v3
 
-    Raises InvalidInputError naming the layer that the format cannot hold, UsageError for a version we do not write.
+    return (loadable_v3 if _version_of(module) == "v3" else loadable).check_loadable(module)
+
+
+def write_kmodel(module: "ModuleOp", version: str | None = None) -> bytes:
+    """The bytes of the kmodel of an allocated kbuf module, of the version it was lowered for.
+
+    Raises InvalidInputError naming the layer that the format cannot hold, and for a module of another version than the
+    one given; UsageError for a version we do not write.
     """
-    if version != "v4":
-        raise UsageError(f"kmodel {version} cannot be written yet", hint="only v4 can")
-    from kpuir.kmodel import v4
+    version = version or _version_of(module)
+    if version not in ("v3", "v4"):
+        raise UsageError(f"kmodel {version} cannot be written yet", hint="v3 and v4 can")
+    from kpuir.kmodel import v3, v4
+    from kpuir.translate.kmodel_v3 import to_v3
     from kpuir.translate.kmodel_v4 import to_v4
 
-    model = to_v4(module)
     try:
-        return v4.write(model)
+        return v3.write(to_v3(module)) if version == "v3" else v4.write(to_v4(module))
     except ValueError as error:
         raise InvalidInputError(str(error)) from error
+
+
+def _version_of(module: "ModuleOp") -> str:
+    """What the module says it was lowered for; v4 where it says nothing."""
+    from xdsl.dialects.builtin import StringAttr
+
+    version = module.attributes.get("kbuf.version")
+    return version.data if isinstance(version, StringAttr) else "v4"

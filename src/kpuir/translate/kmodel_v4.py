@@ -130,7 +130,7 @@ class _Importer:
             value = self.buffer(found, shapes.get(name, hint))
             hint = hint or kbuf.shape_of(value)
             buffers.append(value)
-        properties = {name: _plain(getattr(node, name)) for name in kbuf.property_kinds(op)}
+        properties = {name: _plain(getattr(node, name, None)) for name in kbuf.property_kinds(op)}
         if isinstance(node, v4.KpuConv2d):
             properties["registers"] = replace(node.registers, image_src_addr=0, image_dst_addr=0)
         self.add(op(*buffers, **properties))

@@ -37,10 +37,11 @@ def check_loadable(module: ModuleOp) -> list[str]:
         for op in entry_function(module).body.block.ops
         for problem in _problems(op)
     ]
-    return [*_pool_problems(module), *found]
+    return [*pool_problems(module), *found]
 
 
-def _pool_problems(module: ModuleOp) -> Iterator[str]:
+def pool_problems(module: ModuleOp) -> Iterator[str]:
+    """Sizes of pools that are no multiples of what they are aligned to."""
     for name in POOLS:
         size = module.attributes.get(name)
         if isinstance(size, IntegerAttr) and cast("IntegerAttr[Any]", size).value.data % K210.MAIN_RAM_ALIGNMENT:
@@ -49,10 +50,9 @@ def _pool_problems(module: ModuleOp) -> Iterator[str]:
 
 def _problems(op: Operation) -> Iterator[str]:
     if isinstance(op, kbuf.AllocOp | kbuf.ConstantOp):
-        alignment = _alignment(op.result)
-        yield from _misaligned("buffer", op.result, alignment)
+        yield from misaligned("buffer", op.result)
     if isinstance(op, kbuf.InstructionOp):
-        yield from _buffer_problems(op)
+        yield from buffer_problems(op)
         check = _CHECKS.get(type(op))
         if check is not None:
             yield from check(op)
@@ -62,22 +62,24 @@ def _alignment(value: SSAValue) -> int:
     return K210.KPU_RAM_ALIGNMENT if kbuf.space_of(value) is kbuf.Space.KPU else K210.MAIN_RAM_ALIGNMENT
 
 
-def _misaligned(name: str, value: SSAValue, alignment: int) -> Iterator[str]:
-    start = kbuf.offset_of(value)
+def misaligned(name: str, value: SSAValue, alignment: int | None = None) -> Iterator[str]:
+    """A buffer that does not begin at a multiple of what its memory, or a layer, wants."""
+    start, alignment = kbuf.offset_of(value), alignment or _alignment(value)
     if start is None:
         yield f"{name} has no offset: run kbuf-allocate first"
     elif start % alignment:
         yield f"{name} starts at byte {start} of {kbuf.space_of(value).value}, which is no multiple of {alignment}"
 
 
-def _buffer_problems(op: kbuf.InstructionOp) -> Iterator[str]:
+def buffer_problems(op: kbuf.InstructionOp) -> Iterator[str]:
+    """Operands that are not aligned, that overlap where they must not, or that cannot be written."""
     buffers = op.buffers()
     for name, value in buffers:
         if isinstance(value.owner, kbuf.SubviewOp):
             in_kpu = kbuf.space_of(value) is kbuf.Space.KPU
             words = isinstance(op, kbuf.MemoryCopyOp)
             alignment = K210.KPU_RAM_ALIGNMENT if in_kpu else 4 if words else kbuf.element_size(value)
-            yield from _misaligned(name, value, alignment)
+            yield from misaligned(name, value, alignment)
     written = [(name, value) for name, value in buffers if name in op.DESTINATIONS]
     for index, (name, value) in enumerate(written):
         if kbuf.space_of(value) is kbuf.Space.CONST:
@@ -163,7 +165,8 @@ def _check_nnil(op: kbuf.NnilUnaryMethodOp) -> Iterator[str]:
     yield "the code has no return: elements would be left unwritten"
 
 
-def _check_layer(op: kbuf.KpuConv2dOp) -> Iterator[str]:
+def layer_problems(op: kbuf.KpuConv2dOp) -> Iterator[str]:
+    """Registers of a layer that do not follow from its shapes, and an activation table with a gap."""
     registers = op.registers.data
     used = op.main_output is not None and kbuf.byte_size(op.main_output) > 0
     for name, expected in _expected_registers(registers, used, to_numpy(op.weights).itemsize).items():
@@ -214,5 +217,5 @@ _CHECKS: dict[type[kbuf.InstructionOp], Callable[[Any], Iterator[str]]] = {
     kbuf.CpuQuantizedConv2dOp: _check_unaligned_bias,
     kbuf.CpuQuantizedDepthwiseConv2dOp: _check_unaligned_bias,
     kbuf.NnilUnaryMethodOp: _check_nnil,
-    kbuf.KpuConv2dOp: _check_layer,
+    kbuf.KpuConv2dOp: layer_problems,
 }

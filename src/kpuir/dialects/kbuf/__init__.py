@@ -16,6 +16,7 @@ One op is one node of a kmodel; after allocation each buffer has a byte offset i
 
 from xdsl.ir import Dialect
 
+from kpuir.dialects.kbuf import v3
 from kpuir.dialects.kbuf.attributes import (
     ADDRESS_FIELDS,
     FLOAT_MAX,
@@ -116,11 +117,11 @@ INSTRUCTIONS: list[type[InstructionOp]] = [
     KpuUploadOp,
     KpuConv2dOp,
 ]
-"""Every instruction, in the order of the v4 opcodes."""
+"""Every instruction of kmodel v4, in the order of the opcodes; those of v3 are `v3.INSTRUCTIONS`."""
 
 Kbuf = Dialect(
     "kbuf",
-    [AllocOp, ConstantOp, SubviewOp, InputOp, OutputOp, *INSTRUCTIONS],
+    [AllocOp, ConstantOp, SubviewOp, InputOp, OutputOp, *INSTRUCTIONS, *v3.INSTRUCTIONS],
     [
         SpaceAttr,
         BinaryKindAttr,
@@ -195,4 +196,5 @@ __all__ = [
     "shape_of",
     "space_of",
     "users_of",
+    "v3",
 ]

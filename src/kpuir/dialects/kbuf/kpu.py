@@ -49,8 +49,9 @@ class KpuConv2dOp(InstructionOp):
 
     `registers` holds the layer block without its addresses, which are the buffers' own. `batch_norm`, `activation`
     and `activation_add` are raw words (`kpuir.kmodel.layer` takes them apart); weights [oc][ic][kh][kw], depthwise
-    [oc][kh][kw], are ui8, or ui16 where the kmodel version has such. `fills` are the file's fill bytes where they
-    differ from those of 256-byte alignment.
+    [oc][kh][kw], are ui8, or ui16 where the kmodel version has such. What else a file says, where it is not what it
+    should be: `fills` are the fill bytes of v4, `offsets` the places of v3's arrays, `flags` its flags but that of
+    `main_output`, `unused_output` the byte of main memory that a layer without `main_output` names.
 
     Example: `kbuf.kpu_conv2d %x -> %y main %m {registers = #kbuf.registers<i_ch_num 2, ...>, ...} :
     memref<1x3x32x32xui8, #kbuf.space<kpu>> -> memref<..> main memref<..>`
@@ -69,6 +70,9 @@ class KpuConv2dOp(InstructionOp):
     activation_add = prop_def(BYTE_VALUES)
     weights = prop_def(WEIGHT_VALUES)
     fills = opt_prop_def(Ints(3))
+    offsets = opt_prop_def(Ints(4))
+    flags = opt_prop_def(INTEGER)
+    unused_output = opt_prop_def(INTEGER)
     assembly_format = (
         "$input `->` $output (`main` $main_output^)? attr-dict "
         "`:` type($input) `->` type($output) (`main` type($main_output)^)?"

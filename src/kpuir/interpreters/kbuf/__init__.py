@@ -2,6 +2,7 @@
 
 from kpuir.interpreters.kbuf import kpu_steps as _kpu_steps
 from kpuir.interpreters.kbuf import neutral_steps as _neutral_steps
+from kpuir.interpreters.kbuf import v3_steps as _v3_steps
 from kpuir.interpreters.kbuf import window_steps as _window_steps
 from kpuir.interpreters.kbuf.machine import Machine, Step, executes
 from kpuir.interpreters.kbuf.memory import Access, Memory
@@ -9,4 +10,4 @@ from kpuir.interpreters.kbuf.memory import Access, Memory
 __all__ = ["Access", "Machine", "Memory", "Step", "executes"]
 
 # Importing a module of steps registers them.
-_ = (_kpu_steps, _neutral_steps, _window_steps)
+_ = (_kpu_steps, _neutral_steps, _v3_steps, _window_steps)

@@ -29,14 +29,14 @@ OpT = TypeVar("OpT", bound=Operation)
 _PREPARERS: dict[type[Operation], Callable[[Any, Access], Step]] = {}
 
 
-def executes(kind: type[OpT]) -> Callable[[Callable[[OpT, Access], Step]], Callable[[OpT, Access], Step]]:
-    """Register how an operation is made ready: a function (op, access) that takes its views and returns a Step.
+def executes(*kinds: type[OpT]) -> Callable[[Callable[[OpT, Access], Step]], Callable[[OpT, Access], Step]]:
+    """Register how operations are made ready: a function (op, access) that takes its views and returns a Step.
 
     Anyone may register operations of a dialect of their own, or replace one of ours.
     """
 
     def register(prepare: Callable[[OpT, Access], Step]) -> Callable[[OpT, Access], Step]:
-        _PREPARERS[kind] = prepare
+        _PREPARERS.update(dict.fromkeys(kinds, prepare))
         return prepare
 
     return register

@@ -108,6 +108,18 @@ class Access:
         """The bytes that begin with a feature map to write; its filler bytes are not to be touched."""
         return self._map(buffer, layout, writes=True)
 
+    def beyond(self, buffer: SSAValue, size: int) -> "NDArray[np.uint8]":
+        """The bytes from a buffer's first one on, a few more than it has, as a runtime that counts in words sees them.
+
+        Raises InvalidInputError where they end outside of the RAM.
+        """
+        place = place_of(buffer, self.op)
+        if place.start + size > self.memory.sizes[place.space]:
+            end, whole = place.start + size, self.memory.sizes[place.space]
+            message = f"reaches byte {end} of {place.space.value} memory, which has {whole}"
+            raise InvalidInputError(message, location=layer_name(self.op))
+        return self.memory.arrays[place.space][place.start : place.start + size]
+
     def overlaps(self, left: SSAValue, right: SSAValue) -> bool:
         """Whether two buffers share bytes."""
         a, b = place_of(left, self.op), place_of(right, self.op)
