@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from kpuir.errors import DoesNotFitError, InvalidInputError, UsageError
+from kpuir.target.runtimes import RUNTIMES
+from kpuir.versions import check_firmware, version_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from kpuir.passes.dataset_pass import DatasetPass
     from kpuir.quantization.calibration_record import CalibrationRecord
     from kpuir.runtime import LoadedModel, Port
+    from kpuir.target.firmware import Demands
 
 Dataset: TypeAlias = "str | Path | Sequence[Mapping[str, NDArray[Any]]] | None"
 
@@ -93,6 +96,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "cse",
         "convert-kpu-to-kbuf",
         "kbuf-spill",
+        "kbuf-legalize-v3",
         "kbuf-allocate",
     ),
     "kpu-default": (
@@ -119,7 +123,6 @@ PIPELINES: dict[str, tuple[str, ...]] = {
 """The pipelines by name; an entry is the text of a pass with its options, or the name of another pipeline."""
 
 CALIBRATIONS = ("auto", "minmax", "mse", "kl", "percentile")
-VERSIONS = ("v4",)
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,13 @@ class CompiledModel:
 
         return placement(self.module)
 
+    @property
+    def demands(self) -> "Demands":
+        """What it asks of a firmware (`kpuir.target.firmware`)."""
+        from kpuir.analysis.demands import demands
+
+        return demands(self.module, len(self.kmodel_bytes))
+
     def loaded(self, *, check: bool = False) -> "LoadedModel":
         """The model ready to run many samples."""
         from kpuir.runtime import from_module
@@ -220,8 +230,9 @@ def compile(  # the name users expect: kpuir.compile
     model: "str | Path | ModuleOp",
     *,
     dataset: "Dataset" = None,
-    kmodel: str = "v4",
+    kmodel: str | None = None,
     firmware: str | None = None,
+    weights_bits: Literal[8, 16] = 8,
     samples: int | None = None,
     calibration: str = "auto",
     calibration_effort: Literal["normal", "high"] = "normal",
@@ -243,6 +254,8 @@ def compile(  # the name users expect: kpuir.compile
 ) -> CompiledModel:
     """Compile an .onnx or .tflite file (or a `ktensor` module) to a kmodel.
 
+    `kmodel` is one of `kpuir.versions.VERSIONS`, `firmware` one of `kpuir.target.firmware`: it chooses the version if
+    none is given, and its rules are checked. `weights_bits` are those of the KPU's layers: 16 takes kmodel v3.
     `dataset` is a path (see `kpuir.dataset`) or samples, each a mapping from input name to an array of the model's own
     shape; `calibration` one of CALIBRATIONS, `calibration_effort` how long to search for better weights; `mean` and
     `std` normalize images of a dataset and become part of the input's scale. `input_type` is uint8 for inputs that
@@ -275,7 +288,11 @@ def compile(  # the name users expect: kpuir.compile
             partial(compile, model, **given),
             given,
         )
-    _check_options(kmodel, firmware, calibration)
+    version = version_for(kmodel, firmware, weights_bits)
+    if calibration not in CALIBRATIONS:
+        raise UsageError(f"there is no calibration '{calibration}'", hint=f"choose {', '.join(CALIBRATIONS)}")
+    if not RUNTIMES[version].float_input:
+        input_type = input_type or "uint8"
     stages: dict[str, float] = {}
     start = time.perf_counter()
     module = _imported(model, input_shapes, outputs)
@@ -295,7 +312,10 @@ def compile(  # the name users expect: kpuir.compile
         "ktensor-split-inputs": {**of_dataset, "parts": 1 if input_type == "uint8" else None},
         "kpu-equalize": of_dataset,
         "kpu-calibrate": {**of_dataset, "method": calibration},
-        "kpu-round-weights": {**of_dataset, "effort": calibration_effort},
+        "kpu-round-weights": {**of_dataset, "effort": calibration_effort, "weight_bits": weights_bits},
+        "kpu-select-registers": {"weight_bits": weights_bits},
+        "convert-kpu-to-kbuf": {"version": version},
+        "kpu-pack-pixels": {"pixels": "crop"} if RUNTIMES[version].takes_pixels else {},
         "kpu-quantize": {"input_type": input_type},
         "ktensor-absorb-layouts": {"outputs": output_layout == "NCHW"},
         "kpu-explain": {"require": require_kpu},
@@ -332,15 +352,19 @@ def compile(  # the name users expect: kpuir.compile
     if save_ranges is not None:
         write_atomically({Path(save_ranges): record.to_text().encode()})
     start = time.perf_counter()
-    data = _written(module, kmodel)
+    data = _written(module, version)
     stages["write"] = time.perf_counter() - start
-    report = _report(module, data, kmodel, stages)
-    sidecar = _sidecar(module, source, own, kmodel, report, mean, std)
+    report = _report(module, data, version, stages)
+    sidecar = _sidecar(module, source, own, report, mean, std)
+    sidecar["firmware"] = firmware
     if input_shapes or outputs:
         shapes = {name: list(sizes) for name, sizes in (input_shapes or {}).items()}
         sidecar["source"].update({"input_shapes": shapes, "outputs": list(outputs)})
     sidecar["layers"] = errors.described(module)
-    return CompiledModel(data, sidecar, module, report, tuple(errors.found), tuple(errors.candidates))
+    compiled = CompiledModel(data, sidecar, module, report, tuple(errors.found), tuple(errors.candidates))
+    if firmware is not None:
+        check_firmware(firmware, compiled.demands)
+    return compiled
 
 
 def _compile_mixed(
@@ -371,15 +395,6 @@ def configured(one: "ModulePass", options: "Mapping[str, Any]") -> "ModulePass":
         if value is not None and getattr(one, name) == getattr(default, name)
     }
     return replace(one, **given) if given else one
-
-
-def _check_options(kmodel: str, firmware: str | None, calibration: str) -> None:
-    if kmodel not in VERSIONS:
-        raise UsageError(f"kmodel version '{kmodel}' cannot be written yet", hint=f"choose {', '.join(VERSIONS)}")
-    if firmware is not None:
-        raise UsageError(f"firmware profiles are not there yet, '{firmware}' was asked for", hint="use --kmodel")
-    if calibration not in CALIBRATIONS:
-        raise UsageError(f"there is no calibration '{calibration}'", hint=f"choose {', '.join(CALIBRATIONS)}")
 
 
 def _imported(
@@ -444,8 +459,7 @@ def _written(module: "ModuleOp", version: str) -> bytes:
     from xdsl.dialects.builtin import IntegerAttr
 
     from kpuir.target.k210 import K210
-    from kpuir.translate import write_kmodel
-    from kpuir.translate.kmodel_v4 import check_loadable
+    from kpuir.translate import check_loadable, write_kmodel
 
     problems = check_loadable(module)
     if problems:
@@ -512,7 +526,6 @@ def _sidecar(
     module: "ModuleOp",
     source: Path | None,
     own: "tuple[Sequence[Port], Sequence[Port]]",
-    version: str,
     report: Report,
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
@@ -531,8 +544,7 @@ def _sidecar(
     return {
         "kpuir": installed("kpuir"),
         "source": None if source is None else {"file": source.name, "sha256": _sha256(source)},
-        "kmodel": version,
-        "firmware": None,
+        "kmodel": report.version,
         "inputs": [
             {**_described(port, of_source), **preprocessing} for port, of_source in zip(inputs, own[0], strict=True)
         ],

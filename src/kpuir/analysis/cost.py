@@ -11,7 +11,7 @@ from enum import StrEnum
 from math import prod
 from typing import Any
 
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import SSAValue
 
 from kpuir.analysis import estimates
@@ -22,6 +22,10 @@ from kpuir.target.k210 import CpuCosts
 
 DOWNLOAD = "kbuf.kpu_download"
 """What the copy of a layer's result to main RAM is called: a part of `kbuf.kpu_conv2d`, and a transfer of its own."""
+
+
+UPLOADS = (kbuf.KpuUploadOp, kbuf.v3.K210UploadOp, kbuf.v3.K210AddPaddingOp)
+"""The ways from main RAM to KPU RAM."""
 
 
 class Place(StrEnum):
@@ -59,13 +63,20 @@ def total_milliseconds(costs: Iterable[InstructionCost], place: Place | None = N
 def costs_of(op: kbuf.InstructionOp) -> tuple[InstructionCost, ...]:
     """The cost of an instruction; for a layer also that of the copy of its result to main RAM."""
     if not isinstance(op, kbuf.KpuConv2dOp):
-        place = Place.TRANSFER if isinstance(op, kbuf.KpuUploadOp) else Place.CPU
+        place = Place.TRANSFER if isinstance(op, UPLOADS) else Place.CPU
         return (InstructionCost(layer_name(op), op.name, place, 1e-6 * _NANOSECONDS[type(op)](op)),)
     layer = InstructionCost(layer_name(op), op.name, Place.KPU, _layer(op))
     copied = kbuf.byte_size(op.main_output) if op.main_output is not None else 0
     if not copied:
         return (layer,)
-    return layer, InstructionCost(layer.layer, DOWNLOAD, Place.TRANSFER, estimates.download((copied,)))
+    return layer, InstructionCost(layer.layer, DOWNLOAD, Place.TRANSFER, _download(op, copied))
+
+
+def _download(op: kbuf.KpuConv2dOp, size: int) -> float:
+    """The CPU copies a result for v4, the engine itself sends it for v3."""
+    module = op.get_toplevel_object()
+    version = module.attributes.get("kbuf.version") if isinstance(module, ModuleOp) else None
+    return 1e-6 * size * CpuCosts.DMA_OUTPUT if version == StringAttr("v3") else estimates.download((size,))
 
 
 def _layer(op: kbuf.KpuConv2dOp) -> float:
@@ -111,6 +122,19 @@ def _transposed_convolution(op: Any) -> float:
     """Every input is multiplied with the weights of its input channel."""
     fields = op.values()
     return 1e6 * estimates.multiply_adds(_elements(op.input) * fields["weights"].size / fields["in_shape"][1])
+
+
+def _upload_image(op: Any) -> float:
+    return 1e6 * estimates.upload(kbuf.shape_of(op.output))
+
+
+def _fully_connected(op: Any) -> float:
+    return 1e6 * estimates.multiply_adds(op.values()["weights"].size)
+
+
+def _pool(op: Any) -> float:
+    fields = op.values()
+    return CpuCosts.WINDOW * _elements(op.output) * fields["kernel_width"] * fields["kernel_height"]
 
 
 def _matmul(op: Any) -> float:
@@ -159,4 +183,25 @@ _NANOSECONDS: dict[type[kbuf.InstructionOp], Callable[[Any], float]] = {
     kbuf.CpuQuantizedConv2dOp: _convolution,
     kbuf.CpuQuantizedDepthwiseConv2dOp: _convolution,
     kbuf.KpuUploadOp: _upload,
+    kbuf.v3.AddOp: _per_result(CpuCosts.ELEMENT),
+    kbuf.v3.QuantizedAddOp: _per_result(CpuCosts.QUANTIZED_ADD),
+    kbuf.v3.GlobalAveragePool2dOp: _per_input(CpuCosts.WINDOW),
+    kbuf.v3.QuantizedMaxPool2dOp: _pool,
+    kbuf.v3.AveragePool2dOp: _pool,
+    kbuf.v3.QuantizeOp: _per_result(CpuCosts.QUANTIZE),
+    kbuf.v3.DequantizeOp: _per_result(CpuCosts.DEQUANTIZE),
+    kbuf.v3.RequantizeOp: _per_byte(CpuCosts.COPY),
+    kbuf.v3.L2NormalizationOp: _per_result(CpuCosts.ELEMENT),
+    kbuf.v3.SoftmaxOp: _per_result(CpuCosts.TRANSCENDENTAL),
+    kbuf.v3.ConcatOp: _per_byte(CpuCosts.COPY),
+    kbuf.v3.QuantizedConcatOp: _per_byte(CpuCosts.COPY),
+    kbuf.v3.FullyConnectedOp: _fully_connected,
+    kbuf.v3.TensorflowFlattenOp: _moved,
+    kbuf.v3.ResizeNearestNeighborOp: _per_result(CpuCosts.ELEMENT),
+    kbuf.v3.QuantizedResizeNearestNeighborOp: _per_result(CpuCosts.ELEMENT),
+    kbuf.v3.ChannelwiseDequantizeOp: _per_result(CpuCosts.DEQUANTIZE),
+    kbuf.v3.LogisticOp: _per_result(CpuCosts.TRANSCENDENTAL),
+    kbuf.v3.K210AddPaddingOp: _per_input(CpuCosts.UPLOAD),
+    kbuf.v3.K210RemovePaddingOp: _per_byte(CpuCosts.COPY),
+    kbuf.v3.K210UploadOp: _upload_image,
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 
-from kpuir.analysis.cost import Place
+from kpuir.analysis.cost import UPLOADS, Place
 from kpuir.analysis.flow import Role, Step, flow
 from kpuir.analysis.reasons import FREE, hint_of, reason_of
 from kpuir.dialects import kbuf, kpu
@@ -46,7 +46,7 @@ class Coverage:
 
 
 _KPU_OPS = (kpu.Conv2dOp, kpu.LayerOp)
-_UPLOADS = (kpu.UploadOp, kbuf.KpuUploadOp)
+_UPLOADS = (kpu.UploadOp, *UPLOADS)
 _MOST_NAMED = 2
 """So many operations are named as the reason of one transfer."""
 
@@ -81,8 +81,8 @@ def milliseconds_by_place(placements: Iterable[Placement]) -> dict[Place, float]
 
 
 def short_name(operation: str) -> str:
-    """The name without its dialect and kind: `unary` of `kbuf.unary<exp>`."""
-    return operation.partition(".")[2].partition("<")[0]
+    """The name without its dialect, version and kind: `unary` of `kbuf.unary<exp>`, `add` of `kbuf.v3_add`."""
+    return operation.partition(".")[2].partition("<")[0].removeprefix("v3_")
 
 
 def _downloads(op: Operation) -> bool:
@@ -150,7 +150,7 @@ def _responsible(step: Step) -> Step | None:
 
 def _leads_down(step: Step) -> bool:
     """Whether a way leads from the KPU's side to the CPU's, rather than up."""
-    return not isinstance(step.op, kbuf.KpuUploadOp | kbuf.QuantizeOp)
+    return not isinstance(step.op, (*UPLOADS, kbuf.QuantizeOp, kbuf.v3.QuantizeOp))
 
 
 def _purpose(step: Step) -> str:

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 
-from kpuir.analysis.cost import InstructionCost, costs_of
+from kpuir.analysis.cost import UPLOADS, InstructionCost, costs_of
 from kpuir.dialects import kbuf
 from kpuir.ir.functions import entry_function
 
@@ -25,7 +25,10 @@ class Role(Enum):
     WAY = auto()
 
 
-_WAYS = (kbuf.KpuUploadOp, kbuf.QuantizeOp, kbuf.DequantizeOp, kbuf.MemoryCopyOp)
+_WAYS = (
+    *(*UPLOADS, kbuf.QuantizeOp, kbuf.DequantizeOp, kbuf.MemoryCopyOp),
+    *(kbuf.v3.QuantizeOp, kbuf.v3.DequantizeOp, kbuf.v3.ChannelwiseDequantizeOp, kbuf.v3.K210RemovePaddingOp),
+)
 
 
 @dataclass(eq=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kpuir.compiler import CALIBRATIONS
 from kpuir.errors import UsageError
+from kpuir.target.firmware import FIRMWARES, fit_line
 from kpuir.tools.common import (
     Parser,
     add_model_options,
@@ -39,8 +40,9 @@ def make_arguments() -> Parser:
     add = parser.add_argument
     add("model", metavar="MODEL", help="a .onnx or .tflite file")
     add("-o", "--output", metavar="OUT.kmodel", help="the kmodel; OUT.json is written beside it (MODEL's name here)")
-    add("--kmodel", choices=("v3", "v4", "v5"), default="v4", help="the version of the format (v4)")
-    add("--firmware", metavar="NAME", help="the firmware the kmodel is for")
+    add("--kmodel", choices=("v3", "v4", "v5"), help="the version of the format (v4, or what the firmware prefers)")
+    add("--firmware", metavar="NAME", help=f"the firmware the kmodel is for: {', '.join(FIRMWARES)}")
+    add("--weights-bits", type=int, choices=(8, 16), default=8, help="bits of the KPU's weights; 16 takes v3 (8)")
     add("--dataset", metavar="PATH", help="what to calibrate with: a folder of images, a .npy or a .npz")
     add("--samples", type=positive_int, metavar="N", help="use only N samples of it, spread evenly")
     add("--calibration", choices=CALIBRATIONS, default="auto", help="how ranges are chosen (auto)")
@@ -118,6 +120,7 @@ def compile_model(arguments: argparse.Namespace) -> "CompiledModel":
             dataset=arguments.dataset,
             kmodel=arguments.kmodel,
             firmware=arguments.firmware,
+            weights_bits=arguments.weights_bits,
             samples=arguments.samples,
             calibration=arguments.calibration,
             calibration_effort=arguments.calibration_effort,
@@ -146,15 +149,16 @@ def figures(compiled: "CompiledModel", path: Path) -> dict[str, Any]:
     return {"kmodel": str(path), **dataclasses.asdict(compiled.report), "layers": layers, "mixed_precision": mixed}
 
 
-def summary(compiled: "CompiledModel") -> list[str]:
-    """What a compilation gave, in lines for people: what runs where and why, memory, size, time."""
+def summary(compiled: "CompiledModel", firmwares: Sequence[str] = ()) -> list[str]:
+    """What a compilation gave, in lines for people: what runs where and why, memory, size, time, and for whom it is."""
     from kpuir.analysis.memory import memory
     from kpuir.reports.layers import break_lines
     from kpuir.reports.summary import summary_lines
 
     lines = summary_lines(compiled.coverage, memory(compiled.module), compiled.report.kmodel_bytes)
     lines += break_lines(compiled.layers) if compiled.layers else []
-    return [*lines, *(compiled.mixed.lines() if compiled.mixed is not None else [])]
+    lines += compiled.mixed.lines() if compiled.mixed is not None else []
+    return lines + [fit_line(FIRMWARES[name], compiled.demands) for name in firmwares]
 
 
 def stage_lines(stages: dict[str, float]) -> list[str]:
@@ -178,7 +182,7 @@ def report_files(compiled: "CompiledModel", title: str) -> dict[str, str]:
     from kpuir.reports.layers import text_table as layer_table
     from kpuir.reports.memory_map import svg_map, text_map
 
-    use, placements, lines = memory(compiled.module), compiled.coverage, summary(compiled)
+    use, placements, lines = memory(compiled.module), compiled.coverage, summary(compiled, list(FIRMWARES))
     files = {
         "summary.txt": "\n".join(lines) + "\n",
         "coverage.txt": text_table(placements),
@@ -232,7 +236,8 @@ def _run(argv: list[str]) -> None:
     if arguments.json:
         print_json(figures(compiled, path))
     else:
-        lines = [*stage_lines(compiled.report.stages), *summary(compiled), f"wrote {path}"]
+        asked = [arguments.firmware] if arguments.firmware else []
+        lines = [*stage_lines(compiled.report.stages), *summary(compiled, asked), f"wrote {path}"]
         print("\n".join(lines), file=sys.stderr)
 
 

@@ -20,6 +20,7 @@ clamp is done by the instruction that computes its operand. Everything no instru
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from xdsl.builder import Builder
 from xdsl.context import Context
@@ -105,9 +106,14 @@ def _outputs(lowering: Lowering, function: func.FuncOp) -> None:
 
 @dataclass(frozen=True)
 class ConvertKpuToKbufPass(ModulePass):
-    """Turn operations on values into instructions on buffers."""
+    """Turn operations on values into instructions on buffers.
+
+    `version`: of the kmodel to become; instructions are those of v4 here, `kbuf-legalize-v3` makes those of v3 of them.
+    """
 
     name = "convert-kpu-to-kbuf"
+
+    version: Literal["v3", "v4"] = "v4"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Replace `@main`. Raises UnsupportedError naming every operation no instruction does."""
@@ -125,4 +131,4 @@ class ConvertKpuToKbufPass(ModulePass):
         op.body.block.insert_op_before(func.FuncOp(ENTRY, ([], []), Region(block)), function)
         function.detach()
         function.erase()
-        op.attributes["kbuf.version"] = StringAttr("v4")
+        op.attributes["kbuf.version"] = StringAttr(self.version)

@@ -170,9 +170,11 @@ def pad(lowering: Lowering, op: kpu.PadOp) -> None:
         moves.copy_rows(wide, result, 0, top)
 
 
-def copy(lowering: Lowering, source: SSAValue, target: SSAValue, zero_point: int = 0) -> kbuf.KpuConv2dOp:
-    """One layer that copies the bytes of a map in KPU RAM, of at most 1024 channels."""
-    return emit_layer(lowering, _mover(kbuf.shape_of(source)[1], 0, zero_point), source, target)
+def copy(
+    lowering: Lowering, source: SSAValue, target: SSAValue, zero_point: int = 0, main: SSAValue | None = None
+) -> kbuf.KpuConv2dOp:
+    """One layer that copies the bytes of a map in KPU RAM, of at most 1024 channels; to main RAM too, if given."""
+    return emit_layer(lowering, _mover(kbuf.shape_of(source)[1], 0, zero_point), source, target, main)
 
 
 class _Moves:

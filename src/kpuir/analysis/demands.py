@@ -1,0 +1,36 @@
+"""What a module asks of a firmware: what `kpuir.target.firmware` looks at."""
+
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr
+
+from kpuir.dialects import kbuf
+from kpuir.ir.functions import entry_function
+from kpuir.target.firmware import Demands
+
+
+def demands(module: ModuleOp, kmodel_bytes: int) -> Demands:
+    """What a firmware has to do for an allocated module that is a file of so many bytes.
+
+    The runtime of v3 copies the weights of a matrix product while it computes it (`kmodel-v3.md` 4).
+    """
+    ops = list(entry_function(module).body.block.ops)
+    version, main = module.attributes["kbuf.version"], module.attributes["kbuf.main_bytes"]
+    assert isinstance(version, StringAttr)
+    assert isinstance(main, IntegerAttr)
+    products = [op for op in ops if isinstance(op, kbuf.v3.FullyConnectedOp)]
+    copied = max((sum(op.values()[name].nbytes for name in ("weights", "bias")) for op in products), default=0)
+    return Demands(
+        version=version.data,
+        instructions=[mnemonic(op, version.data) for op in ops if isinstance(op, kbuf.InstructionOp)],
+        input_shapes=[tuple(op.shape.get_values()) for op in ops if isinstance(op, kbuf.InputOp)],
+        output_types=[
+            "uint8" if kbuf.element_size(op.buffer) == 1 else "float32" for op in ops if isinstance(op, kbuf.OutputOp)
+        ],
+        memory=kmodel_bytes + main.value.data + copied,
+    )
+
+
+def mnemonic(op: kbuf.InstructionOp, version: str) -> str:
+    """What a version of the kmodel calls an instruction."""
+    if version == "v3" and isinstance(op, kbuf.KpuConv2dOp):
+        return "k210_conv"
+    return op.name.removeprefix("kbuf.").removeprefix("v3_")

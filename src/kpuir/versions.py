@@ -1,0 +1,40 @@
+"""Which version of kmodels is written, and whether a firmware takes what came out."""
+
+from kpuir.errors import DoesNotFitError, InvalidInputError, UsageError
+from kpuir.target.firmware import FIRMWARES, Demands, broken_rules, spare_memory
+from kpuir.target.runtimes import RUNTIMES
+
+VERSIONS = ("v3", "v4")
+"""The versions of kmodels that can be written."""
+
+DEFAULT_VERSION = "v4"
+
+
+def version_for(kmodel: str | None, firmware: str | None, weights_bits: int) -> str:
+    """The version to write. Raises UsageError where there is none that is and does what was asked for."""
+    if firmware is not None and firmware not in FIRMWARES:
+        raise UsageError(f"there is no firmware '{firmware}'", hint=f"choose {', '.join(FIRMWARES)}")
+    version = kmodel or (DEFAULT_VERSION if firmware is None else FIRMWARES[firmware].preferred)
+    if firmware is not None and version not in FIRMWARES[firmware].loads:
+        loads = " and ".join(FIRMWARES[firmware].loads)
+        raise UsageError(f"{firmware} loads kmodels {loads}, not {version}", hint="leave the version out")
+    if version not in VERSIONS:
+        raise UsageError(f"kmodel version '{version}' cannot be written yet", hint=f"choose {', '.join(VERSIONS)}")
+    if weights_bits not in RUNTIMES[version].weight_bits:
+        others = [one for one in VERSIONS if weights_bits in RUNTIMES[one].weight_bits]
+        hint = f"kmodel {' or '.join(others)} has them" if others else "choose 8 or 16"
+        raise UsageError(f"kmodel {version} has no weights of {weights_bits} bits", hint=hint)
+    return version
+
+
+def check_firmware(name: str, demands: Demands) -> None:
+    """Raise InvalidInputError or DoesNotFitError where a firmware would not take a kmodel."""
+    firmware = FIRMWARES[name]
+    problems, spare = broken_rules(firmware, demands), spare_memory(firmware, demands)
+    if problems:
+        raise InvalidInputError(f"the kmodel is not for {firmware.name}: {'; '.join(problems)}")
+    if spare < 0:
+        raise DoesNotFitError(
+            f"the kmodel and its working memory take {demands.memory} bytes, {firmware.name} has {firmware.memory}",
+            hint=f"{firmware.memory_source}; use a smaller input or fewer weights",
+        )

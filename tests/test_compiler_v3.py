@@ -1,0 +1,126 @@
+"""Models compiled to kmodel v3: files that obey the specification, with the numbers of kmodel v4."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+import kpuir
+from kpuir.compiler import CompiledModel
+from kpuir.errors import DoesNotFitError, InvalidInputError, UnsupportedError, UsageError
+from kpuir.importers.onnx import import_onnx
+from kpuir.interpreters.run import run
+from kpuir.kmodel import v3
+from kpuir.runtime import tensor_ports
+from kpuir.translate import check_loadable, read_kmodel, write_kmodel
+from tests import networks
+from tests.importers.nets import feeds
+from tests.kmodel.check_v3 import check
+
+Samples = Sequence[dict[str, np.ndarray]]
+
+
+def samples_of(model: onnx.ModelProto, count: int) -> Samples:
+    return [feeds(model, seed) for seed in range(count)]
+
+
+def compiled(model: onnx.ModelProto, samples: Samples, path: Path, **options: Any) -> CompiledModel:
+    """Compiled to v3, with everything that holds for all: the file is good, and gives what the module does."""
+    onnx.save(model, path / "x.onnx")
+    result = kpuir.compile(path / "x.onnx", dataset=samples, kmodel="v3", **options)
+    data = result.kmodel_bytes
+    given = sum(int(np.prod(shape)) for shape in result.demands.input_shapes)
+    assert check(data, len(result.sidecar["outputs"]), given) == []
+    again = read_kmodel(data)
+    assert write_kmodel(again) == data
+    assert check_loadable(again) == []
+    result.save(path / "x.kmodel")
+    loaded = kpuir.load(path / "x.kmodel", check=True)
+    for name, mine in result.run(samples[0]).items():
+        np.testing.assert_array_equal(loaded.run(samples[0])[name], mine)
+    assert loaded.warnings == result.loaded(check=True).warnings == []
+    return result
+
+
+@pytest.mark.parametrize(
+    ("make", "same"),
+    [
+        (networks.mobilenet, True),
+        (networks.resnet, False),
+        (networks.yolo, True),
+        (networks.mlp, True),
+        (networks.signals, False),
+    ],
+    ids=["mobilenet", "resnet", "yolo", "mlp", "signals"],
+)
+def test_networks(make: Callable[[], onnx.ModelProto], same: bool, tmp_path: Path) -> None:
+    """The layers are those of v4; sums of floats, and what is quantized after them, may be a step apart."""
+    model = make()
+    samples = samples_of(model, 2)
+    ours = compiled(model, samples, tmp_path)
+    same_layers = "kpu-default{pixels=crop}"
+    theirs = kpuir.compile(tmp_path / "x.onnx", dataset=samples, input_type="uint8", passes=same_layers)
+    for sample in samples:
+        for name, other in theirs.run(sample).items():
+            mine = ours.run(sample)[name]
+            spread = float(np.abs(other).max())
+            np.testing.assert_allclose(mine, other, atol=(1e-5 if same else 0.02) * spread)
+
+
+def test_words(tmp_path: Path) -> None:
+    """Weights of 16 bits, in a file that says so; those of 8 bits were rounded well, so results are about as good."""
+    model = networks.mobilenet()
+    samples, others = samples_of(model, 12)[:6], samples_of(model, 12)[6:]
+    source = import_onnx(model.SerializeToString())
+    cosines: list[float] = []
+    for bits in (8, 16):
+        result = compiled(model, samples, tmp_path, weights_bits=bits)
+        found = np.concatenate([array.ravel() for one in others for array in result.run(one).values()])
+        inputs = [[sample[port.name] for port in tensor_ports(source)[0]] for sample in others]
+        wanted = np.concatenate([array.ravel() for one in inputs for array in run(source, one)])
+        cosines.append(float(found @ wanted / np.linalg.norm(found) / np.linalg.norm(wanted)))
+        assert v3.read(result.kmodel_bytes).weight_bits == bits
+    assert min(cosines) > 0.999
+
+
+def test_firmwares(tmp_path: Path) -> None:
+    model = networks.mobilenet()
+    samples = samples_of(model, 2)
+    onnx.save(model, tmp_path / "x.onnx")
+    result = kpuir.compile(tmp_path / "x.onnx", dataset=samples, firmware="maixpy-minimum")
+    assert (result.report.version, result.sidecar["firmware"]) == ("v3", "maixpy-minimum")
+    assert kpuir.compile(tmp_path / "x.onnx", dataset=samples, firmware="sdk-0.5.7").report.version == "v4"
+    wide = networks.Net(x=(1, 5, 16, 16))
+    onnx.save(wide.model(wide.conv("x", 5, 4)), tmp_path / "wide.onnx")
+    with pytest.raises(InvalidInputError, match="not for maixpy-minimum: its images have 1 or 3 channels"):
+        kpuir.compile(tmp_path / "wide.onnx", dataset=samples_of(onnx.load(tmp_path / "wide.onnx"), 2),
+                      firmware="maixpy-minimum")  # fmt: skip
+    large = networks.Net(x=(1, 3, 16, 16))
+    x = large.conv(large.conv("x", 3, 512), 512, 512)
+    onnx.save(large.model(x), tmp_path / "large.onnx")
+    with pytest.raises(DoesNotFitError, match="maixpy-minimum has 3543040"):
+        kpuir.compile(tmp_path / "large.onnx", dataset=samples_of(onnx.load(tmp_path / "large.onnx"), 2),
+                      firmware="maixpy-minimum", weights_bits=16)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weights_bits": 16}, "kmodel v4 has no weights of 16 bits\nhint: kmodel v3"),
+        ({"kmodel": "v5"}, "cannot be written yet"),
+        ({"firmware": "maixpy-minimum", "kmodel": "v4"}, "loads kmodels v3, not v4"),
+    ],
+)
+def test_versions(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        kpuir.compile("x.onnx", **options)
+
+
+def test_what_v3_cannot_hold_names_layers(tmp_path: Path) -> None:
+    onnx.save(networks.several(), tmp_path / "x.onnx")
+    with pytest.raises(UnsupportedError, match="cannot be in a kmodel v3") as caught:
+        kpuir.compile(tmp_path / "x.onnx", dataset=samples_of(networks.several(), 2), kmodel="v3")
+    assert "mul6: mul of floats; of two tensors v3 has nothing but a sum" in str(caught.value)
