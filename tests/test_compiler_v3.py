@@ -1,6 +1,7 @@
 """Models compiled to kmodel v3: files that obey the specification, with the numbers of kmodel v4."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from kpuir.interpreters.run import run
 from kpuir.kmodel import v3
 from kpuir.runtime import tensor_ports
 from kpuir.translate import check_loadable, read_kmodel, write_kmodel
+from kpuir.versions import check_firmware, version_for
 from tests import networks
 from tests.importers.nets import feeds
 from tests.kmodel.check_v3 import check
@@ -52,9 +54,8 @@ def compiled(model: onnx.ModelProto, samples: Samples, path: Path, **options: An
         (networks.resnet, False),
         (networks.yolo, True),
         (networks.mlp, True),
-        (networks.signals, False),
     ],
-    ids=["mobilenet", "resnet", "yolo", "mlp", "signals"],
+    ids=["mobilenet", "resnet", "yolo", "mlp"],
 )
 def test_networks(make: Callable[[], onnx.ModelProto], same: bool, tmp_path: Path) -> None:
     """The layers are those of v4; sums of floats, and what is quantized after them, may be a step apart."""
@@ -87,23 +88,17 @@ def test_words(tmp_path: Path) -> None:
 
 
 def test_firmwares(tmp_path: Path) -> None:
-    model = networks.mobilenet()
-    samples = samples_of(model, 2)
+    model = networks.mlp()
     onnx.save(model, tmp_path / "x.onnx")
-    result = kpuir.compile(tmp_path / "x.onnx", dataset=samples, firmware="maixpy-minimum")
-    assert (result.report.version, result.sidecar["firmware"]) == ("v3", "maixpy-minimum")
-    assert kpuir.compile(tmp_path / "x.onnx", dataset=samples, firmware="sdk-0.5.7").report.version == "v4"
-    wide = networks.Net(x=(1, 5, 16, 16))
-    onnx.save(wide.model(wide.conv("x", 5, 4)), tmp_path / "wide.onnx")
+    result = kpuir.compile(tmp_path / "x.onnx", dataset=samples_of(model, 2), firmware="sdk-0.5.6")
+    assert (result.report.version, result.sidecar["firmware"]) == ("v3", "sdk-0.5.6")
+    assert result.demands.instructions[0] == "k210_conv"
+    assert result.demands.memory > len(result.kmodel_bytes)
     with pytest.raises(InvalidInputError, match="not for maixpy-minimum: its images have 1 or 3 channels"):
-        kpuir.compile(tmp_path / "wide.onnx", dataset=samples_of(onnx.load(tmp_path / "wide.onnx"), 2),
-                      firmware="maixpy-minimum")  # fmt: skip
-    large = networks.Net(x=(1, 3, 16, 16))
-    x = large.conv(large.conv("x", 3, 512), 512, 512)
-    onnx.save(large.model(x), tmp_path / "large.onnx")
-    with pytest.raises(DoesNotFitError, match="maixpy-minimum has 3543040"):
-        kpuir.compile(tmp_path / "large.onnx", dataset=samples_of(onnx.load(tmp_path / "large.onnx"), 2),
-                      firmware="maixpy-minimum", weights_bits=16)  # fmt: skip
+        check_firmware("maixpy-minimum", replace(result.demands, input_shapes=((1, 5, 16, 16),)))
+    with pytest.raises(DoesNotFitError, match="take 5000000 bytes, maixpy-minimum has 3543040"):
+        check_firmware("maixpy-minimum", replace(result.demands, input_shapes=((1, 3, 4, 4),), memory=5_000_000))
+    assert version_for(None, "sdk-0.5.7", 8) == version_for(None, None, 8) == "v4"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import kpuir
+from kpuir.target.firmware import FIRMWARES
 from kpuir.target.k210 import K210
+from tests.kmodel.check_v3 import check
 from tests.tools import models
 from tests.tools.conftest import Invoke
 
@@ -67,6 +69,20 @@ def test_digits(invoke: Invoke, digits: Path) -> None:
     assert f"{figures['kpu_layers']} layers on the KPU" in again.err
     assert "softmax (scores)" in again.err
     assert "wrote again.kmodel" in again.err
+
+
+def test_a_firmware_of_kmodel_v3(invoke: Invoke, digits: Path) -> None:
+    options = ("--firmware", "maixpy-minimum", "--weights-bits", "16", "--report", "reports", "-o", "x.kmodel")
+    ran = compile_digits(invoke, digits, *options)
+    assert ran.status == 0
+    assert "fits maixpy-minimum: yes, 3.5 MB spare" in ran.err
+    assert Path("reports/summary.txt").read_text().count("fits ") == len(FIRMWARES)
+    assert check(Path("x.kmodel").read_bytes(), outputs=1, input_bytes=256) == []
+    sidecar = json.loads(Path("x.json").read_text())
+    assert (sidecar["kmodel"], sidecar["firmware"]) == ("v3", "maixpy-minimum")
+    reference = ("--reference", digits / "digits.onnx")
+    ran = invoke("kpu-run", "x.kmodel", "--inputs", digits / "test.npz", "--samples", "20", "--check", *reference)
+    assert ran.status == 0
 
 
 def check_coverage(reports: Path, figures: dict[str, Any]) -> None:
@@ -278,6 +294,8 @@ def test_what_does_not_fit_names_layer_and_sizes(invoke: Invoke) -> None:
         (["--kmodel", "v7"], "invalid choice: 'v7'"),
         (["--kmodel", "v5"], "v5"),
         (["--firmware", "nobody-knows"], "nobody-knows"),
+        (["--firmware", "freertos", "--kmodel", "v4"], "freertos loads kmodels v3, not v4"),
+        (["--weights-bits", "16"], "kmodel v4 has no weights of 16 bits"),
         (["--samples", "0"], "0 is not at least 1"),
         (["--samples", "many"], "invalid whole number value: 'many'"),
         (["--mean", "0.5,x"], "'0.5,x' is not a list of numbers"),
