@@ -1,0 +1,277 @@
+"""The code of the stackvm module of kmodel v5, as tensor operations instead of stack instructions (`kmodel-v5.md` 6-9).
+
+Compilers write straight-line code of one pattern: addresses and numbers are pushed, shapes are put in registers, then
+comes the tensor function that takes them. Reading keeps what that means; the registers' numbers follow from the order
+of the fields. Code of any other form is refused, so that what was read can be written back byte for byte.
+"""
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from kpuir.errors import InvalidInputError
+from kpuir.kmodel.codec import Cursor
+from kpuir.kmodel.v5.codec import DataType, Location
+from kpuir.kmodel.v5.functions import RELEASES, Field, Kind, Signature, padding_length, signatures
+
+_LDC_I4, _LDC_R4, _LEA_BUFFER, _STSHAPE, _STPADDINGS, _TENSOR = 0x02, 0x05, 0x17, 0x31, 0x32, 0x5E
+_CALL = struct.Struct("<IHBB")
+_ADDRESS = struct.Struct("<BBI")
+_CALL_NUMBER = 3
+
+Shape: TypeAlias = tuple[int, ...]
+Paddings: TypeAlias = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Address:
+    """A byte of a location of the stackvm module, or of the inputs or outputs of the function."""
+
+    location: Location
+    start: int
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One tensor function: its fields (numbers, shapes, paddings) and what it takes from the stack, by name.
+
+    Stack values are an Address, an int, a float, or for the padding of an axis a tuple of ints.
+    """
+
+    function: str
+    fields: Mapping[str, Any]
+    pushed: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A tensor handed to a function; strides in elements."""
+
+    address: Address
+    datatype: DataType
+    shape: Shape
+    strides: Shape
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a function of a module, both by number."""
+
+    function: int
+    module: int
+    inputs: Sequence[Argument]
+    outputs: Sequence[Argument]
+
+
+Code: TypeAlias = Sequence[Operation | Call]
+
+
+# --- Reading --------------------------------------------------------------------------------------------------------
+
+
+def read_code(cursor: Cursor, releases: Sequence[str] = RELEASES[::-1]) -> tuple[str, tuple[Operation | Call, ...]]:
+    """The operations up to the cursor's end, and the newest of the `releases` that reads them.
+
+    Raises InvalidInputError, with the byte offset, where none does: that of the release that came furthest.
+    """
+    start, furthest = cursor.offset, (-1, InvalidInputError(f"byte {cursor.offset}: {cursor.what}: no release is given"))
+    what, data = cursor.what, bytes(memoryview(cursor.data)[cursor.offset : cursor.end])
+    for release in releases:
+        cursor.offset, cursor.what = start, what
+        try:
+            code = _Reader(cursor, release).read()
+            if written_code(code, release) != data:
+                raise cursor.error("the code is not in the order in which compilers write it")
+        except InvalidInputError as error:
+            furthest = max(furthest, (cursor.offset, error), key=lambda pair: pair[0])
+        else:
+            return release, code
+    raise furthest[1]
+
+
+@dataclass
+class _Reader:
+    """The machine whose instructions are only collected, not executed."""
+
+    cursor: Cursor
+    release: str
+    stack: list[Any] = field(default_factory=list[Any])
+    shapes: dict[int, Shape] = field(default_factory=dict[int, Shape])
+    paddings: dict[int, Paddings] = field(default_factory=dict[int, Paddings])
+
+    def read(self) -> tuple[Operation | Call, ...]:
+        cursor, found, name = self.cursor, list[Operation | Call](), self.cursor.what
+        while cursor.offset < cursor.end:
+            cursor.what = f"{name}: operation {len(found)}"
+            match opcode := cursor.take(1)[0]:
+                case 0x02:
+                    self.stack.append(self.number("i"))
+                case 0x05:
+                    self.stack.append(self.number("f"))
+                case 0x17:
+                    self.stack.append(self.address())
+                case 0x31:
+                    register, rank = cursor.take(2)
+                    self.shapes[register] = self.ints(rank)
+                case 0x32:
+                    register, rank = cursor.take(2)
+                    width = padding_length(self.release)
+                    flat = self.ints(rank * width)
+                    self.paddings[register] = tuple(flat[i : i + width] for i in range(0, len(flat), width))
+                case 0x5E:
+                    found.append(self.operation())
+                    if self.stack:
+                        raise cursor.error(f"leaves {len(self.stack)} values on the stack")
+                case _:
+                    cursor.offset -= 1
+                    raise cursor.error(f"opcode {opcode:#04x} is none that compilers write")
+        if self.stack:
+            raise cursor.error("the code ends inside of an operation")
+        return tuple(found)
+
+    def number(self, letter: str) -> Any:
+        return struct.unpack("<" + letter, self.cursor.take(4))[0]
+
+    def address(self) -> Address:
+        location, subresource, start = _ADDRESS.unpack(self.cursor.take(_ADDRESS.size))
+        if location > Location.DATA or subresource:
+            raise self.cursor.error(f"an address in location {location}, subresource {subresource}")
+        return Address(Location(location), start)
+
+    def pop(self, kind: type | tuple[type, ...]) -> Any:
+        if not self.stack:
+            raise self.cursor.error("the stack is empty")
+        value = self.stack.pop()
+        if not isinstance(value, kind):
+            raise self.cursor.error(f"{value} is on the stack instead of {kind}")
+        return value
+
+    def ints(self, count: int) -> Shape:
+        return tuple(self.pop(int) for _ in range(count))[::-1]
+
+    def operation(self) -> Operation | Call:
+        number = int.from_bytes(self.cursor.take(2), "little")
+        if number == _CALL_NUMBER:
+            return self.call()
+        signature = next((one for one in signatures(self.release).values() if one.number == number), None)
+        if signature is None:
+            raise self.cursor.error(f"release {self.release} has no tensor function {number}")
+        fields = {one.name: self.field(one) for one in signature.fields}
+        order = [*(one for one in signature.pushes if one.name not in signature.late)]
+        order += [one for one in signature.pushes if one.name in signature.late]
+        popped = {one.name: self.pushed(one) for one in reversed(order)}
+        return Operation(signature.name, fields, {one.name: popped[one.name] for one in signature.pushes})
+
+    def field(self, one: Field) -> Any:
+        if one.layout is not None:
+            return one.layout.unpack(self.cursor.take(one.layout.size))[0]
+        value = self.cursor.take(1)[0]
+        if one.kind is Kind.DATATYPE:
+            return self.datatype(value)
+        registers: Mapping[int, Any] = self.shapes if one.kind is Kind.SHAPE else self.paddings
+        if value not in registers:
+            raise self.cursor.error(f"{one.name} is register {value}, which is not set")
+        return registers[value]
+
+    def pushed(self, one: Field) -> Any:
+        match one.kind:
+            case Kind.BUFFER:
+                return self.pop(Address)
+            case Kind.PADDING:
+                return self.ints(padding_length(self.release))
+            case _:
+                return self.pop((int, float))
+
+    def datatype(self, value: int) -> DataType:
+        if value not in DataType.__members__.values():
+            raise self.cursor.error(f"{value} is no element type")
+        return DataType(value)
+
+    def call(self) -> Call:
+        function, module, inputs, outputs = _CALL.unpack(self.cursor.take(_CALL.size))
+        arguments = [self.argument() for _ in range(inputs + outputs)][::-1]
+        return Call(function, module, tuple(arguments[:inputs]), tuple(arguments[inputs:]))
+
+    def argument(self) -> Argument:
+        strides, shape = (self.shapes.get(self.pop(int)) for _ in range(2))
+        if strides is None or shape is None:
+            raise self.cursor.error("the shape of an argument is not set")
+        datatype = self.datatype(self.pop(int))
+        return Argument(self.pop(Address), datatype, shape, strides)
+
+
+# --- Writing --------------------------------------------------------------------------------------------------------
+
+
+def written_code(code: Code, release: str) -> bytes:
+    """The bytes of operations for a release of the runtime.
+
+    Raises ValueError naming the operation that the release lacks or whose value does not fit.
+    """
+    parts: list[bytes] = []
+    for index, operation in enumerate(code):
+        try:
+            one = _written_call(operation) if isinstance(operation, Call) else _written(operation, release)
+        except (ValueError, struct.error) as error:
+            name = "call" if isinstance(operation, Call) else operation.function
+            raise ValueError(f"operation {index}: {name}: {error}") from error
+        parts.append(one)
+    return b"".join(parts)
+
+
+def _written(operation: Operation, release: str) -> bytes:
+    signature = signatures(release).get(operation.function)
+    if signature is None:
+        raise ValueError(f"the runtime of release {release} does not have it")
+    early = [one for one in signature.pushes if one.name not in signature.late]
+    late = [one for one in signature.pushes if one.name in signature.late]
+    parts = [_push(operation.pushed[one.name]) for one in early]
+    fields = bytearray()
+    registers = {Kind.SHAPE: 0, Kind.PADDINGS: 0}
+    for one in signature.fields:
+        value = operation.fields[one.name]
+        if one.layout is not None:
+            fields += one.layout.pack(value)
+        elif one.kind is Kind.DATATYPE:
+            fields.append(value)
+        else:
+            parts.append(_set_register(one.kind, registers[one.kind], value))
+            fields.append(registers[one.kind])
+            registers[one.kind] += 1
+    parts += [_push(operation.pushed[one.name]) for one in late]
+    return b"".join((*parts, bytes((_TENSOR,)), signature.number.to_bytes(2, "little"), fields))
+
+
+def _set_register(kind: Kind, register: int, value: Any) -> bytes:
+    opcode = _STSHAPE if kind is Kind.SHAPE else _STPADDINGS
+    flat = value if kind is Kind.SHAPE else [number for axis in value for number in axis]
+    return b"".join(map(_push, flat)) + struct.pack("<3B", opcode, register, len(value))
+
+
+def _push(value: Any) -> bytes:
+    match value:
+        case Address():
+            return bytes((_LEA_BUFFER,)) + _ADDRESS.pack(value.location, 0, value.start)
+        case float():
+            return struct.pack("<Bf", _LDC_R4, value)
+        case tuple():
+            return b"".join(map(_push, value))  # pyright: ignore[reportUnknownArgumentType]
+        case _:
+            return struct.pack("<Bi", _LDC_I4, value)
+
+
+def _written_call(call: Call) -> bytes:
+    parts: list[bytes] = []
+    for index, one in enumerate((*call.inputs, *call.outputs)):
+        parts += [_push(one.address), _push(int(one.datatype))]
+        for register, values in ((2 * index, one.shape), (2 * index + 1, one.strides)):
+            parts += [_set_register(Kind.SHAPE, register, values), _push(register)]
+    number = _CALL_NUMBER.to_bytes(2, "little")
+    numbers = _CALL.pack(call.function, call.module, len(call.inputs), len(call.outputs))
+    return b"".join((*parts, bytes((_TENSOR,)), number, numbers))
+
+
+def signature_of(operation: Operation, release: str) -> Signature:
+    """The signature of an operation's function. Raises KeyError where a release does not have it."""
+    return signatures(release)[operation.function]
