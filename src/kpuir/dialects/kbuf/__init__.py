@@ -86,6 +86,7 @@ from kpuir.dialects.kbuf.moving import (
     TransposeOp,
 )
 from kpuir.dialects.kbuf.quantized import QuantizedBinaryOp, QuantizedConv2dOp, QuantizedMatmulOp
+from kpuir.dialects.kbuf.v5 import KpuDownloadOp, V5TensorOp
 
 INSTRUCTIONS: list[type[InstructionOp]] = [
     BinaryOp,
@@ -121,7 +122,7 @@ INSTRUCTIONS: list[type[InstructionOp]] = [
 
 Kbuf = Dialect(
     "kbuf",
-    [AllocOp, ConstantOp, SubviewOp, InputOp, OutputOp, *INSTRUCTIONS, *v3.INSTRUCTIONS],
+    [AllocOp, ConstantOp, SubviewOp, InputOp, OutputOp, *INSTRUCTIONS, *v3.INSTRUCTIONS, KpuDownloadOp, V5TensorOp],
     [
         SpaceAttr,
         BinaryKindAttr,
@@ -158,6 +159,7 @@ __all__ = [
     "InstructionOp",
     "Kbuf",
     "KpuConv2dOp",
+    "KpuDownloadOp",
     "KpuUploadOp",
     "MatmulOp",
     "MemoryCopyOp",
@@ -186,6 +188,7 @@ __all__ = [
     "UnaryKind",
     "UnaryKindAttr",
     "UnaryOp",
+    "V5TensorOp",
     "buffer_type",
     "byte_size",
     "element_size",

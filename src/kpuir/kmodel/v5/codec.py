@@ -7,6 +7,7 @@ from math import prod
 from typing import Annotated, Any
 
 from kpuir.kmodel.codec import Cursor, Fields, Scalar, Tuple, packed
+from kpuir.target.stackvm import DataType
 
 
 class Location(IntEnum):
@@ -18,31 +19,6 @@ class Location(IntEnum):
     DATA = 3
     SHARED_DATA = 4
     KPU = 64
-
-
-class DataType(IntEnum):
-    """Element types."""
-
-    INT8 = 0
-    INT16 = 1
-    INT32 = 2
-    INT64 = 3
-    UINT8 = 4
-    UINT16 = 5
-    UINT32 = 6
-    UINT64 = 7
-    FLOAT16 = 8
-    FLOAT32 = 9
-    FLOAT64 = 10
-    BFLOAT16 = 11
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes per element."""
-        return _ITEM_SIZES[self]
-
-
-_ITEM_SIZES = (1, 2, 4, 8, 1, 2, 4, 8, 2, 4, 8, 2)
 
 
 @dataclass(frozen=True)

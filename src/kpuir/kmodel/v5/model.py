@@ -7,9 +7,9 @@ from math import ceil
 
 from kpuir.kmodel.codec import Cursor, packed
 from kpuir.kmodel.v5.codec import Location, MemoryRange, Range, TensorType, read_shape, written_shape
-from kpuir.kmodel.v5.functions import NEWEST
 from kpuir.kmodel.v5.k210 import KpuInstruction, read_instructions, written_instructions
 from kpuir.kmodel.v5.stackvm import Code, read_code, written_code
+from kpuir.target.stackvm import NEWEST
 
 IDENTIFIER = b"LDMK"
 VERSION = 5
@@ -147,7 +147,9 @@ class _Reader:
             raise cursor.error(f"has a header of {header} bytes and {size} altogether")
         taken, given = self.tensors(Location.INPUT, inputs), self.tensors(Location.OUTPUT, outputs)
         if (offsets(taken)[-1], offsets(given)[-1]) != (input_bytes, output_bytes):
-            raise cursor.error(f"its inputs take {input_bytes}, its outputs {output_bytes} bytes, but their shapes differ")
+            raise cursor.error(
+                f"its inputs take {input_bytes}, its outputs {output_bytes} bytes, but their shapes differ"
+            )
         if cursor.offset + -cursor.offset % 8 != start + size:
             raise cursor.error(f"its size is {size}, but it ends at byte {cursor.offset}")
         cursor.take_zeros(-cursor.offset % 8)

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 
 from kpuir.errors import InvalidInputError
 from kpuir.kmodel.codec import Cursor
-from kpuir.kmodel.v5.codec import DataType, Location
-from kpuir.kmodel.v5.functions import RELEASES, Field, Kind, Signature, padding_length, signatures
+from kpuir.kmodel.v5.codec import Location
+from kpuir.target.stackvm import RELEASES, DataType, Field, Kind, Signature, padding_length, signatures
 
 _LDC_I4, _LDC_R4, _LEA_BUFFER, _STSHAPE, _STPADDINGS, _TENSOR = 0x02, 0x05, 0x17, 0x31, 0x32, 0x5E
 _CALL = struct.Struct("<IHBB")
@@ -75,7 +75,10 @@ def read_code(cursor: Cursor, releases: Sequence[str] = RELEASES[::-1]) -> tuple
 
     Raises InvalidInputError, with the byte offset, where none does: that of the release that came furthest.
     """
-    start, furthest = cursor.offset, (-1, InvalidInputError(f"byte {cursor.offset}: {cursor.what}: no release is given"))
+    start, furthest = (
+        cursor.offset,
+        (-1, InvalidInputError(f"byte {cursor.offset}: {cursor.what}: no release is given")),
+    )
     what, data = cursor.what, bytes(memoryview(cursor.data)[cursor.offset : cursor.end])
     for release in releases:
         cursor.offset, cursor.what = start, what

@@ -4,10 +4,38 @@ A function has fields, which follow its number in the code, and what it takes fr
 strides are numbers of registers; here they are the values the registers have at that place.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from functools import cache
+from itertools import accumulate
+from operator import mul
 from struct import Struct
+
+
+class DataType(IntEnum):
+    """Element types."""
+
+    INT8 = 0
+    INT16 = 1
+    INT32 = 2
+    INT64 = 3
+    UINT8 = 4
+    UINT16 = 5
+    UINT32 = 6
+    UINT64 = 7
+    FLOAT16 = 8
+    FLOAT32 = 9
+    FLOAT64 = 10
+    BFLOAT16 = 11
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes per element."""
+        return _ITEM_SIZES[self]
+
+
+_ITEM_SIZES = (1, 2, 4, 8, 1, 2, 4, 8, 2, 4, 8, 2)
 
 
 class Kind(StrEnum):
@@ -50,9 +78,10 @@ NEWEST = RELEASES[-1]
 
 _TABLES = dict(zip(RELEASES, (0, 1, 2, 3, 4, 4, 4, 5, 5, 5, 5), strict=True))
 
-_LAYOUTS = {name: Struct("<" + letter) for name, letter in zip(
-    ("u8", "u16", "u32", "i32", "i64", "f32", "bool"), "BHIiqf?", strict=True
-)}
+_LAYOUTS = {
+    name: Struct("<" + letter)
+    for name, letter in zip(("u8", "u16", "u32", "i32", "i64", "f32", "bool"), "BHIiqf?", strict=True)
+}
 
 _NUMBERS = """
 batch_to_space 0 0 0 0 0 0
@@ -138,14 +167,14 @@ slice | dt sh st std sh_begin sh_end sh_step | in out
 softmax | dt sh st std axis:i32 beta:f32 | in out
 space_to_batch | dt sh st std sh_block pads | in out
 ternary | dt sh1 st1 sh2 st2 sh3 st3 std | cond a b out
-topk | dt sh st shd1 std1 shd2 std2 k:i64 axis:i32 largest:bool sorted:bool | in values indices
+topk | dt sh st shd1 std1 shd2 std2 k:i64 axis:i32 largest:bool sorted:bool | in values_out indices_out
 transpose | dt sh st std sh_perm | in out
 trilu | dt sh upper:bool k:i64 | in out
 unary | dt sh st std op:u8 | in out
 gru | sh sh_w direction:u8 linear_before_reset:bool | in w r b initial_h out out_h
 tflite_detection_postprocess | sh_boxes sh_scores sh_anchors max_detections:i32 max_classes_per_detection:i32 \
 detections_per_class:i32 regular_nms:bool score_threshold:f32 iou_threshold:f32 classes:i32 y_scale:f32 x_scale:f32 \
-h_scale:f32 w_scale:f32 | boxes scores anchors locations classes scores_out count
+h_scale:f32 w_scale:f32 | boxes scores anchors locations_out classes_out scores_out count_out
 layer_normalization | dt sh axis:i32 eps:f32 | in scale bias out
 compress | sh sh_condition axis:f32 | in condition out
 gather_elements | sh sh_indices axis:i32 | in indices out
@@ -233,3 +262,8 @@ def unary_number(name: str, release: str) -> int:
     if name not in names:
         raise ValueError(f"the runtime of release {release} has no {name}")
     return names.index(name)
+
+
+def dense_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides of a dense tensor, in elements (`kmodel-v5.md` 6)."""
+    return tuple(accumulate(reversed(shape[1:]), mul, initial=1))[::-1]

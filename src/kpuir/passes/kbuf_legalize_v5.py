@@ -1,0 +1,473 @@
+"""`kbuf-legalize-v5`: instructions as the runtimes of kmodel v5 have them.
+
+Before: `kbuf` instructions of kmodel v4 in a module whose `kbuf.version` is "v5". After: what the CPU does are tensor
+functions, a layer's copy in main RAM is a download of its own, and inputs and outputs lie with the caller. Modules of
+other versions stay as they are.
+
+    kbuf.kpu_conv2d %x -> %y main %m
+    kbuf.unary %f -> %g {op = "exp"}
+      =>
+    kbuf.kpu_conv2d %x -> %y
+    kbuf.kpu_download %y -> %m
+    kbuf.v5_tensor(%f, %g) {function = "unary", fields = {dt = "float32", op = 5, ...}}
+
+The functions are those of `kmodel-v5.md` section 8. An input that only the KPU reads is uploaded by the model; an
+addition of bytes, which v5 lacks, is one of floats in between. What cannot be said at all is reported at once, with
+the version that could.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from xdsl.builder import Builder
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp, StringAttr, f32
+from xdsl.ir import Operation, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.rewriter import InsertPoint
+
+from kpuir.dialects import kbuf
+from kpuir.errors import UnsupportedError
+from kpuir.ir.functions import entry_function
+from kpuir.ir.locations import layer_name
+from kpuir.target.stackvm import BINARY, REDUCE, UNARY, DataType, dense_strides
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Shape: TypeAlias = tuple[int, ...]
+_ALIGNMENT = 8
+"""Inputs and outputs begin at multiples of this many bytes, one after the other (`kmodel-v5.md` 2)."""
+
+
+def _type(value: SSAValue) -> DataType:
+    return DataType.FLOAT32 if kbuf.element_size(value) == 4 else DataType.UINT8
+
+
+def _bounds(clamp: tuple[float, float]) -> dict[str, float]:
+    """Of an arithmetic function; the greatest float of v4 stands for none."""
+    low, high = clamp
+    return {
+        "lo": low if low > -kbuf.FLOAT_MAX else float("-inf"),
+        "hi": high if high < kbuf.FLOAT_MAX else float("inf"),
+    }
+
+
+class _Emitter:
+    """Puts what stands for an instruction in its place."""
+
+    def __init__(self, op: kbuf.InstructionOp) -> None:
+        self.op = op
+        self.builder = Builder(InsertPoint.before(op))
+
+    def emit(self, op: Operation) -> None:
+        """Insert an operation that belongs to the instruction's layer."""
+        op.location = self.op.location
+        self.builder.insert(op)
+
+    def call(
+        self, function: str, buffers: Sequence[SSAValue], numbers: dict[str, Any] | None = None, /, **fields: Any
+    ) -> None:
+        """A tensor function with the instruction's attributes."""
+        op = kbuf.V5TensorOp(list(buffers), function=function, fields=fields, numbers=numbers or {})
+        op.attributes.update(self.op.attributes)
+        self.emit(op)
+
+    def constant(self, array: "NDArray[Any]") -> SSAValue:
+        """A buffer in the constant pool."""
+        op = kbuf.ConstantOp(array)
+        self.emit(op)
+        return op.result
+
+    def temporary(self, shape: Shape) -> SSAValue:
+        """A float buffer in main RAM."""
+        op = kbuf.AllocOp(kbuf.buffer_type(shape, f32, kbuf.Space.MAIN))
+        self.emit(op)
+        return op.result
+
+    def part(self, buffer: SSAValue, count: int, offset: int) -> SSAValue:
+        """`count` elements of a buffer from byte `offset` on."""
+        element = f32 if kbuf.element_size(buffer) == 4 else kbuf.UI8
+        kind = kbuf.buffer_type((count,), element, kbuf.space_of(buffer))
+        op = kbuf.SubviewOp(buffer, kind, offset)
+        self.emit(op)
+        return op.result
+
+
+# --- Instructions of the CPU ----------------------------------------------------------------------------------------
+
+
+def _copied(emitter: _Emitter, source: SSAValue, target: SSAValue, shape: Shape, st: Shape, std: Shape) -> None:
+    emitter.call("copy", (source, target), dt=_type(source), sh=shape, st=st, std=std)
+
+
+def _binary(emitter: _Emitter, op: kbuf.BinaryOp, f: Any) -> None:
+    fields = _broadcast(f)
+    emitter.call(
+        "binary", (op.a, op.b, op.output), dt=DataType.FLOAT32, **fields, op=BINARY.index(f.op), **_bounds(f.act)
+    )
+
+
+def _broadcast(f: Any) -> dict[str, Shape]:
+    shapes = {"1": f.a_shape, "2": f.b_shape, "d": f.out_shape}
+    return {
+        name: value
+        for which, shape in shapes.items()
+        for name, value in ((f"sh{which}", shape), (f"st{which}", dense_strides(shape)))
+        if name != "std"
+    } | {"std": dense_strides(f.out_shape)}
+
+
+def _quantized_binary(emitter: _Emitter, op: kbuf.QuantizedBinaryOp, f: Any) -> None:
+    """In floats: what the fixed point arithmetic computes but for its roundings."""
+    shapes = {"a": f.a_shape, "b": f.b_shape, "output": f.out_shape}
+    floats = {name: emitter.temporary(shape) for name, shape in shapes.items()}
+    for name, source in (("a", op.a), ("b", op.b)):
+        scale = getattr(f, f"{name}_mul") / 2 ** getattr(f, f"{name}_shift")
+        numbers = {"scale": scale, "bias": scale * getattr(f, f"{name}_offset")}
+        _converted(emitter, "dequantize", source, floats[name], shapes[name], numbers)
+    emitter.call(
+        "binary",
+        tuple(floats.values()),
+        dt=DataType.FLOAT32,
+        **_broadcast(f),
+        op=BINARY.index(f.op),
+        lo=float("-inf"),
+        hi=float("inf"),
+    )
+    numbers = {"scale": f.output_mul / 2**f.output_shift, "bias": float(f.output_offset)}
+    _converted(emitter, "quantize", floats["output"], op.output, f.out_shape, numbers)
+
+
+def _converted(
+    emitter: _Emitter, function: str, source: SSAValue, target: SSAValue, shape: Shape, numbers: dict[str, float]
+) -> None:
+    strides = dense_strides(shape)
+    types = {"dt": _type(source), "dt_d": _type(target)}
+    emitter.call(function, (source, target), numbers, **types, sh=shape, st=strides, std=strides)
+
+
+def _quantize(emitter: _Emitter, op: kbuf.QuantizeOp, f: Any) -> None:
+    numbers = {"scale": f.scale, "bias": float(f.zero_point)}
+    _converted(emitter, "quantize", op.input, op.output, kbuf.shape_of(op.input), numbers)
+
+
+def _dequantize(emitter: _Emitter, op: kbuf.DequantizeOp, f: Any) -> None:
+    numbers = {"scale": 1 / f.scale, "bias": -f.zero_point / f.scale}
+    _converted(emitter, "dequantize", op.input, op.output, kbuf.shape_of(op.input), numbers)
+
+
+def _unary(emitter: _Emitter, op: kbuf.UnaryOp, f: Any) -> None:
+    shape = kbuf.shape_of(op.input)
+    strides = dense_strides(shape)
+    emitter.call(
+        "unary", (op.input, op.output), dt=DataType.FLOAT32, sh=shape, st=strides, std=strides, op=UNARY.index(f.op)
+    )
+
+
+def _softmax(emitter: _Emitter, op: kbuf.SoftmaxOp, f: Any) -> None:
+    shape = (f.outer_size, f.inner_size)
+    strides = dense_strides(shape)
+    emitter.call(
+        "softmax", (op.input, op.output), dt=DataType.FLOAT32, sh=shape, st=strides, std=strides, axis=1, beta=f.beta
+    )
+
+
+def _table_lookup(emitter: _Emitter, op: kbuf.TableLookup1dOp, f: Any) -> None:
+    shape = kbuf.shape_of(op.input)
+    strides = dense_strides(shape)
+    emitter.call(
+        "lut1d",
+        (op.input, op.table, op.output),
+        {"min": 0, "max": 255},
+        dt=DataType.UINT8,
+        sh=shape,
+        st=strides,
+        std=strides,
+        table_len=256,
+    )
+
+
+def _matmul(emitter: _Emitter, op: kbuf.MatmulOp, f: Any) -> None:
+    left, right, result = (f.a_rows, f.a_cols), (f.a_cols, f.b_cols), (f.a_rows, f.b_cols)
+    bias = emitter.constant(f.bias.reshape(-1))
+    emitter.call(
+        "matmul",
+        (op.a, op.b, bias, op.output),
+        sh1=left,
+        st1=dense_strides(left),
+        sh2=right,
+        st2=dense_strides(right),
+        shd=result,
+        std=dense_strides(result),
+        **_bounds(f.act),
+    )
+
+
+def _padding(f: Any) -> dict[str, Shape]:
+    return {"pad_h": (*f.pad_h, 0), "pad_w": (*f.pad_w, 0)}
+
+
+def _window(f: Any) -> dict[str, int]:
+    return {"stride_h": f.stride_h, "stride_w": f.stride_w, "dil_h": f.dilation_h, "dil_w": f.dilation_w}
+
+
+def _conv2d(emitter: _Emitter, op: kbuf.Conv2dOp, f: Any) -> None:
+    weights_shape = (f.out_channels, f.in_shape[1] // f.groups, f.filter_h, f.filter_w)
+    weights = emitter.constant(f.weights.reshape(weights_shape))
+    bias = emitter.constant(f.bias.reshape(-1))
+    emitter.call(
+        "conv2d",
+        (op.input, weights, bias, op.output),
+        _padding(f),
+        dt=DataType.FLOAT32,
+        sh=f.in_shape,
+        st=dense_strides(f.in_shape),
+        sh_w=weights_shape,
+        st_w=dense_strides(weights_shape),
+        st_bias=(1,),
+        std=dense_strides(op.shapes(f)["output"]),
+        groups=f.groups,
+        **_window(f),
+        **_bounds(f.act),
+    )
+
+
+def _reduce(emitter: _Emitter, op: kbuf.ReduceOp, f: Any) -> None:
+    changed = tuple(axis for axis in range(4) if f.in_shape[axis] != f.out_shape[axis])
+    axes = changed or (f.in_shape.index(1),) if 1 in f.in_shape else changed
+    emitter.call(
+        "reduce",
+        (op.input, op.output),
+        {"init": f.init},
+        dt=DataType.FLOAT32,
+        sh=f.in_shape,
+        st=dense_strides(f.in_shape),
+        std=dense_strides(f.out_shape),
+        op=REDUCE.index(f.op),
+        sh_axes=axes,
+        keep_dims=True,
+    )
+
+
+def _reduce_window(emitter: _Emitter, op: kbuf.ReduceWindow2dOp, f: Any) -> None:
+    emitter.call(
+        "reduce_window2d",
+        (op.input, op.output),
+        {"init": f.init, **_padding(f)},
+        dt=DataType.FLOAT32,
+        op=REDUCE.index(f.op),
+        sh=f.in_shape,
+        st=dense_strides(f.in_shape),
+        std=dense_strides(op.shapes(f)["output"]),
+        fh=f.filter_h,
+        fw=f.filter_w,
+        **_window(f),
+        **_bounds(f.act),
+    )
+
+
+def _concat(emitter: _Emitter, op: kbuf.ConcatOp, f: Any) -> None:
+    size = kbuf.element_size(op.output)
+    row = f.inner_size * sum(f.dims) // size
+    begin = 0
+    for source, dim in zip(op.inputs, f.dims, strict=True):
+        width = f.inner_size * dim // size
+        if not width:
+            continue
+        target = emitter.part(op.output, (f.outer_size - 1) * row + width, begin)
+        _copied(emitter, source, target, (f.outer_size, width), (width, 1), (row, 1))
+        begin += width * size
+
+
+def _memory_copy(emitter: _Emitter, op: kbuf.MemoryCopyOp, f: Any) -> None:
+    shape = kbuf.shape_of(op.input)
+    _copied(emitter, op.input, op.output, shape, dense_strides(shape), dense_strides(shape))
+
+
+def _transpose(emitter: _Emitter, op: kbuf.TransposeOp, f: Any) -> None:
+    result = tuple(f.in_shape[axis] for axis in f.perm)
+    strides = {"st": dense_strides(f.in_shape), "std": dense_strides(result)}
+    emitter.call("transpose", (op.input, op.output), dt=_type(op.input), sh=f.in_shape, **strides, sh_perm=f.perm)
+
+
+def _pad(emitter: _Emitter, op: kbuf.PadOp, f: Any) -> None:
+    pads = tuple((before, after, 0) for before, after in zip(f.paddings[0::2], f.paddings[1::2], strict=True))
+    value = f.value.reshape(-1)
+    number = float(value.view("<f4")[0]) if _type(op.input) is DataType.FLOAT32 else int(value[0])
+    emitter.call(
+        "pad",
+        (op.input, op.output),
+        {"value": number},
+        dt=_type(op.input),
+        sh=f.in_shape,
+        st=dense_strides(f.in_shape),
+        std=dense_strides(op.shapes(f)["output"]),
+        pads=pads,
+        mode=0,
+    )
+
+
+def _slice(emitter: _Emitter, op: kbuf.StridedSliceOp, f: Any) -> None:
+    result = op.shapes(f).get("output") or kbuf.shape_of(op.output)
+    emitter.call(
+        "slice",
+        (op.input, op.output),
+        dt=_type(op.input),
+        sh=f.in_shape,
+        st=dense_strides(f.in_shape),
+        std=dense_strides(result),
+        sh_begin=f.begin,
+        sh_end=f.end,
+        sh_step=f.strides,
+    )
+
+
+def _resize(emitter: _Emitter, op: kbuf.ResizeImageOp, f: Any) -> None:
+    nearest = f.mode == "nearest"
+    emitter.call(
+        "resize_image",
+        (op.input, op.output),
+        {"out_h": f.out_h, "out_w": f.out_w},
+        dt=_type(op.input),
+        sh=f.in_shape,
+        st=dense_strides(f.in_shape),
+        std=dense_strides((*f.in_shape[:2], f.out_h, f.out_w)),
+        align_corners=0 if nearest else f.align_corners,  # runtimes of v4 ignore it there
+        half_pixel=0,
+        mode=int(nearest),
+    )
+
+
+_FORMS: dict[type[kbuf.InstructionOp], Callable[[_Emitter, Any, Any], None]] = {
+    kbuf.BinaryOp: _binary,
+    kbuf.ConcatOp: _concat,
+    kbuf.Conv2dOp: _conv2d,
+    kbuf.DequantizeOp: _dequantize,
+    kbuf.MatmulOp: _matmul,
+    kbuf.MemoryCopyOp: _memory_copy,
+    kbuf.PadOp: _pad,
+    kbuf.QuantizeOp: _quantize,
+    kbuf.QuantizedBinaryOp: _quantized_binary,
+    kbuf.ReduceOp: _reduce,
+    kbuf.ReduceWindow2dOp: _reduce_window,
+    kbuf.ResizeImageOp: _resize,
+    kbuf.SoftmaxOp: _softmax,
+    kbuf.StridedSliceOp: _slice,
+    kbuf.TableLookup1dOp: _table_lookup,
+    kbuf.TransposeOp: _transpose,
+    kbuf.UnaryOp: _unary,
+}
+"""What stands for each instruction."""
+_STAY = (kbuf.KpuConv2dOp, kbuf.KpuUploadOp, kbuf.KpuDownloadOp, kbuf.V5TensorOp)
+
+
+# --- Layers, inputs and outputs -------------------------------------------------------------------------------------
+
+
+def _split_download(op: kbuf.KpuConv2dOp) -> None:
+    """Give a layer's copy in main RAM to an instruction of its own: v5 runtimes never let layers send."""
+    main = op.main_output
+    if main is None or not kbuf.byte_size(main):
+        return
+    registers = op.registers.data
+    silent = replace(registers, send_data_out=0)
+    layer = kbuf.KpuConv2dOp(op.input, op.output, None, **{**op.values(), "registers": silent})
+    download = kbuf.KpuDownloadOp(op.output, main, in_shape=(op.values()["batches"], *registers.output_shape))
+    layer.attributes.update(op.attributes)
+    builder = Builder(InsertPoint.before(op))
+    for one in (layer, download):
+        one.location = op.location
+        builder.insert(one)
+    op.detach()
+    op.erase()
+
+
+def _place_ports(ops: Sequence[Operation], kind: type[kbuf.InputOp] | type[kbuf.OutputOp], space: kbuf.Space) -> None:
+    """Move what the caller fills or reads to its own buffers, one after the other; what cannot be moved is copied."""
+    offset = 0
+    for port in sorted((op for op in ops if isinstance(op, kind)), key=lambda op: op.index.value.data):
+        root = kbuf.root_of(port.buffer)
+        moves = _moves(port, root)
+        own = kbuf.AllocOp(_in_space(root if moves else port.buffer, space), offset)
+        offset += -(-kbuf.byte_size(own.result) // _ALIGNMENT) * _ALIGNMENT
+        owner = root.owner
+        if moves and isinstance(owner, kbuf.AllocOp):
+            own.location = owner.location
+            Builder(InsertPoint.before(owner)).insert(own)
+            _replace(owner, own.result, space)
+            continue
+        own.location = port.location
+        Builder(InsertPoint.before(port)).insert(own)
+        old = port.buffer
+        port.operands[0] = own.result
+        copy: Operation
+        if kind is kbuf.OutputOp:
+            copy, place = kbuf.MemoryCopyOp(old, own.result), InsertPoint.before(port)
+        else:
+            in_kpu = kbuf.space_of(old) is kbuf.Space.KPU
+            copy = kbuf.KpuUploadOp(own, old, in_shape=kbuf.shape_of(old)) if in_kpu else kbuf.MemoryCopyOp(own, old)
+            place = InsertPoint.after(port)
+        copy.location = port.location
+        Builder(place).insert(copy)
+
+
+def _in_space(buffer: SSAValue, space: kbuf.Space) -> kbuf.BufferType:
+    element = f32 if kbuf.element_size(buffer) == 4 else kbuf.UI8
+    return kbuf.buffer_type(kbuf.shape_of(buffer), element, space)
+
+
+def _moves(port: kbuf.InputOp | kbuf.OutputOp, root: SSAValue) -> bool:
+    """Whether a port's whole buffer may lie with the caller: no other port has it, and nothing writes an input."""
+    if kbuf.space_of(root) is not kbuf.Space.MAIN or kbuf.byte_size(root) != kbuf.byte_size(port.buffer):
+        return False
+    others = [user for user in kbuf.users_of(root) if user is not port]
+    if any(isinstance(user, kbuf.InputOp | kbuf.OutputOp) for user in others):
+        return False
+    written = (one for user in others if isinstance(user, kbuf.InstructionOp) for one in user.destinations)
+    return isinstance(port, kbuf.OutputOp) or not any(kbuf.root_of(one) is root for one in written)
+
+
+def _replace(owner: kbuf.AllocOp | kbuf.SubviewOp, own: SSAValue, space: kbuf.Space) -> None:
+    """Let everything that names a buffer, or a part of it, name another of the same bytes."""
+    for use in list(owner.result.uses):
+        user = use.operation
+        user.operands[use.index] = own
+        if isinstance(user, kbuf.SubviewOp):
+            view = kbuf.SubviewOp(own, _in_space(user.result, space), user.byte_offset.value.data)
+            view.location = user.location
+            Builder(InsertPoint.before(user)).insert(view)
+            _replace(user, view.result, space)
+    owner.detach()
+    owner.erase()
+
+
+@dataclass(frozen=True)
+class KbufLegalizeV5Pass(ModulePass):
+    """Turn instructions of kmodel v4 into those of v5, in modules for v5."""
+
+    name = "kbuf-legalize-v5"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Rewrite in place. Raises UnsupportedError naming every instruction that v5 has no form of."""
+        if op.attributes.get("kbuf.version") != StringAttr("v5"):
+            return
+        block = entry_function(op).body.block
+        for kind, space in ((kbuf.InputOp, kbuf.Space.INPUT), (kbuf.OutputOp, kbuf.Space.OUTPUT)):
+            _place_ports(list(block.ops), kind, space)
+        problems: list[tuple[str, str]] = []
+        for one in list(block.ops):
+            if isinstance(one, kbuf.KpuConv2dOp):
+                _split_download(one)
+            elif isinstance(one, kbuf.InstructionOp) and not isinstance(one, _STAY):
+                form = _FORMS.get(type(one))
+                if form is None:
+                    problems.append((layer_name(one), f"no kmodel v5 runtime does {one.name}; those of v4 do"))
+                    continue
+                form(_Emitter(one), one, SimpleNamespace(**one.values()))
+                one.detach()
+                one.erase()
+        if problems:
+            raise UnsupportedError(problems)
