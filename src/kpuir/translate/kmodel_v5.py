@@ -1,27 +1,38 @@
-"""kbuf IR to kmodel v5 objects.
+"""kmodel v5 objects to kbuf IR and back.
 
 What the CPU does becomes the code of the stackvm's only function. What the KPU does between two instructions of the
 CPU becomes a function of the k210 module: it takes what it uploads and gives what it downloads. KPU RAM keeps its bytes
-from one function to the next.
+from one function to the next. Read back, the instructions of a function stand where it is called, with its number
+(`kbuf.function`), so that two calls in a row stay two.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, cast
 
+import numpy as np
+from xdsl.builder import Builder
 from xdsl.dialects import func
-from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr
-from xdsl.ir import Operation, SSAValue
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, f32, i64
+from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.rewriter import InsertPoint
 from xdsl.utils.exceptions import VerifyException
 
 from kpuir.dialects import kbuf
 from kpuir.errors import InvalidInputError
-from kpuir.ir.functions import entry_function
-from kpuir.ir.locations import layer_name
+from kpuir.ir.functions import ENTRY, entry_function
+from kpuir.ir.locations import layer_name, named
 from kpuir.kmodel import v5
+from kpuir.kmodel.layer import ACTIVATION_SEGMENTS
 from kpuir.target.k210 import K210
-from kpuir.target.stackvm import NEWEST, DataType, Kind, dense_strides
+from kpuir.target.stackvm import NEWEST, DataType, Kind, dense_strides, tensors
 
 VERSION = StringAttr("v5")
+FUNCTION = "kbuf.function"
+"""On KPU instructions: the number of the k210 function they are in, where that is known."""
+RELEASE = "kbuf.release"
+"""On the module: the release of the runtime whose function numbers the file has, where it is not the newest."""
 _LOCATIONS = {
     kbuf.Space.INPUT: v5.Location.INPUT,
     kbuf.Space.OUTPUT: v5.Location.OUTPUT,
@@ -29,8 +40,195 @@ _LOCATIONS = {
     kbuf.Space.MAIN: v5.Location.DATA,
     kbuf.Space.KPU: v5.Location.KPU,
 }
+_SPACES = {location: space for space, location in _LOCATIONS.items()}
+_PORT_RANK = 4
 _BLOB_ALIGNMENT, _TABLE_ALIGNMENT = 8, K210.TABLE_ALIGNMENT
 """In the constants of the k210 module: of weights and batch-norm entries, and of activation tables."""
+
+
+# --- Import ---------------------------------------------------------------------------------------------------------
+
+
+def from_v5(model: v5.Model) -> ModuleOp:
+    """The kbuf module of a kmodel; each op is located at `operation <index>` of the main function.
+
+    Tensors of other types than float32 and uint8 are buffers of bytes. Raises InvalidInputError for a model that no
+    compiler makes: several stackvm functions, inputs of other types, copies between strided places of the KPU.
+    """
+    module = ModuleOp([])
+    module.attributes["kbuf.version"] = VERSION
+    function = func.FuncOp(ENTRY, ((), ()))
+    module.body.block.add_op(function)
+    _Importer(model, module, Builder(InsertPoint.at_end(function.body.block))).run()
+    return module
+
+
+class _Importer:
+    def __init__(self, model: v5.Model, module: ModuleOp, builder: Builder) -> None:
+        kinds = [one.kind for one in model.modules]
+        if kinds not in ([v5.STACKVM], [v5.STACKVM, v5.K210]) or model.entry != (0, 0):
+            raise InvalidInputError(
+                f"the modules are {', '.join(kinds)}, its main function {model.entry}; not understood"
+            )
+        if len(model.modules[0].functions) != 1:
+            raise InvalidInputError("the stackvm module has more than the main function")
+        self.main = cast("v5.Function", model.modules[0].functions[0])
+        self.module = module
+        self.builder = builder
+        self.model = model
+        self.sizes = {
+            v5.Location.INPUT: v5.offsets(self.main.inputs)[-1],
+            v5.Location.OUTPUT: v5.offsets(self.main.outputs)[-1],
+            v5.Location.RDATA: len(model.modules[0].constants),
+            v5.Location.DATA: dict(model.modules[0].pools).get(v5.Location.DATA, 0),
+            v5.Location.KPU: K210.KPU_RAM_BYTES,
+        }
+        self.buffers: dict[tuple[v5.Address, kbuf.BufferType], SSAValue] = {}
+        self.pool: SSAValue | None = None
+        self.location = "main"
+
+    def run(self) -> None:
+        """Everything, in order."""
+        for name, location in (("main_bytes", v5.Location.DATA), ("constant_bytes", v5.Location.RDATA)):
+            self.module.attributes[f"kbuf.{name}"] = IntegerAttr(self.sizes[location], i64)
+        if self.model.release != NEWEST:
+            self.module.attributes[RELEASE] = StringAttr(self.model.release)
+        self.ports(v5.Location.INPUT, self.main.inputs)
+        for index, one in enumerate(self.main.code):
+            self.location = f"operation {index}"
+            try:
+                if isinstance(one, v5.Call):
+                    self.call(one)
+                elif isinstance(one, v5.Operation):
+                    self.operation(one)
+            except (VerifyException, ValueError) as error:
+                raise InvalidInputError(str(error), location=self.location) from error
+        self.ports(v5.Location.OUTPUT, self.main.outputs)
+        self.builder.insert(func.ReturnOp())
+
+    def ports(self, location: v5.Location, types: Sequence[v5.TensorType]) -> None:
+        """The inputs or the outputs."""
+        for index, (tensor, start) in enumerate(zip(types, v5.offsets(types), strict=False)):
+            self.location = f"{location.name.lower()} {index}"
+            if tensor.datatype not in (DataType.FLOAT32, DataType.UINT8) or len(tensor.shape) > _PORT_RANK:
+                raise InvalidInputError(f"is {tensor.datatype.name} {tensor.shape}", location=self.location)
+            buffer = self.buffer(v5.Address(location, start), tensor.datatype, tensor.shape)
+            shape = (1,) * (_PORT_RANK - len(tensor.shape)) + tuple(tensor.shape)
+            port = kbuf.InputOp if location is v5.Location.INPUT else kbuf.OutputOp
+            self.add(port(buffer, index, shape))
+
+    def operation(self, one: v5.Operation) -> None:
+        """A tensor function; the buffer of a tensor reaches from its first to its last element."""
+        numbers = {name: value for name, value in one.pushed.items() if not isinstance(value, v5.Address)}
+        kinds = tensors(one.function, one.fields, numbers)
+        buffers = [
+            self.buffer(value, kinds[name].datatype, (kinds[name].extent,))
+            for name, value in one.pushed.items()
+            if isinstance(value, v5.Address)
+        ]
+        self.add(kbuf.V5TensorOp(buffers, function=one.function, fields=one.fields, numbers=numbers))
+
+    def call(self, call: v5.Call) -> None:
+        """The instructions of a k210 function on the buffers it is called with."""
+        if call.module != 1 or call.function >= len(self.model.modules[1].functions):
+            raise ValueError(f"function {call.function} of module {call.module} is called, which does not exist")
+        function = self.model.modules[1].functions[call.function]
+        places: dict[tuple[v5.Location, int], v5.Address] = {}
+        for location, types, arguments in (
+            (v5.Location.INPUT, function.inputs, call.inputs),
+            (v5.Location.OUTPUT, function.outputs, call.outputs),
+        ):
+            if [(one.datatype, one.shape) for one in types] != [(one.datatype, one.shape) for one in arguments]:
+                raise ValueError(f"function {call.function} is called with other tensors than it has")
+            starts = v5.offsets(types)
+            places |= {(location, at): one.address for at, one in zip(starts, arguments, strict=False)}
+        for one in function.code:
+            op = self.instruction(cast("v5.KpuInstruction", one), places)
+            op.attributes[FUNCTION] = IntegerAttr(call.function, i64)
+
+    def instruction(self, one: v5.KpuInstruction, places: dict[tuple[v5.Location, int], v5.Address]) -> Operation:
+        """One instruction of the KPU."""
+
+        def outside(memory: v5.MemoryRange, shape: tuple[int, ...]) -> SSAValue:
+            if (memory.location, memory.start) not in places:
+                raise ValueError(f"byte {memory.start} of {memory.location.name} is no input or output of the function")
+            return self.buffer(places[memory.location, memory.start], DataType.UINT8, shape)
+
+        def inside(start: int, shape: tuple[int, ...]) -> SSAValue:
+            return self.buffer(v5.Address(v5.Location.KPU, start), DataType.UINT8, shape)
+
+        match one:
+            case v5.KpuUpload():
+                source, target = outside(one.input, one.shape), inside(one.output.start, one.shape)
+                return self.add(kbuf.KpuUploadOp(source, target, in_shape=one.shape))
+            case v5.KpuDownload():
+                source, target = inside(one.input.start, one.shape), outside(one.output, one.shape)
+                return self.add(kbuf.KpuDownloadOp(source, target, in_shape=one.shape))
+            case v5.KpuConv2d():
+                registers = one.registers
+                lines = (registers.image_src_addr, registers.image_dst_addr)
+                shapes = ((one.batches, *registers.input_shape), (one.batches, *registers.output_shape))
+                buffers = [inside(line * K210.LINE_BYTES, shape) for line, shape in zip(lines, shapes, strict=True)]
+                if one.main_output is not None:
+                    buffers.append(outside(one.main_output, shapes[1]))
+                table = self.blob(one.activation)
+                words = 8 * ACTIVATION_SEGMENTS
+                return self.add(
+                    kbuf.KpuConv2dOp(
+                        *buffers,
+                        *([None] * (3 - len(buffers))),
+                        batches=one.batches,
+                        registers=replace(registers, image_src_addr=0, image_dst_addr=0),
+                        batch_norm=np.frombuffer(self.blob(one.batch_norm), np.uint64),
+                        activation=np.frombuffer(table[:words], np.uint64),
+                        activation_add=np.frombuffer(table[words:], np.uint8),
+                        weights=np.frombuffer(self.blob(one.weights), np.uint8),
+                    )
+                )
+            case _:
+                raise ValueError(f"{one.mnemonic} is not understood")
+
+    def blob(self, memory: v5.MemoryRange) -> bytes:
+        """Bytes of the k210 module's constants."""
+        pool = self.model.modules[1].constants
+        if memory.location is not v5.Location.RDATA or memory.start + memory.size > len(pool):
+            raise ValueError(f"bytes {memory.start}..{memory.start + memory.size} of {len(pool)} constants are named")
+        return pool[memory.start : memory.start + memory.size]
+
+    def buffer(self, address: v5.Address, datatype: DataType, shape: Sequence[int]) -> SSAValue:
+        """The buffer at an address; of bytes where elements are neither float32 nor uint8."""
+        if datatype not in (DataType.FLOAT32, DataType.UINT8):
+            datatype, shape = DataType.UINT8, (prod(shape) * datatype.itemsize,)
+        space = _SPACES[address.location]
+        kind = kbuf.buffer_type(tuple(shape), f32 if datatype is DataType.FLOAT32 else kbuf.UI8, space)
+        end = address.start + kbuf.byte_size(kind)
+        if end > self.sizes[address.location]:
+            raise ValueError(
+                f"bytes {address.start}..{end} lie outside of {space}, which has {self.sizes[address.location]}"
+            )
+        if (address, kind) not in self.buffers:
+            self.buffers[address, kind] = self.make(address, kind)
+        return self.buffers[address, kind]
+
+    def make(self, address: v5.Address, kind: kbuf.BufferType) -> SSAValue:
+        """A new buffer, or a view of the constants."""
+        if address.location is not v5.Location.RDATA:
+            return self.add(kbuf.AllocOp(kind, address.start)).results[0]
+        if self.pool is None:
+            self.pool = self.add(kbuf.ConstantOp(np.frombuffer(self.model.modules[0].constants, np.uint8), 0)).results[
+                0
+            ]
+        return self.add(kbuf.SubviewOp(self.pool, kind, address.start)).results[0]
+
+    def add(self, op: Operation) -> Operation:
+        """Append an op where we are, verified."""
+        op.verify()  # before it is inserted: the last op of a block must be a terminator
+        op.location = named(self.location)
+        self.builder.insert(op)
+        return op
+
+
+# --- Export ---------------------------------------------------------------------------------------------------------
 
 
 def to_v5(module: ModuleOp, release: str = NEWEST) -> v5.Model:
@@ -82,6 +280,7 @@ class _Exporter:
     functions: list[v5.Function] = field(default_factory=list[v5.Function])
     blobs: bytearray = field(default_factory=bytearray)
     current: _KpuFunction = field(default_factory=_KpuFunction)
+    number: Attribute | None = None
 
     def take(self, op: Operation) -> None:
         """Add what an op stands for."""
@@ -95,10 +294,13 @@ class _Exporter:
             case kbuf.OutputOp():
                 _number(self.outputs, op.index.value.data, _port(op.buffer))
             case kbuf.KpuUploadOp():
+                self.follow(op)
                 self.upload(op)
             case kbuf.KpuDownloadOp():
+                self.follow(op)
                 self.download(op)
             case kbuf.KpuConv2dOp():
+                self.follow(op)
                 self.layer(op)
             case kbuf.V5TensorOp():
                 self.finish()
@@ -153,6 +355,13 @@ class _Exporter:
         start = len(self.blobs)
         self.blobs += data
         return v5.MemoryRange(v5.Location.RDATA, datatype, start, len(data))
+
+    def follow(self, op: Operation) -> None:
+        """Begin a new function where the file that the module was read from has one."""
+        number = op.attributes.get(FUNCTION)
+        if number is not None and number != self.number:
+            self.finish()
+        self.number = number
 
     def finish(self) -> None:
         """Call what the KPU does up to here as a function."""

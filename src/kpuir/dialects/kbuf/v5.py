@@ -30,10 +30,9 @@ from kpuir.dialects.kbuf.base import (
     PropertyKind,
     Shape,
     byte_size,
-    element_size,
     require,
 )
-from kpuir.target.stackvm import NEWEST, DataType, Kind, Signature, signatures
+from kpuir.target.stackvm import NEWEST, DataType, Kind, Signature, signatures, tensors
 
 
 class Text(PropertyKind[StringAttr]):
@@ -142,7 +141,7 @@ class V5TensorOp(InstructionOp):
         return dict(self.buffers())[name]
 
     def check(self, fields: Any) -> None:
-        """Check that all fields and numbers are there, and the bytes of the first source."""
+        """Check that all fields and numbers are there, and that the tensors fit their buffers."""
         signature = self.signature
         given = (set(fields.fields), set(fields.numbers))
         wanted = (
@@ -151,14 +150,14 @@ class V5TensorOp(InstructionOp):
         )
         for what, found, expected in zip(("fields", "numbers"), given, wanted, strict=True):
             require(found == expected, f"{what} of {signature.name} are {sorted(expected)}, not {sorted(found)}")
-        shape, strides = fields.fields.get("sh"), fields.fields.get("st")
-        if shape is None or strides is None or signature.pushes[0].kind is not Kind.BUFFER:
-            return
-        name, source = self.buffers()[0]
-        require(len(shape) == len(strides), f"sh has {len(shape)} dimensions, st {len(strides)}")
-        extent = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-        needed = extent * element_size(source)
-        require(needed <= byte_size(source), f"{name} has {byte_size(source)} bytes, but the shape takes {needed}")
+        try:
+            expected = tensors(signature.name, fields.fields, fields.numbers)
+        except ValueError:
+            return  # a function that nothing here looks into
+        for name, value in self.buffers():
+            needed = expected[name].extent * expected[name].datatype.itemsize
+            found = byte_size(value)
+            require(needed <= found, f"{name} has {found} bytes, but the function needs {needed}")
 
 
 @irdl_op_definition

@@ -11,13 +11,16 @@ from kpuir.interpreters.kbuf.machine import Step, executes
 from kpuir.interpreters.kbuf.memory import Access
 from kpuir.interpreters.kernels import neutral, tensor_functions
 from kpuir.interpreters.kernels.kpu_layout import Layout, copy_map
-from kpuir.target.stackvm import BINARY, REDUCE, UNARY
+from kpuir.target.stackvm import BINARY, REDUCE, UNARY, DataType, tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-    Shape = tuple[int, ...]
+
+
+_TYPES = {4: DataType.FLOAT32, 1: DataType.UINT8}
+"""The element types of buffers, by their bytes."""
 
 
 @executes(kbuf.KpuDownloadOp)
@@ -36,41 +39,44 @@ class _Call:
         values = op.values()
         self.fields: dict[str, Any] = values["fields"]
         self.numbers: dict[str, Any] = values["numbers"]
+        self.tensors = tensors(op.function.data, self.fields, self.numbers)
         self.buffers = dict(op.buffers())
         self.access = access
 
     def __getitem__(self, name: str) -> Any:
         return self.fields[name]
 
-    def read(self, name: str, shape: "Shape", strides: "Shape | None" = None) -> "Array":
-        """The tensor to read; dense unless strides, in elements, are given."""
-        return self._view(self.access.read, name, shape, strides)
+    def read(self, name: str) -> "Array":
+        """The tensor to read."""
+        return self._view(self.access.read, name)
 
-    def write(self, shape: "Shape", name: str = "out") -> "Array":
-        """The tensor to write, with the strides `std`."""
-        return self._view(self.access.write, name, shape, self.fields["std"])
+    @property
+    def source(self) -> "Array":
+        """The tensor `in` to read."""
+        return self.read("in")
 
-    def _view(self, ask: Callable[..., "Array"], name: str, shape: "Shape", strides: "Shape | None") -> "Array":
-        if strides is None:
-            return ask(self.buffers[name], shape)
-        extent = 1 + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
-        flat = ask(self.buffers[name], (extent,))
-        return np.lib.stride_tricks.as_strided(flat, shape, tuple(step * flat.itemsize for step in strides))
+    @property
+    def out(self) -> "Array":
+        """The tensor `out` to write."""
+        return self._view(self.access.write, "out")
 
     @property
     def act(self) -> tuple[float, float]:
         """The bounds of the result."""
         return self.fields["lo"], self.fields["hi"]
 
-    @property
-    def source(self) -> "Array":
-        """The tensor `in` of shape `sh`."""
-        return self.read("in", self.fields["sh"], self.fields["st"])
-
     def window(self, size: tuple[int, int]) -> neutral.Window:
         """The window of a convolution or pooling."""
         strides, dilations = (self["stride_h"], self["stride_w"]), (self["dil_h"], self["dil_w"])
         return neutral.Window(size, strides, dilations, self.numbers["pad_h"][:2], self.numbers["pad_w"][:2])
+
+    def _view(self, ask: Callable[..., "Array"], name: str) -> "Array":
+        tensor, buffer = self.tensors[name], self.buffers[name]
+        if tensor.datatype is not _TYPES[kbuf.element_size(buffer)]:
+            raise InvalidInputError(f"the interpreter has no tensors of {tensor.datatype.name.lower()}")
+        flat = ask(buffer, (tensor.extent,))
+        steps = tuple(step * flat.itemsize for step in tensor.strides)
+        return np.lib.stride_tricks.as_strided(flat, tensor.shape, steps)
 
 
 @executes(kbuf.V5TensorOp)
@@ -78,66 +84,69 @@ def _tensor_function(op: kbuf.V5TensorOp, access: Access) -> Step:
     prepare = _FUNCTIONS.get(op.function.data)
     if prepare is None:
         raise InvalidInputError(f"the interpreter does not execute the tensor function {op.function.data}")
-    return prepare(_Call(op, access))
+    try:
+        return prepare(_Call(op, access))
+    except ValueError as error:
+        raise InvalidInputError(str(error)) from error
 
 
 def _binary(call: _Call) -> Step:
-    a, b = (call.read(name, call[f"sh{i}"], call[f"st{i}"]) for name, i in (("a", 1), ("b", 2)))
-    out, kind, act = call.write(call["shd"]), BINARY[call["op"]], call.act
+    a, b = call.read("a"), call.read("b")
+    out, kind, act = call.out, BINARY[call["op"]], call.act
     return lambda: tensor_functions.binary(kind, a, b, out, act)
 
 
 def _unary(call: _Call) -> Step:
-    x, out, kind = call.source, call.write(call["sh"]), UNARY[call["op"]]
+    x, out, kind = call.source, call.out, UNARY[call["op"]]
     return lambda: tensor_functions.unary(kind, x, out)
 
 
 def _copy(call: _Call) -> Step:
-    x, out = call.source, call.write(call["sh"])
+    x, out = call.source, call.out
     return lambda: np.copyto(out, x)
 
 
 def _quantize(call: _Call) -> Step:
-    x, out, scale, bias = call.source, call.write(call["sh"]), call.numbers["scale"], call.numbers["bias"]
+    x, out, scale, bias = call.source, call.out, call.numbers["scale"], call.numbers["bias"]
     return lambda: tensor_functions.quantize(x, out, scale, bias)
 
 
 def _dequantize(call: _Call) -> Step:
-    x, out, scale, bias = call.source, call.write(call["sh"]), call.numbers["scale"], call.numbers["bias"]
+    x, out, scale, bias = call.source, call.out, call.numbers["scale"], call.numbers["bias"]
     return lambda: tensor_functions.dequantize(x, out, scale, bias)
 
 
 def _conv2d(call: _Call) -> Step:
     x, shape = call.source, call["sh_w"]
     window = call.window(shape[2:])
-    weights = call.read("weights", shape, call["st_w"])
-    bias = call.read("bias", shape[:1])
-    out = call.write((x.shape[0], shape[0], *window.output_size(*x.shape[2:])))
+    weights = call.read("weights")
+    bias = call.read("bias")
+    out = call.out
     taps, groups, act = neutral.Taps.nchw(np.ascontiguousarray(weights), window), call["groups"], call.act
     return lambda: neutral.conv2d(x, taps, bias, out, groups=groups, window=window, act=act)
 
 
 def _reduce_window(call: _Call) -> Step:
     x, window = call.source, call.window((call["fh"], call["fw"]))
-    out = call.write((*x.shape[:2], *window.output_size(*x.shape[2:])))
+    out = call.out
     kind, init, act = REDUCE[call["op"]], float(call.numbers["init"]), call.act
     return lambda: neutral.reduce_window(kind, x, out, init, window=window, act=act)
 
 
 def _lut1d(call: _Call) -> Step:
-    x, out, table = call.source, call.write(call["sh"]), call.read("table", (call["table_len"],))
+    x, out, table = call.source, call.out, call.read("table")
     return lambda: np.copyto(out, table[x])
 
 
 def _matmul(call: _Call) -> Step:
-    a, b = (call.read(name, call[f"sh{i}"], call[f"st{i}"]) for name, i in (("a", 1), ("b", 2)))
-    bias, out, act = call.read("bias", call["sh2"][-1:]), call.write(call["shd"]), call.act
+    a, b = call.read("a"), call.read("b")
+    bias, out, act = call.read("bias"), call.out, call.act
     return lambda: neutral.matmul(a, b, bias, out, act)
 
 
 def _pad(call: _Call) -> Step:
     x, pads = call.source, call["pads"]
-    out = call.write(tuple(low + size + high for size, (low, high, _) in zip(x.shape, pads, strict=True)))
+    out = call.out
     if call["mode"] or any(interior for _, _, interior in pads):
         raise InvalidInputError("the interpreter pads with one value only, at the ends")
     value, before = x.dtype.type(call.numbers["value"]), [low for low, _, _ in pads]
@@ -147,14 +156,14 @@ def _pad(call: _Call) -> Step:
 def _reduce(call: _Call) -> Step:
     x, axes = call.source, [axis % len(call["sh"]) for axis in call["sh_axes"]]
     kept = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
-    out = call.write(kept if call["keep_dims"] else tuple(s for axis, s in enumerate(x.shape) if axis not in axes))
+    out = call.out
     kind, init = REDUCE[call["op"]], float(call.numbers["init"])
     return lambda: tensor_functions.reduce(kind, x, out.reshape(kept), init)
 
 
 def _resize(call: _Call) -> Step:
     x = call.source
-    out = call.write((*x.shape[:2], int(call.numbers["out_h"]), int(call.numbers["out_w"])))
+    out = call.out
     options = {
         "nearest": bool(call["mode"]),
         "corners": bool(call["align_corners"]),
@@ -164,24 +173,24 @@ def _resize(call: _Call) -> Step:
 
 
 def _sigmoid(call: _Call) -> Step:
-    x, out = call.source, call.write(call["sh"])
+    x, out = call.source, call.out
     return lambda: tensor_functions.sigmoid(x, out)
 
 
 def _slice(call: _Call) -> Step:
     source = neutral.strided_slice(call.source, call["sh_begin"], call["sh_end"], call["sh_step"])
-    out = call.write(source.shape)
+    out = call.out
     return lambda: np.copyto(out, source)
 
 
 def _softmax(call: _Call) -> Step:
-    x, out, axis, beta = call.source, call.write(call["sh"]), call["axis"], call["beta"]
+    x, out, axis, beta = call.source, call.out, call["axis"], call["beta"]
     return lambda: tensor_functions.softmax(x, out, axis, beta)
 
 
 def _transpose(call: _Call) -> Step:
     x = call.source.transpose(call["sh_perm"])
-    out = call.write(x.shape)
+    out = call.out
     return lambda: np.copyto(out, x)
 
 
