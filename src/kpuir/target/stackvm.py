@@ -77,7 +77,7 @@ RELEASES = ("1.0-beta", "1.0", "1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7", 
 
 NEWEST = RELEASES[-1]
 
-_TABLES = dict(zip(RELEASES, (0, 1, 2, 3, 4, 4, 4, 5, 5, 5, 5), strict=True))
+_TABLES: dict[str, int] = dict(zip(RELEASES, (0, 1, 2, 3, 4, 4, 4, 5, 5, 5, 5), strict=True))
 
 _LAYOUTS = {
     name: Struct("<" + letter)
@@ -129,7 +129,7 @@ gather_elements - - - - - 43
 """
 """Of each function, per table; - where no runtime with that table has it."""
 
-_SINCE = dict.fromkeys(("gru", "tflite_detection_postprocess"), "1.7") | dict.fromkeys(
+_SINCE: dict[str, str] = dict.fromkeys(("gru", "tflite_detection_postprocess"), "1.7") | dict.fromkeys(
     ("space_to_batch", "layer_normalization", "compress", "gather_elements"), "1.8"
 )
 """The first release that has a function, where its table is older."""
@@ -182,7 +182,7 @@ gather_elements | sh sh_indices axis:i32 | in indices out
 """
 """Fields and stack values; `name:type` is a scalar, `name=` a number on the stack, `name+` the padding of an axis."""
 
-_LATE = dict.fromkeys(("quantize", "dequantize"), ("scale", "bias"))
+_LATE: dict[str, tuple[str, ...]] = dict.fromkeys(("quantize", "dequantize"), ("scale", "bias"))
 
 
 def _release(name: str) -> int:
@@ -399,3 +399,5 @@ _TENSORS: dict[str, _TensorsOf] = {
     "transpose": _of_shape(lambda f, n: [f["sh"][axis] for axis in f["sh_perm"]]),
     "unary": _same,
 }
+UNDERSTOOD = frozenset(_TENSORS)
+"""The functions whose tensors `tensors` knows: those that compilers of models for the K210 commonly write."""

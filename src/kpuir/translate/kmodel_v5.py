@@ -72,7 +72,7 @@ class _Importer:
             )
         if len(model.modules[0].functions) != 1:
             raise InvalidInputError("the stackvm module has more than the main function")
-        self.main = cast("v5.Function", model.modules[0].functions[0])
+        self.main = model.modules[0].functions[0]
         self.module = module
         self.builder = builder
         self.model = model

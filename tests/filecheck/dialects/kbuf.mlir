@@ -235,3 +235,17 @@ func.func @kpu_batches(%0: memref<2x2x4x4xui8, #kbuf.space<kpu>>, %1: memref<2x3
   // CHECK-NEXT: kbuf.kpu_conv2d %0 -> %1 {batches = 2 : i64, reserved = 1 : i64, registers = #kbuf.registers<i_ch_num 1, o_ch_num 2, i_row_wid 3, i_col_high 3, o_row_wid 1, o_col_high 1, pool_type 1, pad_value 7, arg_x -128>, batch_norm = dense<[1, 2, 3]> : tensor<3xi64>, activation = dense<[-576460752303423488, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]> : tensor<16xi64>, activation_add = dense<[0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5, 6, 0, 1]> : tensor<16xui8>, weights = dense<[0, 1, 2, 3, 4, 5]> : tensor<6xui8>} : memref<2x2x4x4xui8, #kbuf.space<kpu>> -> memref<2x3x2x2xui8, #kbuf.space<kpu>>
   func.return
 }
+
+func.func @kpu_download(%0: memref<1x2x4x4xui8, #kbuf.space<kpu>>, %1: memref<1x2x4x4xui8, #kbuf.space<output>>) {
+// CHECK-LABEL: func.func @kpu_download(
+  kbuf.kpu_download %0 -> %1 {in_shape = array<i64: 1, 2, 4, 4>} : memref<1x2x4x4xui8, #kbuf.space<kpu>> -> memref<1x2x4x4xui8, #kbuf.space<output>>
+  // CHECK-NEXT: kbuf.kpu_download %0 -> %1 {in_shape = array<i64: 1, 2, 4, 4>} : memref<1x2x4x4xui8, #kbuf.space<kpu>> -> memref<1x2x4x4xui8, #kbuf.space<output>>
+  func.return
+}
+
+func.func @v5_tensor(%0: memref<2xf32, #kbuf.space<main>>, %1: memref<4xf32, #kbuf.space<main>>) {
+// CHECK-LABEL: func.func @v5_tensor(
+  kbuf.v5_tensor(%0, %1) {function = "pad", fields = {dt = "float32", sh = array<i64: 1, 2>, st = array<i64: 2, 1>, std = array<i64: 4, 1>, pads = [array<i64: 0, 0, 0>, array<i64: 1, 1, 0>], mode = 0 : i64}, numbers = {value = 5.000000e-01 : f32}} : memref<2xf32, #kbuf.space<main>>, memref<4xf32, #kbuf.space<main>>
+  // CHECK-NEXT: kbuf.v5_tensor(%0, %1) {function = "pad", fields = {dt = "float32", sh = array<i64: 1, 2>, st = array<i64: 2, 1>, std = array<i64: 4, 1>, pads = [array<i64: 0, 0, 0>, array<i64: 1, 1, 0>], mode = 0 : i64}, numbers = {value = 5.000000e-01 : f32}} : memref<2xf32, #kbuf.space<main>>, memref<4xf32, #kbuf.space<main>>
+  func.return
+}

@@ -505,3 +505,51 @@ func.func @case(%0: memref<1x4x4x2xui8, #kbuf.space<main>>, %1: memref<1x4x2x2xu
   kbuf.cpu_quantized_depthwise_conv2d %0 -> %1 {in_shape = array<i64: 1, 4, 4, 2>, pad_h = array<i64: 1, 1>, pad_w = array<i64: 0, 0>, filter_h = 3 : i64, filter_w = 1 : i64, stride_h = 1 : i64, stride_w = 2 : i64, dilation_h = 1 : i64, dilation_w = 1 : i64, input_offset = -3 : i64, filter_offset = -128 : i64, output_mul = 1073741824 : i64, output_shift = 40 : i64, output_offset = 7 : i64, weights = dense<0> : tensor<7xui8>, bias = dense<[0, 1]> : tensor<2xi32>} : memref<1x4x4x2xui8, #kbuf.space<main>> -> memref<1x4x2x2xui8, #kbuf.space<main>>
   func.return
 }
+// -----
+// CHECK: kbuf.kpu_download: Operation does not verify: output has 16 bytes, but the shape [1, 2, 4, 4] takes 32
+func.func @case(%0: memref<1x2x4x4xui8, #kbuf.space<kpu>>, %1: memref<1x1x4x4xui8, #kbuf.space<main>>) {
+  kbuf.kpu_download %0 -> %1 {in_shape = array<i64: 1, 2, 4, 4>} : memref<1x2x4x4xui8, #kbuf.space<kpu>> -> memref<1x1x4x4xui8, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.v5_tensor: Operation does not verify: in has 4 bytes, but the function needs 8
+func.func @case(%0: memref<1xf32, #kbuf.space<main>>, %1: memref<4xf32, #kbuf.space<main>>) {
+  kbuf.v5_tensor(%0, %1) {function = "pad", fields = {dt = "float32", sh = array<i64: 1, 2>, st = array<i64: 2, 1>, std = array<i64: 4, 1>, pads = [array<i64: 0, 0, 0>, array<i64: 1, 1, 0>], mode = 0 : i64}, numbers = {value = 0.5 : f32}} : memref<1xf32, #kbuf.space<main>>, memref<4xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.v5_tensor: Operation does not verify: out has 12 bytes, but the function needs 16
+func.func @case(%0: memref<2xf32, #kbuf.space<main>>, %1: memref<3xf32, #kbuf.space<main>>) {
+  kbuf.v5_tensor(%0, %1) {function = "pad", fields = {dt = "float32", sh = array<i64: 1, 2>, st = array<i64: 2, 1>, std = array<i64: 4, 1>, pads = [array<i64: 0, 0, 0>, array<i64: 1, 1, 0>], mode = 0 : i64}, numbers = {value = 0.5 : f32}} : memref<2xf32, #kbuf.space<main>>, memref<3xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.v5_tensor: Operation does not verify: numbers of pad are ['value'], not []
+func.func @case(%0: memref<2xf32, #kbuf.space<main>>, %1: memref<4xf32, #kbuf.space<main>>) {
+  kbuf.v5_tensor(%0, %1) {function = "pad", fields = {dt = "float32", sh = array<i64: 1, 2>, st = array<i64: 2, 1>, std = array<i64: 4, 1>, pads = [array<i64: 0, 0, 0>, array<i64: 1, 1, 0>], mode = 0 : i64}, numbers = {}} : memref<2xf32, #kbuf.space<main>>, memref<4xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.v5_tensor: Operation does not verify: fields of pad are ['dt', 'mode', 'pads', 'sh', 'st', 'std'], not ['dt', 'mode', 'other', 'pads', 'sh', 'st', 'std']
+func.func @case(%0: memref<2xf32, #kbuf.space<main>>, %1: memref<4xf32, #kbuf.space<main>>) {
+  kbuf.v5_tensor(%0, %1) {function = "pad", fields = {dt = "float32", sh = array<i64: 1, 2>, st = array<i64: 2, 1>, std = array<i64: 4, 1>, pads = [array<i64: 0, 0, 0>, array<i64: 1, 1, 0>], mode = 0 : i64, other = 1 : i64}, numbers = {value = 0.5 : f32}} : memref<2xf32, #kbuf.space<main>>, memref<4xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.v5_tensor: Operation does not verify: in has shape [1, 2], strides [2]
+func.func @case(%0: memref<2xf32, #kbuf.space<main>>, %1: memref<4xf32, #kbuf.space<main>>) {
+  kbuf.v5_tensor(%0, %1) {function = "pad", fields = {dt = "float32", sh = array<i64: 1, 2>, st = array<i64: 2>, std = array<i64: 4, 1>, pads = [array<i64: 0, 0, 0>, array<i64: 1, 1, 0>], mode = 0 : i64}, numbers = {value = 0.5 : f32}} : memref<2xf32, #kbuf.space<main>>, memref<4xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.v5_tensor: Operation does not verify: there is no tensor function 'what'
+func.func @case(%0: memref<2xf32, #kbuf.space<main>>, %1: memref<4xf32, #kbuf.space<main>>) {
+  kbuf.v5_tensor(%0, %1) {function = "what", fields = {dt = "float32", sh = array<i64: 1, 2>, st = array<i64: 2, 1>, std = array<i64: 4, 1>, pads = [array<i64: 0, 0, 0>, array<i64: 1, 1, 0>], mode = 0 : i64}, numbers = {value = 0.5 : f32}} : memref<2xf32, #kbuf.space<main>>, memref<4xf32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: kbuf.v5_tensor: Operation does not verify: matmul takes a, b, bias, out
+func.func @case(%0: memref<2xf32, #kbuf.space<main>>, %1: memref<4xf32, #kbuf.space<main>>) {
+  kbuf.v5_tensor(%0, %1) {function = "matmul", fields = {dt = "float32", sh = array<i64: 1, 2>, st = array<i64: 2, 1>, std = array<i64: 4, 1>, pads = [array<i64: 0, 0, 0>, array<i64: 1, 1, 0>], mode = 0 : i64}, numbers = {value = 0.5 : f32}} : memref<2xf32, #kbuf.space<main>>, memref<4xf32, #kbuf.space<main>>
+  func.return
+}

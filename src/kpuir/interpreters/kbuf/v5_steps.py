@@ -86,8 +86,8 @@ def _tensor_function(op: kbuf.V5TensorOp, access: Access) -> Step:
         raise InvalidInputError(f"the interpreter does not execute the tensor function {op.function.data}")
     try:
         return prepare(_Call(op, access))
-    except ValueError as error:
-        raise InvalidInputError(str(error)) from error
+    except (IndexError, ValueError) as error:
+        raise InvalidInputError(f"{op.function.data}: {error}") from error
 
 
 def _binary(call: _Call) -> Step:

@@ -90,12 +90,18 @@ def read(data: bytes) -> Model:
     if cursor.offset < len(data):
         cursor.what = "end"
         raise cursor.error(f"{len(data) - cursor.offset} bytes follow the last module")
-    cursor.what = "header"
+    cursor.offset, cursor.what = 0, "header"
     if entry_module >= len(found) or entry >= len(found[entry_module].functions):
         raise cursor.error(f"the main function is number {entry} of module {entry_module}, which does not exist")
     if alignment != _alignment(found):
         raise cursor.error(f"the alignment is {alignment} instead of {_alignment(found)}")
-    return Model(found, (entry_module, entry), reader.release or NEWEST)
+    model = Model(found, (entry_module, entry), reader.release or NEWEST)
+    again = write(model)
+    if again != data:
+        pairs = enumerate(zip(again, data, strict=False))
+        cursor.offset = next((place for place, (wanted, found) in pairs if wanted != found), 0)
+        raise cursor.error(f"is {data[cursor.offset]:#04x} where every compiler writes {again[cursor.offset]:#04x}")
+    return model
 
 
 class _Reader:
