@@ -129,9 +129,14 @@ gather_elements - - - - - 43
 """
 """Of each function, per table; - where no runtime with that table has it."""
 
-_SINCE: dict[str, str] = dict.fromkeys(("gru", "tflite_detection_postprocess"), "1.7") | dict.fromkeys(
-    ("space_to_batch", "layer_normalization", "compress", "gather_elements"), "1.8"
-)
+_SINCE = {
+    "gru": "1.7",
+    "tflite_detection_postprocess": "1.7",
+    "space_to_batch": "1.8",
+    "layer_normalization": "1.8",
+    "compress": "1.8",
+    "gather_elements": "1.8",
+}
 """The first release that has a function, where its table is older."""
 
 _FORMS = """
