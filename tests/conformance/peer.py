@@ -1,0 +1,68 @@
+"""Runs in the other Python, with nncase 1.9: compiles and runs what a folder asks for. It must not import kpuir.
+
+    peer.py compile FOLDER    every NAME.onnx with NAME.calibration.npz becomes NAME.kmodel
+    peer.py run FOLDER        every NAME.kmodel with NAME.inputs.npz gives NAME.outputs.npz
+
+Arrays of a .npz are named by numbers, the samples on the first axis. What fails leaves NAME.error.txt.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import nncase
+import numpy as np
+
+
+def arrays(path):
+    with np.load(path) as found:
+        return [found[str(index)] for index in range(len(found.files))]
+
+
+def compile_one(path):
+    options = nncase.CompileOptions()
+    options.target = "k210"
+    options.dump_dir = str(path.parent / "dump")
+    compiler = nncase.Compiler(options)
+    compiler.import_onnx(path.read_bytes(), nncase.ImportOptions())
+    samples = arrays(path.with_suffix(".calibration.npz"))
+    quantization = nncase.PTQTensorOptions()
+    quantization.samples_count = len(samples[0])
+    quantization.set_tensor_data(b"".join(np.ascontiguousarray(each).tobytes() for each in samples))
+    compiler.use_ptq(quantization)
+    compiler.compile()
+    path.with_suffix(".kmodel").write_bytes(compiler.gencode_tobytes())
+
+
+def run_one(path):
+    simulator = nncase.Simulator()
+    simulator.load_model(path.read_bytes())
+    inputs = arrays(path.with_suffix(".inputs.npz"))
+    outputs = []
+    for sample in range(len(inputs[0])):
+        for index, each in enumerate(inputs):
+            simulator.set_input_tensor(index, nncase.RuntimeTensor.from_numpy(np.ascontiguousarray(each[sample])))
+        simulator.run()
+        outputs.append([simulator.get_output_tensor(i).to_numpy().copy() for i in range(simulator.outputs_size)])
+    stacked = {str(index): np.stack(each) for index, each in enumerate(zip(*outputs))}
+    np.savez(path.with_suffix(".outputs.npz"), **stacked)
+
+
+def main(action, folder):
+    suffix, work = {"compile": (".onnx", compile_one), "run": (".kmodel", run_one)}[action]
+    for path in sorted(Path(folder).glob("*" + suffix)):
+        child = os.fork()  # it dies of what it does not like
+        if child == 0:
+            status = 1
+            try:
+                work(path)
+                status = 0
+            except BaseException as error:
+                path.with_suffix(".error.txt").write_text(repr(error))
+            os._exit(status)
+        _, status = os.waitpid(child, 0)
+        if status and not path.with_suffix(".error.txt").exists():
+            path.with_suffix(".error.txt").write_text(f"died with status {status}")
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,127 @@
+"""Both ways between kpuir and the released nncase 1.9; skipped, loudly, where there is no CPython 3.10 to run it."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import kpuir
+from kpuir.dialects import kbuf
+from kpuir.errors import KpuirError
+from kpuir.interpreters.kbuf import Machine
+from kpuir.ir.printing import module_text
+from kpuir.kmodel import v5
+from kpuir.runtime import parse_module
+from kpuir.translate import read_kmodel, write_kmodel
+from tests.conformance.conftest import Peer
+from tests.conformance.graphs import Array, Graph, fixed, random_graph
+from tests.shared import shared_file
+
+COUNT = int(os.environ.get("KPUIR_CONFORMANCE", "24"))
+"""How many random graphs are compiled; the whole suite has 200."""
+MODELS = (
+    "pretrainedResnet.tflite",
+    "kws_ref_model_float32.tflite",
+    "vww_96_float.tflite",
+    "ad01_fp32.tflite",
+    "version-slim-320_simplified.onnx",
+)
+
+
+def save(path: Path, arrays: list[Array]) -> None:
+    np.savez(path, **{str(index): array for index, array in enumerate(arrays)})
+
+
+def load(path: Path) -> list[Array]:
+    with np.load(path) as found:
+        return [found[str(index)] for index in range(len(found.files))]
+
+
+def prepare(folder: Path, name: str, data: bytes, machine: Machine) -> list[Array]:
+    """Put a kmodel and random inputs into a folder; return the inputs."""
+    (folder / f"{name}.kmodel").write_bytes(data)
+    rng = np.random.default_rng(0)
+    kinds = v5.read(data).modules[0].functions[0].inputs
+    inputs = [
+        rng.integers(0, 256, (2, *kind.shape), np.uint8) if dtype == np.uint8 else rng.normal(size=(2, *kind.shape))
+        for kind, dtype in zip(kinds, machine.input_dtypes, strict=True)
+    ]
+    arrays = [array if array.dtype == np.uint8 else array.astype(np.float32) for array in inputs]
+    save(folder / f"{name}.inputs.npz", arrays)
+    return arrays
+
+
+def check(folder: Path, name: str, machine: Machine, inputs: list[Array]) -> None:
+    """Compare what the simulator gave with the interpreter: bytes exactly, floats to 1e-5."""
+    error = folder / f"{name}.error.txt"
+    assert not error.exists(), error.read_text()
+    found = load(folder / f"{name}.outputs.npz")
+    for sample in range(len(inputs[0])):
+        for ours, theirs in zip(machine.run([array[sample] for array in inputs]), found, strict=True):
+            expected = theirs[sample].reshape(ours.shape)
+            if ours.dtype == np.uint8:
+                np.testing.assert_array_equal(ours, expected)
+            else:
+                np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5 * float(np.abs(expected).max()))
+
+
+def test_their_kmodels(peer: Peer, tmp_path: Path) -> None:
+    """Byte-identical through the IR, and run as in their simulator."""
+    graphs = fixed()
+    for name, graph in graphs.items():
+        onnx.save(graph.model(), str(tmp_path / f"{name}.onnx"))
+        save(tmp_path / f"{name}.calibration.npz", [graph.samples(4)])
+    peer("compile", tmp_path)
+    machines: dict[str, tuple[Machine, list[Array]]] = {}
+    for name in graphs:
+        data = (tmp_path / f"{name}.kmodel").read_bytes()
+        module = parse_module(module_text(read_kmodel(data)).encode(), "module.mlir")
+        assert write_kmodel(module, "v5") == data, name
+        machine = Machine(module, check=True)
+        assert machine.warnings == (), name
+        machines[name] = machine, prepare(tmp_path, name, data, machine)
+    peer("run", tmp_path)
+    for name, (machine, inputs) in machines.items():
+        check(tmp_path, name, machine, inputs)
+
+
+def compiled(folder: Path, name: str, graph: Graph) -> tuple[Machine, list[Array]]:
+    path = folder / f"{name}.onnx"
+    onnx.save(graph.model(), str(path))
+    model = kpuir.compile(path, kmodel="v5", dataset=[{"x": sample} for sample in graph.samples(4)])
+    machine = Machine(model.module, check=True)
+    assert machine.warnings == ()
+    return machine, prepare(folder, name, model.kmodel_bytes, machine)
+
+
+def test_our_kmodels(peer: Peer, tmp_path: Path) -> None:
+    graphs = {**fixed(), **{f"random{seed}": random_graph(seed) for seed in range(COUNT)}}
+    machines = {name: compiled(tmp_path, name, graph) for name, graph in graphs.items()}
+    peer("run", tmp_path)
+    for name, (machine, inputs) in machines.items():
+        check(tmp_path, name, machine, inputs)
+    functions = {
+        op.function.data
+        for machine, _ in machines.values()
+        for op in machine.memory.module.walk()
+        if isinstance(op, kbuf.V5TensorOp)
+    }
+    assert functions >= {"binary", "copy", "dequantize", "pad", "quantize", "reduce", "softmax", "unary"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_our_kmodels_of_real_models(peer: Peer, tmp_path: Path, name: str) -> None:
+    path = shared_file(f"models/{name}")
+    rng = np.random.default_rng(0)
+    ports, _ = kpuir.load(path).inputs, None
+    dataset = [{port.name: rng.normal(size=port.shape).astype(np.float32) for port in ports} for _ in range(3)]
+    try:
+        model = kpuir.compile(path, kmodel="v5", dataset=dataset)
+    except KpuirError as error:  # pragma: no cover
+        pytest.fail(str(error))
+    machine = Machine(model.module)
+    inputs = prepare(tmp_path, "model", model.kmodel_bytes, machine)
+    peer("run", tmp_path)
+    check(tmp_path, "model", machine, inputs)
