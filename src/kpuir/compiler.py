@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from kpuir.errors import DoesNotFitError, InvalidInputError, UsageError
 from kpuir.target.runtimes import RUNTIMES
-from kpuir.versions import check_firmware, version_for
+from kpuir.versions import check_firmware, check_release, version_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,6 +97,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "convert-kpu-to-kbuf",
         "kbuf-spill",
         "kbuf-legalize-v3",
+        "kbuf-legalize-v5",
         "kbuf-allocate",
     ),
     "kpu-default": (
@@ -232,6 +233,7 @@ def compile(  # the name users expect: kpuir.compile
     dataset: "Dataset" = None,
     kmodel: str | None = None,
     firmware: str | None = None,
+    runtime: str | None = None,
     weights_bits: Literal[8, 16] = 8,
     samples: int | None = None,
     calibration: str = "auto",
@@ -255,7 +257,8 @@ def compile(  # the name users expect: kpuir.compile
     """Compile an .onnx or .tflite file (or a `ktensor` module) to a kmodel.
 
     `kmodel` is one of `kpuir.versions.VERSIONS`, `firmware` one of `kpuir.target.firmware`: it chooses the version if
-    none is given, and its rules are checked. `weights_bits` are those of the KPU's layers: 16 takes kmodel v3.
+    none is given, and its rules are checked. `runtime` is a release of the v5 runtime.
+    `weights_bits` are those of the KPU's layers: 16 takes kmodel v3.
     `dataset` is a path (see `kpuir.dataset`) or samples, each a mapping from input name to an array of the model's own
     shape; `calibration` one of CALIBRATIONS, `calibration_effort` how long to search for better weights; `mean` and
     `std` normalize images of a dataset and become part of the input's scale. `input_type` is uint8 for inputs that
@@ -289,6 +292,7 @@ def compile(  # the name users expect: kpuir.compile
             given,
         )
     version = version_for(kmodel, firmware, weights_bits)
+    check_release(version, runtime)
     if calibration not in CALIBRATIONS:
         raise UsageError(f"there is no calibration '{calibration}'", hint=f"choose {', '.join(CALIBRATIONS)}")
     if not RUNTIMES[version].float_input:
@@ -315,6 +319,7 @@ def compile(  # the name users expect: kpuir.compile
         "kpu-round-weights": {**of_dataset, "effort": calibration_effort, "weight_bits": weights_bits},
         "kpu-select-registers": {"weight_bits": weights_bits},
         "convert-kpu-to-kbuf": {"version": version},
+        "kbuf-legalize-v5": {"release": runtime},
         "kpu-pack-pixels": {"pixels": "crop"} if RUNTIMES[version].takes_pixels else {},
         "kpu-quantize": {"input_type": input_type},
         "ktensor-absorb-layouts": {"outputs": output_layout == "NCHW"},

@@ -3,8 +3,9 @@
 from kpuir.errors import DoesNotFitError, InvalidInputError, UsageError
 from kpuir.target.firmware import FIRMWARES, Demands, broken_rules, spare_memory
 from kpuir.target.runtimes import RUNTIMES
+from kpuir.target.stackvm import RELEASES
 
-VERSIONS = ("v3", "v4")
+VERSIONS = ("v3", "v4", "v5")
 """The versions of kmodels that can be written."""
 
 DEFAULT_VERSION = "v4"
@@ -25,6 +26,16 @@ def version_for(kmodel: str | None, firmware: str | None, weights_bits: int) -> 
         hint = f"kmodel {' or '.join(others)} has them" if others else "choose 8 or 16"
         raise UsageError(f"kmodel {version} has no weights of {weights_bits} bits", hint=hint)
     return version
+
+
+def check_release(version: str, release: str | None) -> None:
+    """Raise UsageError unless there is such a release of the runtime, and the version asks for one."""
+    if release is not None and version != "v5":
+        raise UsageError(
+            f"releases of the runtime differ for kmodel v5 only, not for {version}", hint="add --kmodel v5"
+        )
+    if release is not None and release not in RELEASES:
+        raise UsageError(f"there is no release '{release}' of the runtime", hint=f"choose {', '.join(RELEASES)}")
 
 
 def check_firmware(name: str, demands: Demands) -> None:

@@ -48,9 +48,7 @@ class Graph:
         others = [self.weights(channels, old // group, kernel, kernel)]
         others += [self.constant(self.rng.normal(size=channels).astype(np.float32) * np.float32(0.3))] if bias else []
         pads = [kernel // 2] * 4 if kernel % 2 else [0] * 4
-        return self.add(
-            "Conv", *others, shape=(batch, channels, *size), pads=pads, strides=[stride] * 2, group=group
-        )
+        return self.add("Conv", *others, shape=(batch, channels, *size), pads=pads, strides=[stride] * 2, group=group)
 
     def dense(self, columns: int) -> "Graph":
         """A fully connected layer."""
@@ -69,7 +67,8 @@ class Graph:
         result = helper.make_tensor_value_info(self.last, TensorProto.FLOAT, self.shape)
         constants = [numpy_helper.from_array(value, name) for name, value in self._constants.items()]
         graph = helper.make_graph(self._nodes, "graph", [source], [result], constants)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=6)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=6)
+        return onnx.shape_inference.infer_shapes(model)  # nncase asks for the shape of every value
 
     def samples(self, count: int) -> Array:
         """Random samples, on the first axis."""
@@ -86,7 +85,10 @@ def fixed() -> dict[str, Graph]:
 
     graphs = {
         "conv": Graph(image).conv(8, 3),
-        "relu_pool": Graph(image).conv(8, 3).add("Relu").add("MaxPool", shape=(1, 8, 8, 8), kernel_shape=[2, 2], strides=[2, 2]),
+        "relu_pool": Graph(image)
+        .conv(8, 3)
+        .add("Relu")
+        .add("MaxPool", shape=(1, 8, 8, 8), kernel_shape=[2, 2], strides=[2, 2]),
         "depthwise": Graph(image).conv(8, 1).add("LeakyRelu").conv(8, 3, group=8).add("Sigmoid"),
         "wide": Graph((1, 2, 4, 70)).conv(3, 3).add("Relu"),
         "network": Graph((1, 3, 32, 32)).conv(8, 7, stride=2).add("Relu").conv(8, 3, group=8).pooled().dense(5),

@@ -44,7 +44,7 @@ def run_one(path):
             simulator.set_input_tensor(index, nncase.RuntimeTensor.from_numpy(np.ascontiguousarray(each[sample])))
         simulator.run()
         outputs.append([simulator.get_output_tensor(i).to_numpy().copy() for i in range(simulator.outputs_size)])
-    stacked = {str(index): np.stack(each) for index, each in enumerate(zip(*outputs))}
+    stacked = {str(index): np.stack(each) for index, each in enumerate(zip(*outputs, strict=True))}
     np.savez(path.with_suffix(".outputs.npz"), **stacked)
 
 

@@ -19,6 +19,7 @@ from kpuir.dialects import kbuf
 from kpuir.ir.functions import entry_function
 from kpuir.ir.locations import layer_name
 from kpuir.target.k210 import CpuCosts
+from kpuir.target.stackvm import UNARY
 
 DOWNLOAD = "kbuf.kpu_download"
 """What the copy of a layer's result to main RAM is called: a part of `kbuf.kpu_conv2d`, and a transfer of its own."""
@@ -63,13 +64,17 @@ def total_milliseconds(costs: Iterable[InstructionCost], place: Place | None = N
 def costs_of(op: kbuf.InstructionOp) -> tuple[InstructionCost, ...]:
     """The cost of an instruction; for a layer also that of the copy of its result to main RAM."""
     if not isinstance(op, kbuf.KpuConv2dOp):
-        place = Place.TRANSFER if isinstance(op, UPLOADS) else Place.CPU
-        return (InstructionCost(layer_name(op), op.name, place, 1e-6 * _NANOSECONDS[type(op)](op)),)
+        place = Place.TRANSFER if isinstance(op, (*UPLOADS, kbuf.KpuDownloadOp)) else Place.CPU
+        return (InstructionCost(layer_name(op), _name(op), place, 1e-6 * _NANOSECONDS[type(op)](op)),)
     layer = InstructionCost(layer_name(op), op.name, Place.KPU, _layer(op))
     copied = kbuf.byte_size(op.main_output) if op.main_output is not None else 0
     if not copied:
         return (layer,)
     return layer, InstructionCost(layer.layer, DOWNLOAD, Place.TRANSFER, _download(op, copied))
+
+
+def _name(op: kbuf.InstructionOp) -> str:
+    return f"{op.name}<{op.function.data}>" if isinstance(op, kbuf.V5TensorOp) else op.name
 
 
 def _download(op: kbuf.KpuConv2dOp, size: int) -> float:
@@ -155,6 +160,39 @@ def _unary(op: Any) -> float:
     return _elements(op.output) * (CpuCosts.ELEMENT if cheap else CpuCosts.TRANSCENDENTAL)
 
 
+def _tensor_function(op: Any) -> float:
+    """By the elements of what it gives, and for products of what they are made of."""
+    function, fields = op.function.data, op.values()["fields"]
+    output = op.destinations[0]
+    match function:
+        case "conv2d":
+            _, channels, height, width = fields["sh_w"]
+            return 1e6 * estimates.multiply_adds(_elements(output) * channels * height * width)
+        case "matmul":
+            return 1e6 * estimates.multiply_adds(_elements(output) * fields["sh1"][-1])
+        case "reduce_window2d":
+            return CpuCosts.WINDOW * _elements(output) * fields["fh"] * fields["fw"]
+        case "reduce":
+            return CpuCosts.WINDOW * _elements(op.sources[0])
+        case "unary":
+            cheap = UNARY[fields["op"]] in _CHEAP_FUNCTIONS
+            return _elements(output) * (CpuCosts.ELEMENT if cheap else CpuCosts.TRANSCENDENTAL)
+        case "copy" | "lut1d":
+            return CpuCosts.COPY * kbuf.byte_size(output)
+        case "pad" | "slice" | "transpose":
+            return 1e6 * estimates.move((kbuf.byte_size(output),))
+        case _:
+            return _elements(output) * _PER_RESULT.get(function, CpuCosts.ELEMENT)
+
+
+_PER_RESULT = {
+    "dequantize": CpuCosts.DEQUANTIZE,
+    "quantize": CpuCosts.QUANTIZE,
+    "sigmoid": CpuCosts.TRANSCENDENTAL,
+    "softmax": CpuCosts.TRANSCENDENTAL,
+}
+
+
 _NANOSECONDS: dict[type[kbuf.InstructionOp], Callable[[Any], float]] = {
     kbuf.BinaryOp: _per_result(CpuCosts.ELEMENT),
     kbuf.ConcatOp: _per_byte(CpuCosts.COPY),
@@ -183,6 +221,8 @@ _NANOSECONDS: dict[type[kbuf.InstructionOp], Callable[[Any], float]] = {
     kbuf.CpuQuantizedConv2dOp: _convolution,
     kbuf.CpuQuantizedDepthwiseConv2dOp: _convolution,
     kbuf.KpuUploadOp: _upload,
+    kbuf.KpuDownloadOp: lambda op: 1e6 * estimates.download(op.values()["in_shape"]),
+    kbuf.V5TensorOp: _tensor_function,
     kbuf.v3.AddOp: _per_result(CpuCosts.ELEMENT),
     kbuf.v3.QuantizedAddOp: _per_result(CpuCosts.QUANTIZED_ADD),
     kbuf.v3.GlobalAveragePool2dOp: _per_input(CpuCosts.WINDOW),

@@ -150,6 +150,8 @@ def _responsible(step: Step) -> Step | None:
 
 def _leads_down(step: Step) -> bool:
     """Whether a way leads from the KPU's side to the CPU's, rather than up."""
+    if isinstance(step.op, kbuf.V5TensorOp):
+        return step.op.function.data != "quantize"
     return not isinstance(step.op, (*UPLOADS, kbuf.QuantizeOp, kbuf.v3.QuantizeOp))
 
 

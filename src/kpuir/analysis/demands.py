@@ -31,6 +31,8 @@ def demands(module: ModuleOp, kmodel_bytes: int) -> Demands:
 
 def mnemonic(op: kbuf.InstructionOp, version: str) -> str:
     """What a version of the kmodel calls an instruction."""
+    if isinstance(op, kbuf.V5TensorOp):
+        return op.function.data
     if version == "v3" and isinstance(op, kbuf.KpuConv2dOp):
         return "k210_conv"
     return op.name.removeprefix("kbuf.").removeprefix("v3_")

@@ -26,9 +26,10 @@ class Role(Enum):
 
 
 _WAYS = (
-    *(*UPLOADS, kbuf.QuantizeOp, kbuf.DequantizeOp, kbuf.MemoryCopyOp),
+    *(*UPLOADS, kbuf.KpuDownloadOp, kbuf.QuantizeOp, kbuf.DequantizeOp, kbuf.MemoryCopyOp),
     *(kbuf.v3.QuantizeOp, kbuf.v3.DequantizeOp, kbuf.v3.ChannelwiseDequantizeOp, kbuf.v3.K210RemovePaddingOp),
 )
+_WAYS_OF_V5 = ("quantize", "dequantize", "copy")
 
 
 @dataclass(eq=False)
@@ -80,7 +81,8 @@ def _steps(op: Operation, memory: "_Memory") -> list[Step]:
         return []
     cost, *copy = costs_of(op)
     if not isinstance(op, kbuf.KpuConv2dOp):
-        role = Role.WAY if isinstance(op, _WAYS) else Role.CPU
+        is_way = isinstance(op, _WAYS) or (isinstance(op, kbuf.V5TensorOp) and op.function.data in _WAYS_OF_V5)
+        role = Role.WAY if is_way else Role.CPU
         return [memory.link(Step(op, role, cost), op.sources, op.destinations)]
     layer = memory.link(Step(op, Role.KPU, cost), (op.input,), (op.output,))
     if not copy or op.main_output is None:

@@ -3,10 +3,11 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from math import ceil
 from pathlib import PurePath
 
 from kpuir.errors import InvalidInputError
-from kpuir.kmodel import v3, v4
+from kpuir.kmodel import v3, v4, v5
 from kpuir.kmodel.layer import LayerRegisters
 from kpuir.kmodel.v4 import Instruction, KpuConv2d, MemoryRange, MemoryType, Model
 from kpuir.target.k210 import K210, PoolKind, feature_map_bytes
@@ -60,8 +61,8 @@ def describe(data: bytes) -> KmodelInfo:
     version = version_of(data)
     if version == "v3":
         return _describe_v3(data)
-    if version != "v4":
-        raise InvalidInputError(f"the kmodel is {version}; kpuir describes v3 and v4", hint="v5 is not there yet")
+    if version == "v5":
+        return _describe_v5(data)
     model = v4.read(data)
     return KmodelInfo(
         version="v4",
@@ -90,6 +91,81 @@ def _describe_v3(data: bytes) -> KmodelInfo:
         instructions=tuple(map(_v3_line, model.layers)),
         warnings=tuple(_v3_warnings(model)),
     )
+
+
+def _describe_v5(data: bytes) -> KmodelInfo:
+    model = v5.read(data)
+    main = model.modules[model.entry[0]].functions[model.entry[1]]
+    sizes = {one.kind: dict(one.pools).get(v5.Location.DATA, 0) for one in model.modules}
+    lines = tuple(_v5_lines(model))
+    ends = [end for line, end in lines if end]
+    return KmodelInfo(
+        version=f"v5, runtime {model.release}",
+        file_bytes=len(data),
+        inputs=tuple(map(_v5_port, main.inputs)),
+        outputs=tuple(map(_v5_port, main.outputs)),
+        main_bytes=sum(sizes.values()),
+        kpu_bytes=max(ends, default=0),
+        constant_bytes=sum(len(one.constants) for one in model.modules),
+        instructions=tuple(line for line, _ in lines),
+        warnings=tuple(_v5_warnings(model, len(data), sum(sizes.values()))),
+    )
+
+
+def _v5_port(tensor: v5.TensorType) -> str:
+    return f"{'x'.join(map(str, tensor.shape))} {tensor.datatype.name.lower()} {tensor.size} bytes"
+
+
+def _v5_lines(model: v5.Model) -> Iterator[tuple[Line, int]]:
+    """The operations of the main function, those of the functions it calls in their place; and where maps end."""
+    for one in model.modules[model.entry[0]].functions[model.entry[1]].code:
+        if isinstance(one, v5.Call) and one.module < len(model.modules):
+            functions = model.modules[one.module].functions
+            for inner in functions[one.function].code if one.function < len(functions) else ():
+                if isinstance(inner, v5.KpuInstruction):
+                    yield _v5_kpu_line(inner)
+        elif isinstance(one, v5.Operation):
+            places = [value for value in one.pushed.values() if isinstance(value, v5.Address)]
+            text = ", ".join(f"{place.location.name.lower()}+{place.start}" for place in places)
+            shape = one.fields.get("sh") or one.fields.get("sh1") or ()
+            yield Line(one.function, "CPU", text, "x".join(map(str, shape))), 0
+
+
+def _v5_kpu_line(one: v5.KpuInstruction) -> tuple[Line, int]:
+    if isinstance(one, v5.KpuConv2d):
+        registers, line = one.registers, K210.LINE_BYTES
+        source, target = registers.image_src_addr * line, registers.image_dst_addr * line
+        end = max(
+            source + feature_map_bytes(one.batches, *registers.input_shape),
+            target + feature_map_bytes(one.batches, *registers.output_shape),
+        )
+        return Line(one.mnemonic, "KPU", f"kpu+{source} -> kpu+{target}", _layer_text(registers)), end
+    assert isinstance(one, v5.KpuUpload | v5.KpuDownload | v5.KpuCopy)
+    text = " -> ".join(f"{place.location.name.lower()}+{place.start}" for place in (one.input, one.output))
+    ends = [place.start + place.size for place in (one.input, one.output) if place.location is v5.Location.KPU]
+    return Line(one.mnemonic, "CPU", text, "x".join(map(str, one.shape))), max(ends, default=0)
+
+
+def _v5_warnings(model: v5.Model, size: int, working: int) -> Iterator[str]:
+    """What a runtime gets wrong or refuses (`kmodel-v5.md` 12 to 14)."""
+    main = model.modules[model.entry[0]].functions[model.entry[1]]
+    if len(main.inputs) != 1:
+        yield f"{len(main.inputs)} inputs: the firmware's C API takes one"
+    total = size + working + v5.offsets(main.inputs)[-1] + v5.offsets(main.outputs)[-1]
+    if total > K210.MAIN_RAM_BYTES:
+        yield f"file, memory, inputs and outputs take {total} bytes, main RAM has {K210.MAIN_RAM_BYTES}"
+    layers = [one for module in model.modules for one in _v5_layers(module)]
+    for index, one in enumerate(layers):
+        registers = one.registers
+        loads = ceil((registers.o_ch_num + 1) / (registers.o_ch_num_coef + 1))
+        if loads != registers.load_time + 1:
+            yield f"layer {index} needs {loads} loads of weights, its register says {registers.load_time + 1}"
+        if one.activation.start % K210.TABLE_ALIGNMENT:
+            yield f"layer {index}: the activation table is at byte {one.activation.start}, no multiple of 256"
+
+
+def _v5_layers(module: v5.Module) -> list[v5.KpuConv2d]:
+    return [one for function in module.functions for one in function.code if isinstance(one, v5.KpuConv2d)]
 
 
 def _v3_input(layer: v3.Layer) -> str:

@@ -28,11 +28,21 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint
 
-from kpuir.dialects import kbuf
-from kpuir.errors import UnsupportedError
+from kpuir.dialects import kbuf, kpu
+from kpuir.errors import UnsupportedError, UsageError
 from kpuir.ir.functions import entry_function
 from kpuir.ir.locations import layer_name
-from kpuir.target.stackvm import BINARY, REDUCE, UNARY, DataType, dense_strides
+from kpuir.target.stackvm import (
+    BINARY,
+    NEWEST,
+    REDUCE,
+    RELEASES,
+    UNARY,
+    DataType,
+    dense_strides,
+    signatures,
+    unary_number,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,11 +65,17 @@ def _bounds(clamp: tuple[float, float]) -> dict[str, float]:
     }
 
 
+_FREE = {"lo": float("-inf"), "hi": float("inf")}
+
+
 class _Emitter:
     """Puts what stands for an instruction in its place."""
 
-    def __init__(self, op: kbuf.InstructionOp) -> None:
+    def __init__(self, op: kbuf.InstructionOp, release: str) -> None:
         self.op = op
+        self.release = release
+        self.functions = signatures(release)
+        self.calls: list[kbuf.V5TensorOp] = []
         self.builder = Builder(InsertPoint.before(op))
 
     def emit(self, op: Operation) -> None:
@@ -70,10 +86,22 @@ class _Emitter:
     def call(
         self, function: str, buffers: Sequence[SSAValue], numbers: dict[str, Any] | None = None, /, **fields: Any
     ) -> None:
-        """A tensor function with the instruction's attributes."""
+        """A tensor function with the instruction's attributes. Raises ValueError where the release has no such."""
+        if function not in self.functions:
+            raise ValueError(f"the runtime of release {self.release} has no {function}, the newest has")
+        if function == "unary":
+            unary_number(UNARY[fields["op"]], self.release)
         op = kbuf.V5TensorOp(list(buffers), function=function, fields=fields, numbers=numbers or {})
         op.attributes.update(self.op.attributes)
+        self.calls.append(op)
         self.emit(op)
+
+    def finish(self) -> None:
+        """Take the instruction away; of several functions none stands for it when layers are compared."""
+        for call in self.calls if len(self.calls) > 1 else ():
+            call.attributes.pop(kpu.NUMBER, None)
+        self.op.detach()
+        self.op.erase()
 
     def constant(self, array: "NDArray[Any]") -> SSAValue:
         """A buffer in the constant pool."""
@@ -134,8 +162,7 @@ def _quantized_binary(emitter: _Emitter, op: kbuf.QuantizedBinaryOp, f: Any) -> 
         dt=DataType.FLOAT32,
         **_broadcast(f),
         op=BINARY.index(f.op),
-        lo=float("-inf"),
-        hi=float("inf"),
+        **_FREE,
     )
     numbers = {"scale": f.output_mul / 2**f.output_shift, "bias": float(f.output_offset)}
     _converted(emitter, "quantize", floats["output"], op.output, f.out_shape, numbers)
@@ -170,9 +197,38 @@ def _unary(emitter: _Emitter, op: kbuf.UnaryOp, f: Any) -> None:
 def _softmax(emitter: _Emitter, op: kbuf.SoftmaxOp, f: Any) -> None:
     shape = (f.outer_size, f.inner_size)
     strides = dense_strides(shape)
+    if "softmax" not in emitter.functions:
+        _softmax_by_parts(emitter, op, shape, f.beta)
+        return
     emitter.call(
         "softmax", (op.input, op.output), dt=DataType.FLOAT32, sh=shape, st=strides, std=strides, axis=1, beta=f.beta
     )
+
+
+def _softmax_by_parts(emitter: _Emitter, op: kbuf.SoftmaxOp, shape: Shape, beta: float) -> None:
+    """As the compilers before 1.6 did it."""
+    import numpy as np
+
+    ends = (shape[0], 1)
+    most, total = emitter.temporary(ends), emitter.temporary(ends)
+    moved, scaled, powers = (emitter.temporary(shape) for _ in range(3))
+    strides, of_ends = dense_strides(shape), dense_strides(ends)
+
+    def binary(kind: str, a: SSAValue, b: SSAValue, b_shape: Shape, out: SSAValue) -> None:
+        shapes = {"sh1": shape, "st1": strides, "sh2": b_shape, "st2": dense_strides(b_shape), "shd": shape}
+        emitter.call("binary", (a, b, out), dt=DataType.FLOAT32, **shapes, std=strides, op=BINARY.index(kind), **_FREE)
+
+    def reduced(kind: str, source: SSAValue, out: SSAValue, init: float) -> None:
+        fields = {"sh": shape, "st": strides, "std": of_ends, "op": REDUCE.index(kind), "sh_axes": (1,), "keep_dims": 1}
+        emitter.call("reduce", (source, out), {"init": init}, dt=DataType.FLOAT32, **fields)
+
+    reduced("max", op.input, most, -kbuf.FLOAT_MAX)
+    binary("sub", op.input, most, ends, moved)
+    binary("mul", moved, emitter.constant(np.full((1, 1), beta, np.float32)), (1, 1), scaled)
+    fields = {"sh": shape, "st": strides, "std": strides, "op": UNARY.index("exp")}
+    emitter.call("unary", (scaled, powers), dt=DataType.FLOAT32, **fields)
+    reduced("sum", powers, total, 0.0)
+    binary("div", powers, total, ends, op.output)
 
 
 def _table_lookup(emitter: _Emitter, op: kbuf.TableLookup1dOp, f: Any) -> None:
@@ -193,6 +249,9 @@ def _table_lookup(emitter: _Emitter, op: kbuf.TableLookup1dOp, f: Any) -> None:
 def _matmul(emitter: _Emitter, op: kbuf.MatmulOp, f: Any) -> None:
     left, right, result = (f.a_rows, f.a_cols), (f.a_cols, f.b_cols), (f.a_rows, f.b_cols)
     bias = emitter.constant(f.bias.reshape(-1))
+    if "matmul" not in emitter.functions:
+        _product_by_conv2d(emitter, op, f, bias)
+        return
     emitter.call(
         "matmul",
         (op.a, op.b, bias, op.output),
@@ -202,6 +261,34 @@ def _matmul(emitter: _Emitter, op: kbuf.MatmulOp, f: Any) -> None:
         st2=dense_strides(right),
         shd=result,
         std=dense_strides(result),
+        **_bounds(f.act),
+    )
+
+
+def _product_by_conv2d(emitter: _Emitter, op: kbuf.MatmulOp, f: Any, bias: SSAValue) -> None:
+    """As the compilers before 1.3 did it: rows are images of one pixel, columns of constant weights its channels."""
+    import numpy as np
+
+    constant = kbuf.root_of(op.b).owner
+    if not isinstance(constant, kbuf.ConstantOp):
+        raise ValueError(f"the runtime of release {emitter.release} has no product of two computed matrices")
+    whole = np.frombuffer(constant.array.tobytes(), np.float32)
+    start = kbuf.offset_in_root(op.b) // 4
+    weights = whole[start : start + f.a_cols * f.b_cols].reshape(f.a_cols, f.b_cols)
+    shapes = {"sh": (f.a_rows, f.a_cols, 1, 1), "sh_w": (f.b_cols, f.a_cols, 1, 1)}
+    kernel = emitter.constant(np.ascontiguousarray(weights.T).reshape(shapes["sh_w"]))
+    once = dict.fromkeys(("groups", "stride_h", "stride_w", "dil_h", "dil_w"), 1)
+    emitter.call(
+        "conv2d",
+        (op.a, kernel, bias, op.output),
+        {"pad_h": (0, 0, 0), "pad_w": (0, 0, 0)},
+        dt=DataType.FLOAT32,
+        **shapes,
+        st=dense_strides(shapes["sh"]),
+        st_w=dense_strides(shapes["sh_w"]),
+        st_bias=(1,),
+        std=dense_strides((f.a_rows, f.b_cols, 1, 1)),
+        **once,
         **_bounds(f.act),
     )
 
@@ -446,14 +533,23 @@ def _replace(owner: kbuf.AllocOp | kbuf.SubviewOp, own: SSAValue, space: kbuf.Sp
 
 @dataclass(frozen=True)
 class KbufLegalizeV5Pass(ModulePass):
-    """Turn instructions of kmodel v4 into those of v5, in modules for v5."""
+    """Turn instructions of kmodel v4 into those of v5, in modules for v5.
+
+    `release`: of the runtime that is to execute them; older ones have fewer functions (`kmodel-v5.md` 13).
+    """
 
     name = "kbuf-legalize-v5"
+
+    release: str = NEWEST
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite in place. Raises UnsupportedError naming every instruction that v5 has no form of."""
         if op.attributes.get("kbuf.version") != StringAttr("v5"):
             return
+        if self.release not in RELEASES:
+            raise UsageError(f"there is no release '{self.release}'", hint=f"choose {', '.join(RELEASES)}")
+        if self.release != NEWEST:
+            op.attributes["kbuf.release"] = StringAttr(self.release)
         block = entry_function(op).body.block
         for kind, space in ((kbuf.InputOp, kbuf.Space.INPUT), (kbuf.OutputOp, kbuf.Space.OUTPUT)):
             _place_ports(list(block.ops), kind, space)
@@ -466,8 +562,12 @@ class KbufLegalizeV5Pass(ModulePass):
                 if form is None:
                     problems.append((layer_name(one), f"no kmodel v5 runtime does {one.name}; those of v4 do"))
                     continue
-                form(_Emitter(one), one, SimpleNamespace(**one.values()))
-                one.detach()
-                one.erase()
+                emitter = _Emitter(one, self.release)
+                try:
+                    form(emitter, one, SimpleNamespace(**one.values()))
+                except ValueError as error:
+                    problems.append((layer_name(one), str(error)))
+                    continue
+                emitter.finish()
         if problems:
             raise UnsupportedError(problems)

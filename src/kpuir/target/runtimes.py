@@ -5,6 +5,8 @@ A row of the table per version; what else depends on the version asks it here.
 
 from dataclasses import dataclass
 
+from kpuir.target.stackvm import NEWEST, signatures
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -57,6 +59,16 @@ RUNTIMES = {
         Runtime(
             version="v4",
             instructions=frozenset(_V4.split()),
+            weight_bits=(8,),
+            alignment=256,
+            first=None,
+            most_inputs=None,
+            float_input=True,
+            takes_pixels=False,
+        ),
+        Runtime(
+            version="v5",
+            instructions=frozenset(("kpu_upload", "kpu_download", "kpu_conv2d", "copy", *signatures(NEWEST))),
             weight_bits=(8,),
             alignment=256,
             first=None,

@@ -260,11 +260,15 @@ BINARY = ("add", "sub", "mul", "div", "min", "max", "pow")
 REDUCE = ("mean", "min", "max", "sum")
 
 
+def unary_names(release: str) -> tuple[str, ...]:
+    """The functions of `unary` that a release has, by number."""
+    names = UNARY if _release(release) >= _release("1.8") else UNARY[:-1]
+    return names if _release(release) >= _release("1.1") else tuple(one for one in names if one != "sign")
+
+
 def unary_number(name: str, release: str) -> int:
     """The number of a function of `unary` in a release. Raises ValueError where it does not have it."""
-    names = UNARY if _release(release) >= _release("1.8") else UNARY[:-1]
-    if _release(release) < _release("1.1"):
-        names = tuple(one for one in names if one != "sign")
+    names = unary_names(release)
     if name not in names:
         raise ValueError(f"the runtime of release {release} has no {name}")
     return names.index(name)

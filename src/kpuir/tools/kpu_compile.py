@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kpuir.compiler import CALIBRATIONS
 from kpuir.errors import UsageError
 from kpuir.target.firmware import FIRMWARES, fit_line
+from kpuir.target.stackvm import RELEASES
 from kpuir.tools.common import (
     Parser,
     add_model_options,
@@ -42,6 +43,7 @@ def make_arguments() -> Parser:
     add("-o", "--output", metavar="OUT.kmodel", help="the kmodel; OUT.json is written beside it (MODEL's name here)")
     add("--kmodel", choices=("v3", "v4", "v5"), help="the version of the format (v4, or what the firmware prefers)")
     add("--firmware", metavar="NAME", help=f"the firmware the kmodel is for: {', '.join(FIRMWARES)}")
+    add("--runtime", choices=RELEASES, help="the release of the v5 runtime that is to execute it (the newest)")
     add("--weights-bits", type=int, choices=(8, 16), default=8, help="bits of the KPU's weights; 16 takes v3 (8)")
     add("--dataset", metavar="PATH", help="what to calibrate with: a folder of images, a .npy or a .npz")
     add("--samples", type=positive_int, metavar="N", help="use only N samples of it, spread evenly")
@@ -120,6 +122,7 @@ def compile_model(arguments: argparse.Namespace) -> "CompiledModel":
             dataset=arguments.dataset,
             kmodel=arguments.kmodel,
             firmware=arguments.firmware,
+            runtime=arguments.runtime,
             weights_bits=arguments.weights_bits,
             samples=arguments.samples,
             calibration=arguments.calibration,

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from kpuir.errors import InvalidInputError, UsageError
+from kpuir.versions import VERSIONS
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -30,8 +31,11 @@ def read_kmodel(data: bytes) -> "ModuleOp":
         from kpuir.translate.kmodel_v3 import from_v3
 
         return from_v3(v3.read(data))
-    if version != 4:
-        raise InvalidInputError(f"kmodel v{version} cannot be read yet", hint="v3 and v4 can")
+    if version == 5:
+        from kpuir.kmodel import v5
+        from kpuir.translate.kmodel_v5 import from_v5
+
+        return from_v5(v5.read(data))
     from kpuir.kmodel import v4
     from kpuir.translate.kmodel_v4 import from_v4
 
@@ -52,14 +56,21 @@ def write_kmodel(module: "ModuleOp", version: str | None = None) -> bytes:
     one given; UsageError for a version we do not write.
     """
     version = version or _version_of(module)
-    if version not in ("v3", "v4"):
-        raise UsageError(f"kmodel {version} cannot be written yet", hint="v3 and v4 can")
-    from kpuir.kmodel import v3, v4
+    if version not in VERSIONS:
+        raise UsageError(f"there is no kmodel {version}", hint=f"choose {', '.join(VERSIONS)}")
+    from kpuir.kmodel import v3, v4, v5
     from kpuir.translate.kmodel_v3 import to_v3
     from kpuir.translate.kmodel_v4 import to_v4
+    from kpuir.translate.kmodel_v5 import to_v5
 
     try:
-        return v3.write(to_v3(module)) if version == "v3" else v4.write(to_v4(module))
+        match version:
+            case "v3":
+                return v3.write(to_v3(module))
+            case "v4":
+                return v4.write(to_v4(module))
+            case _:
+                return v5.write(to_v5(module))
     except ValueError as error:
         raise InvalidInputError(str(error)) from error
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 from xdsl.builder import Builder
 from xdsl.dialects import func
-from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, f32, i64
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, StringAttr, f32, i64
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.rewriter import InsertPoint
 from xdsl.utils.exceptions import VerifyException
@@ -31,6 +31,10 @@ from kpuir.target.stackvm import NEWEST, DataType, Kind, dense_strides, tensors
 VERSION = StringAttr("v5")
 FUNCTION = "kbuf.function"
 """On KPU instructions: the number of the k210 function they are in, where that is known."""
+SHAPES = {v5.Location.INPUT: "kbuf.input_shape", v5.Location.OUTPUT: "kbuf.output_shape"}
+"""On instructions of a k210 function: the shape of the input or output they name, where theirs is another."""
+KPU_DATA = "kbuf.kpu_data_bytes"
+"""On the module: how many of the last bytes of main RAM are the k210 module's own memory; 0 where it is not there."""
 RELEASE = "kbuf.release"
 """On the module: the release of the runtime whose function numbers the file has, where it is not the newest."""
 _LOCATIONS = {
@@ -80,9 +84,10 @@ class _Importer:
             v5.Location.INPUT: v5.offsets(self.main.inputs)[-1],
             v5.Location.OUTPUT: v5.offsets(self.main.outputs)[-1],
             v5.Location.RDATA: len(model.modules[0].constants),
-            v5.Location.DATA: dict(model.modules[0].pools).get(v5.Location.DATA, 0),
+            v5.Location.DATA: sum(dict(module.pools).get(v5.Location.DATA, 0) for module in model.modules),
             v5.Location.KPU: K210.KPU_RAM_BYTES,
         }
+        self.kpu_data = self.sizes[v5.Location.DATA] - dict(model.modules[0].pools).get(v5.Location.DATA, 0)
         self.buffers: dict[tuple[v5.Address, kbuf.BufferType], SSAValue] = {}
         self.pool: SSAValue | None = None
         self.location = "main"
@@ -91,6 +96,8 @@ class _Importer:
         """Everything, in order."""
         for name, location in (("main_bytes", v5.Location.DATA), ("constant_bytes", v5.Location.RDATA)):
             self.module.attributes[f"kbuf.{name}"] = IntegerAttr(self.sizes[location], i64)
+        if self.kpu_data:
+            self.module.attributes[KPU_DATA] = IntegerAttr(self.kpu_data, i64)
         if self.model.release != NEWEST:
             self.module.attributes[RELEASE] = StringAttr(self.model.release)
         self.ports(v5.Location.INPUT, self.main.inputs)
@@ -133,7 +140,7 @@ class _Importer:
         if call.module != 1 or call.function >= len(self.model.modules[1].functions):
             raise ValueError(f"function {call.function} of module {call.module} is called, which does not exist")
         function = self.model.modules[1].functions[call.function]
-        places: dict[tuple[v5.Location, int], v5.Address] = {}
+        places: dict[tuple[v5.Location, int], v5.Argument] = {}
         for location, types, arguments in (
             (v5.Location.INPUT, function.inputs, call.inputs),
             (v5.Location.OUTPUT, function.outputs, call.outputs),
@@ -141,18 +148,25 @@ class _Importer:
             if [(one.datatype, one.shape) for one in types] != [(one.datatype, one.shape) for one in arguments]:
                 raise ValueError(f"function {call.function} is called with other tensors than it has")
             starts = v5.offsets(types)
-            places |= {(location, at): one.address for at, one in zip(starts, arguments, strict=False)}
+            places |= {(location, at): one for at, one in zip(starts, arguments, strict=False)}
         for one in function.code:
             op = self.instruction(cast("v5.KpuInstruction", one), places)
             op.attributes[FUNCTION] = IntegerAttr(call.function, i64)
 
-    def instruction(self, one: v5.KpuInstruction, places: dict[tuple[v5.Location, int], v5.Address]) -> Operation:
+    def instruction(self, one: v5.KpuInstruction, places: dict[tuple[v5.Location, int], v5.Argument]) -> Operation:
         """One instruction of the KPU."""
+        other: dict[str, Attribute] = {}
 
         def outside(memory: v5.MemoryRange, shape: tuple[int, ...]) -> SSAValue:
+            if memory.location is v5.Location.DATA:
+                start = self.sizes[v5.Location.DATA] - self.kpu_data + memory.start
+                return self.buffer(v5.Address(v5.Location.DATA, start), DataType.UINT8, shape)
             if (memory.location, memory.start) not in places:
                 raise ValueError(f"byte {memory.start} of {memory.location.name} is no input or output of the function")
-            return self.buffer(places[memory.location, memory.start], DataType.UINT8, shape)
+            argument = places[memory.location, memory.start]
+            if argument.shape != one.shape:
+                other[SHAPES[memory.location]] = DenseArrayBase.from_list(i64, argument.shape)
+            return self.buffer(argument.address, DataType.UINT8, shape)
 
         def inside(start: int, shape: tuple[int, ...]) -> SSAValue:
             return self.buffer(v5.Address(v5.Location.KPU, start), DataType.UINT8, shape)
@@ -160,10 +174,10 @@ class _Importer:
         match one:
             case v5.KpuUpload():
                 source, target = outside(one.input, one.shape), inside(one.output.start, one.shape)
-                return self.add(kbuf.KpuUploadOp(source, target, in_shape=one.shape))
+                op = self.add(kbuf.KpuUploadOp(source, target, in_shape=one.shape))
             case v5.KpuDownload():
                 source, target = inside(one.input.start, one.shape), outside(one.output, one.shape)
-                return self.add(kbuf.KpuDownloadOp(source, target, in_shape=one.shape))
+                op = self.add(kbuf.KpuDownloadOp(source, target, in_shape=one.shape))
             case v5.KpuConv2d():
                 registers = one.registers
                 lines = (registers.image_src_addr, registers.image_dst_addr)
@@ -173,7 +187,7 @@ class _Importer:
                     buffers.append(outside(one.main_output, shapes[1]))
                 table = self.blob(one.activation)
                 words = 8 * ACTIVATION_SEGMENTS
-                return self.add(
+                op = self.add(
                     kbuf.KpuConv2dOp(
                         *buffers,
                         *([None] * (3 - len(buffers))),
@@ -185,8 +199,15 @@ class _Importer:
                         weights=np.frombuffer(self.blob(one.weights), np.uint8),
                     )
                 )
+            case v5.KpuCopy() if v5.Location.KPU not in (one.input.location, one.output.location):
+                fields = {"dt": DataType.UINT8, "sh": one.shape, "st": one.input_strides, "std": one.output_strides}
+                kinds = tensors("copy", fields, {})
+                buffers = [outside(one.input, (kinds["in"].extent,)), outside(one.output, (kinds["out"].extent,))]
+                op = self.add(kbuf.V5TensorOp(buffers, function="copy", fields=fields, numbers={}))
             case _:
                 raise ValueError(f"{one.mnemonic} is not understood")
+        op.attributes.update(other)
+        return op
 
     def blob(self, memory: v5.MemoryRange) -> bytes:
         """Bytes of the k210 module's constants."""
@@ -231,21 +252,27 @@ class _Importer:
 # --- Export ---------------------------------------------------------------------------------------------------------
 
 
-def to_v5(module: ModuleOp, release: str = NEWEST) -> v5.Model:
-    """The kmodel of an allocated kbuf module, for a release of the runtime.
+def to_v5(module: ModuleOp) -> v5.Model:
+    """The kmodel of an allocated kbuf module, for the release of the runtime that it names, or for the newest.
 
     Raises InvalidInputError naming the layer: a buffer without an offset, an op that no v5 runtime executes, inputs or
     outputs that are not numbered from 0.
     """
     if module.attributes.get("kbuf.version") != VERSION:
         raise InvalidInputError(f'kbuf.version is {module.attributes.get("kbuf.version")}, but a v5 file needs "v5"')
-    exporter = _Exporter()
+    main_bytes, kpu_data = _bytes(module, "kbuf.main_bytes"), _bytes(module, KPU_DATA, 0)
+    exporter = _Exporter(main_bytes - kpu_data)
     for op in entry_function(module).body.block.ops:
         try:
             exporter.take(op)
         except (VerifyException, ValueError) as error:
             raise InvalidInputError(f"{op.name}: {error}", location=layer_name(op)) from error
-    return exporter.model(_bytes(module, "kbuf.main_bytes"), _bytes(module, "kbuf.constant_bytes"), release)
+    release = module.attributes.get(RELEASE)
+    return exporter.model(
+        _bytes(module, "kbuf.constant_bytes"),
+        kpu_data,
+        release.data if isinstance(release, StringAttr) else NEWEST,
+    )
 
 
 @dataclass
@@ -273,6 +300,8 @@ def _tensor(shape: tuple[int, ...]) -> v5.TensorType:
 
 @dataclass
 class _Exporter:
+    main_bytes: int
+    """Of the stackvm; what lies behind is the k210 module's own."""
     inputs: dict[int, v5.TensorType] = field(default_factory=dict[int, v5.TensorType])
     outputs: dict[int, v5.TensorType] = field(default_factory=dict[int, v5.TensorType])
     constants: list[tuple[int, bytes]] = field(default_factory=list[tuple[int, bytes]])
@@ -302,6 +331,9 @@ class _Exporter:
             case kbuf.KpuConv2dOp():
                 self.follow(op)
                 self.layer(op)
+            case kbuf.V5TensorOp() if FUNCTION in op.attributes:
+                self.follow(op)
+                self.copy(op)
             case kbuf.V5TensorOp():
                 self.finish()
                 self.code.append(_operation(op))
@@ -311,21 +343,54 @@ class _Exporter:
     def upload(self, op: kbuf.KpuUploadOp) -> None:
         """An input of the function; one that it has given itself is taken by the next one."""
         address, shape = _address(op.input), op.values()["in_shape"]
+        own = self.own(op.input)
+        if own is not None:
+            self.current.code.append(v5.KpuUpload(own, _range(op.output), shape))
+            return
         begin, end = address.start, address.start + kbuf.byte_size(op.input)
         for given, of in self.current.outputs:
             if given.location is address.location and given.start < end and begin < given.start + _tensor(of).size:
                 self.finish()
                 break
-        start = _start(self.current.inputs, address, shape)
-        source = v5.MemoryRange(v5.Location.INPUT, DataType.UINT8, start, kbuf.byte_size(op.input))
+        source = self.outer(op, v5.Location.INPUT, op.input, shape)
         self.current.code.append(v5.KpuUpload(source, _range(op.output), shape))
 
     def download(self, op: kbuf.KpuDownloadOp) -> None:
         """An output of the function."""
         shape = op.values()["in_shape"]
-        start = _start(self.current.outputs, _address(op.output), shape)
-        target = v5.MemoryRange(v5.Location.OUTPUT, DataType.UINT8, start, kbuf.byte_size(op.output))
+        target = self.own(op.output)
+        if target is None:
+            target = self.outer(op, v5.Location.OUTPUT, op.output, shape)
         self.current.code.append(v5.KpuDownload(_range(op.input), target, shape))
+
+    def copy(self, op: kbuf.V5TensorOp) -> None:
+        """A copy that a k210 function does; the ranges count its elements only."""
+        fields = op.values()["fields"]
+        shape, size = fields["sh"], prod(fields["sh"])
+        source = self.own(op.tensor("in"))
+        if source is None:
+            source = self.outer(op, v5.Location.INPUT, op.tensor("in"), shape)
+        target = self.own(op.tensor("out"))
+        if target is None:
+            target = self.outer(op, v5.Location.OUTPUT, op.tensor("out"), shape)
+        ranges = [replace(one, size=size) for one in (source, target)]
+        self.current.code.append(v5.KpuCopy(*ranges, shape, fields["st"], fields["std"]))
+
+    def outer(self, op: Operation, location: v5.Location, value: SSAValue, shape: tuple[int, ...]) -> v5.MemoryRange:
+        """The range of an input or output of the function."""
+        given = op.attributes.get(SHAPES[location])
+        if isinstance(given, DenseArrayBase):
+            shape = tuple(int(one) for one in cast("DenseArrayBase[Any]", given).get_values())
+        found = self.current.inputs if location is v5.Location.INPUT else self.current.outputs
+        start = _start(found, _address(value), shape)
+        return v5.MemoryRange(location, DataType.UINT8, start, kbuf.byte_size(value))
+
+    def own(self, value: SSAValue) -> v5.MemoryRange | None:
+        """The range of a buffer in the k210 module's own memory; None for others."""
+        found = _range(value)
+        if found.location is not v5.Location.DATA or found.start < self.main_bytes:
+            return None
+        return replace(found, start=found.start - self.main_bytes)
 
     def layer(self, op: kbuf.KpuConv2dOp) -> None:
         """A layer with its arrays."""
@@ -376,20 +441,20 @@ class _Exporter:
         self.code.append(v5.Call(len(self.functions), 1, arguments[0], arguments[1]))
         self.functions.append(v5.Function(types[0], types[1], tuple(done.code)))
 
-    def model(self, main_bytes: int, constant_bytes: int, release: str) -> v5.Model:
+    def model(self, constant_bytes: int, kpu_data: int, release: str) -> v5.Model:
         """The model of everything taken. Raises InvalidInputError where numbers of inputs or outputs are missing."""
         self.finish()
         pool = bytearray(constant_bytes)
         for start, data in self.constants:
             pool[start : start + len(data)] = data
         main = v5.Function(_in_order("input", self.inputs), _in_order("output", self.outputs), tuple(self.code))
-        memories = ((v5.Location.RDATA, len(pool)), (v5.Location.DATA, main_bytes))
+        memories = ((v5.Location.RDATA, len(pool)), (v5.Location.DATA, self.main_bytes))
         modules = [v5.Module(v5.STACKVM, (main,), bytes(pool), memories)]
         if self.functions:
             self.blobs += bytes(-len(self.blobs) % _BLOB_ALIGNMENT)
             memories = (
                 (v5.Location.RDATA, len(self.blobs)),
-                (v5.Location.DATA, 0),
+                (v5.Location.DATA, kpu_data),
                 (v5.Location.KPU, K210.KPU_RAM_BYTES),
             )
             modules.append(v5.Module(v5.K210, tuple(self.functions), bytes(self.blobs), memories))
@@ -435,8 +500,10 @@ def _in_order(what: str, found: dict[int, v5.TensorType]) -> tuple[v5.TensorType
     return tuple(found[index] for index in range(len(found)))
 
 
-def _bytes(module: ModuleOp, name: str) -> int:
+def _bytes(module: ModuleOp, name: str, default: int | None = None) -> int:
     attribute = module.attributes.get(name)
+    if attribute is None and default is not None:
+        return default
     if not isinstance(attribute, IntegerAttr):
         raise InvalidInputError(f"the module has no {name}: run kbuf-allocate first")
     return cast("IntegerAttr[Any]", attribute).value.data

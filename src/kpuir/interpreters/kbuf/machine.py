@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from xdsl.dialects import func
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Operation
 
 from kpuir.dialects import kbuf
 from kpuir.errors import InvalidInputError
@@ -131,10 +131,11 @@ class Machine:
         """
         import numpy as np
 
-        output = getattr(op, "output", None)
+        written = op.destinations if isinstance(op, kbuf.InstructionOp) else ()
         access = Access(self.memory, op)
-        if not isinstance(output, SSAValue):
+        if not written:
             raise InvalidInputError("it has no output to look at", location=layer_name(op))
+        output = written[0]
         if not isinstance(op, kbuf.KpuConv2dOp):
             if prod(shape) * element_dtype(output).itemsize != kbuf.byte_size(output):
                 raise InvalidInputError(f"its output is not {list(shape)}", location=layer_name(op))

@@ -13,7 +13,19 @@ from typing import Any, TypeAlias
 from kpuir.errors import InvalidInputError
 from kpuir.kmodel.codec import Cursor
 from kpuir.kmodel.v5.codec import Location
-from kpuir.target.stackvm import RELEASES, DataType, Field, Kind, Signature, padding_length, signatures
+from kpuir.target.stackvm import (
+    NEWEST,
+    RELEASES,
+    UNARY,
+    DataType,
+    Field,
+    Kind,
+    dense_strides,
+    padding_length,
+    signatures,
+    unary_names,
+    unary_number,
+)
 
 _LDC_I4, _LDC_R4, _LEA_BUFFER, _STSHAPE, _STPADDINGS, _TENSOR = 0x02, 0x05, 0x17, 0x31, 0x32, 0x5E
 _CALL = struct.Struct("<IHBB")
@@ -36,7 +48,9 @@ class Address:
 class Operation:
     """One tensor function: its fields (numbers, shapes, paddings) and what it takes from the stack, by name.
 
-    Stack values are an Address, an int, a float, or for the padding of an axis a tuple of ints.
+    Stack values are an Address, an int, a float, or for the padding of an axis a tuple of ints. Everything is as in the
+    newest release, whatever the release of the file: numbers of unary functions, what is padded between elements, and
+    fields that older releases do without.
     """
 
     function: str
@@ -121,7 +135,7 @@ class _Reader:
                     register, rank = cursor.take(2)
                     width = padding_length(self.release)
                     flat = self.ints(rank * width)
-                    self.paddings[register] = tuple(flat[i : i + width] for i in range(0, len(flat), width))
+                    self.paddings[register] = tuple(_three(flat[i : i + width]) for i in range(0, len(flat), width))
                 case 0x5E:
                     found.append(self.operation())
                     if self.stack:
@@ -164,7 +178,11 @@ class _Reader:
         order = [*(one for one in signature.pushes if one.name not in signature.late)]
         order += [one for one in signature.pushes if one.name in signature.late]
         popped = {one.name: self.pushed(one) for one in reversed(order)}
-        return Operation(signature.name, fields, {one.name: popped[one.name] for one in signature.pushes})
+        pushed = {one.name: popped[one.name] for one in signature.pushes}
+        try:
+            return Operation(signature.name, _completed(signature.name, fields, self.release), pushed)
+        except (IndexError, KeyError, ValueError) as error:
+            raise self.cursor.error(f"{signature.name}: its fields do not fit: {error!r}") from error
 
     def field(self, one: Field) -> Any:
         if one.layout is not None:
@@ -182,7 +200,7 @@ class _Reader:
             case Kind.BUFFER:
                 return self.pop(Address)
             case Kind.PADDING:
-                return self.ints(padding_length(self.release))
+                return _three(self.ints(padding_length(self.release)))
             case _:
                 return self.pop((int, float))
 
@@ -202,6 +220,36 @@ class _Reader:
             raise self.cursor.error("the shape of an argument is not set")
         datatype = self.datatype(self.pop(int))
         return Argument(self.pop(Address), datatype, shape, strides)
+
+
+def _three(padding: Shape) -> Shape:
+    return (*padding, 0)[:3]
+
+
+def _completed(function: str, fields: dict[str, Any], release: str) -> dict[str, Any]:
+    """Fields as in the newest release. Raises ValueError or IndexError where what is there does not fit."""
+    wanted = signatures(NEWEST).get(function)
+    if wanted is None:
+        return fields
+    if function == "unary":
+        fields["op"] = UNARY.index(unary_names(release)[fields["op"]])
+    if function == "matmul" and "shd" not in fields:
+        fields |= {"st1": dense_strides(fields["sh1"]), "st2": dense_strides(fields["sh2"])}
+        fields["shd"] = (fields["sh1"][0], fields["sh2"][1])
+        fields["std"] = dense_strides(fields["shd"])
+    if function == "binary" and "shd" not in fields:
+        fields["shd"] = _broadcast(fields["sh1"], fields["sh2"])
+    if function == "sigmoid" and "std" not in fields:
+        fields["std"] = fields["st"]
+    fields.setdefault("dt", DataType.FLOAT32)
+    fields.setdefault("linear_before_reset", 0)
+    return {one.name: fields[one.name] for one in wanted.fields}
+
+
+def _broadcast(a: Shape, b: Shape) -> Shape:
+    rank = max(len(a), len(b))
+    left, right = ((1,) * (rank - len(shape)) + shape for shape in (a, b))
+    return tuple(max(pair) if 0 not in pair else 0 for pair in zip(left, right, strict=True))
 
 
 # --- Writing --------------------------------------------------------------------------------------------------------
@@ -229,11 +277,16 @@ def _written(operation: Operation, release: str) -> bytes:
         raise ValueError(f"the runtime of release {release} does not have it")
     early = [one for one in signature.pushes if one.name not in signature.late]
     late = [one for one in signature.pushes if one.name in signature.late]
-    parts = [_push(operation.pushed[one.name]) for one in early]
+    width = padding_length(release)
+    parts = [_push(_cut(operation.pushed[one.name], width)) for one in early]
     fields = bytearray()
     registers = {Kind.SHAPE: 0, Kind.PADDINGS: 0}
     for one in signature.fields:
         value = operation.fields[one.name]
+        if one.kind is Kind.PADDINGS:
+            value = tuple(_cut(axis, width) for axis in value)
+        if operation.function == "unary" and one.name == "op":
+            value = unary_number(UNARY[value], release)
         if one.layout is not None:
             fields += one.layout.pack(value)
         elif one.kind is Kind.DATATYPE:
@@ -244,6 +297,15 @@ def _written(operation: Operation, release: str) -> bytes:
             registers[one.kind] += 1
     parts += [_push(operation.pushed[one.name]) for one in late]
     return b"".join((*parts, bytes((_TENSOR,)), signature.number.to_bytes(2, "little"), fields))
+
+
+def _cut(padding: Any, width: int) -> Any:
+    """The numbers a release has of the padding of an axis; other values as they are."""
+    if not isinstance(padding, tuple):
+        return padding
+    if any(padding[width:]):  # pyright: ignore[reportUnknownArgumentType]
+        raise ValueError("pads between elements, which releases before 1.1 cannot")
+    return padding[:width]  # pyright: ignore[reportUnknownVariableType]
 
 
 def _set_register(kind: Kind, register: int, value: Any) -> bytes:
@@ -273,8 +335,3 @@ def _written_call(call: Call) -> bytes:
     number = _CALL_NUMBER.to_bytes(2, "little")
     numbers = _CALL.pack(call.function, call.module, len(call.inputs), len(call.outputs))
     return b"".join((*parts, bytes((_TENSOR,)), number, numbers))
-
-
-def signature_of(operation: Operation, release: str) -> Signature:
-    """The signature of an operation's function. Raises KeyError where a release does not have it."""
-    return signatures(release)[operation.function]

@@ -108,12 +108,13 @@ def _outputs(lowering: Lowering, function: func.FuncOp) -> None:
 class ConvertKpuToKbufPass(ModulePass):
     """Turn operations on values into instructions on buffers.
 
-    `version`: of the kmodel to become; instructions are those of v4 here, `kbuf-legalize-v3` makes those of v3 of them.
+    `version`: of the kmodel to become; instructions are those of v4 here, `kbuf-legalize-v3` and
+    `kbuf-legalize-v5` make those of other versions of them.
     """
 
     name = "convert-kpu-to-kbuf"
 
-    version: Literal["v3", "v4"] = "v4"
+    version: Literal["v3", "v4", "v5"] = "v4"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Replace `@main`. Raises UnsupportedError naming every operation no instruction does."""
