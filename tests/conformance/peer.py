@@ -3,8 +3,10 @@
     peer.py compile FOLDER    every NAME.onnx with NAME.calibration.npz becomes NAME.kmodel
     peer.py run FOLDER        every NAME.kmodel with NAME.inputs.npz gives NAME.outputs.npz
 
-Arrays of a .npz are named by numbers, the samples on the first axis. What fails leaves NAME.error.txt.
+Arrays of a .npz are in order, the samples on the first axis. What fails leaves NAME.error.txt.
 """
+
+# pyright: basic, reportMissingImports=false, reportArgumentType=false
 
 import os
 import sys
@@ -16,7 +18,7 @@ import numpy as np
 
 def arrays(path):
     with np.load(path) as found:
-        return [found[str(index)] for index in range(len(found.files))]
+        return [found[f"arr_{index}"] for index in range(len(found.files))]
 
 
 def compile_one(path):
@@ -44,8 +46,7 @@ def run_one(path):
             simulator.set_input_tensor(index, nncase.RuntimeTensor.from_numpy(np.ascontiguousarray(each[sample])))
         simulator.run()
         outputs.append([simulator.get_output_tensor(i).to_numpy().copy() for i in range(simulator.outputs_size)])
-    stacked = {str(index): np.stack(each) for index, each in enumerate(zip(*outputs, strict=True))}
-    np.savez(path.with_suffix(".outputs.npz"), **stacked)
+    np.savez(path.with_suffix(".outputs.npz"), *map(np.stack, zip(*outputs, strict=True)))
 
 
 def main(action, folder):

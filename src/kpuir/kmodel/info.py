@@ -98,7 +98,7 @@ def _describe_v5(data: bytes) -> KmodelInfo:
     main = model.modules[model.entry[0]].functions[model.entry[1]]
     sizes = {one.kind: dict(one.pools).get(v5.Location.DATA, 0) for one in model.modules}
     lines = tuple(_v5_lines(model))
-    ends = [end for line, end in lines if end]
+    ends = [end for _, end in lines if end]
     return KmodelInfo(
         version=f"v5, runtime {model.release}",
         file_bytes=len(data),

@@ -156,6 +156,7 @@ class _Importer:
     def instruction(self, one: v5.KpuInstruction, places: dict[tuple[v5.Location, int], v5.Argument]) -> Operation:
         """One instruction of the KPU."""
         other: dict[str, Attribute] = {}
+        stated = one.shape if isinstance(one, v5.KpuUpload | v5.KpuDownload | v5.KpuCopy) else None
 
         def outside(memory: v5.MemoryRange, shape: tuple[int, ...]) -> SSAValue:
             if memory.location is v5.Location.DATA:
@@ -164,7 +165,7 @@ class _Importer:
             if (memory.location, memory.start) not in places:
                 raise ValueError(f"byte {memory.start} of {memory.location.name} is no input or output of the function")
             argument = places[memory.location, memory.start]
-            if argument.shape != one.shape:
+            if argument.shape != stated:
                 other[SHAPES[memory.location]] = DenseArrayBase.from_list(i64, argument.shape)
             return self.buffer(argument.address, DataType.UINT8, shape)
 
@@ -373,8 +374,8 @@ class _Exporter:
         target = self.own(op.tensor("out"))
         if target is None:
             target = self.outer(op, v5.Location.OUTPUT, op.tensor("out"), shape)
-        ranges = [replace(one, size=size) for one in (source, target)]
-        self.current.code.append(v5.KpuCopy(*ranges, shape, fields["st"], fields["std"]))
+        source, target = replace(source, size=size), replace(target, size=size)
+        self.current.code.append(v5.KpuCopy(source, target, shape, fields["st"], fields["std"]))
 
     def outer(self, op: Operation, location: v5.Location, value: SSAValue, shape: tuple[int, ...]) -> v5.MemoryRange:
         """The range of an input or output of the function."""

@@ -282,7 +282,7 @@ def _written(operation: Operation, release: str) -> bytes:
     fields = bytearray()
     registers = {Kind.SHAPE: 0, Kind.PADDINGS: 0}
     for one in signature.fields:
-        value = operation.fields[one.name]
+        value: Any = operation.fields[one.name]
         if one.kind is Kind.PADDINGS:
             value = tuple(_cut(axis, width) for axis in value)
         if operation.function == "unary" and one.name == "op":
@@ -292,9 +292,10 @@ def _written(operation: Operation, release: str) -> bytes:
         elif one.kind is Kind.DATATYPE:
             fields.append(value)
         else:
-            parts.append(_set_register(one.kind, registers[one.kind], value))
-            fields.append(registers[one.kind])
-            registers[one.kind] += 1
+            register = registers[one.kind]
+            parts.append(_set_register(one.kind, register, value))
+            fields.append(register)
+            registers[one.kind] = register + 1
     parts += [_push(operation.pushed[one.name]) for one in late]
     return b"".join((*parts, bytes((_TENSOR,)), signature.number.to_bytes(2, "little"), fields))
 
