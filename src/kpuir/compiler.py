@@ -247,6 +247,7 @@ def compile(  # the name users expect: kpuir.compile
     require_kpu: bool = False,
     float_layers: Sequence[str] = (),
     min_cosine: float | None = None,
+    allocation_seconds: float | None = None,
     dump_ir: "str | Path | None" = None,
     load_ranges: "str | Path | Sequence[str | Path]" = (),
     save_ranges: "str | Path | None" = None,
@@ -267,18 +268,20 @@ def compile(  # the name users expect: kpuir.compile
     pipeline `kpu-default`. `require_kpu` makes any convolution or matrix product left on the CPU an error that names
     all of them (UnsupportedError). `float_layers` are names of layers, or patterns, to keep on the CPU in
     float; with `min_cosine` more of them are, until the outputs on the samples are that close to the float model's
-    (CheckFailedError where that is not possible). `dump_ir` gets the text of every stage. `load_ranges` are files of
-    what earlier calibrations saw, which counts as well (with these there need be no dataset); what they and this one
-    saw goes to the file `save_ranges`. `input_shapes` gives sizes to inputs of an ONNX model that leave them open, and
-    `outputs` names values or layers to end at, instead of the model's outputs. `progress(stage, done, total)` is told
-    how far a stage is. Raises KpuirError: InvalidInputError, UnsupportedError, UsageError, DoesNotFitError or
-    CheckFailedError.
+    (CheckFailedError where that is not possible). `allocation_seconds` is about how long places in each RAM may be
+    searched for; it stands for a number of steps, so the result does not depend on the machine. `dump_ir` gets the
+    text of every stage. `load_ranges` are files of what earlier calibrations saw, which counts as well (with these
+    there need be no dataset); what they and this one saw goes to the file `save_ranges`. `input_shapes` gives sizes to
+    inputs of an ONNX model that leave them open, and `outputs` names values or layers to end at, instead of the
+    model's outputs. `progress(stage, done, total)` is told how far a stage is. Raises KpuirError: InvalidInputError,
+    UnsupportedError, UsageError, DoesNotFitError or CheckFailedError.
     """
     given = {name: value for name, value in locals().items() if name not in ("model", "min_cosine", "float_layers")}
     import time
 
     from kpuir.passes.dataset_pass import DatasetPass
     from kpuir.passes.dataset_pass import load_ranges as read_ranges
+    from kpuir.passes.kbuf_allocate import search_nodes
     from kpuir.passes.layer_comparison import LayerComparison
     from kpuir.pipelines import Stage, dump, make_context, parse_passes, run_passes
     from kpuir.runtime import tensor_ports
@@ -325,6 +328,7 @@ def compile(  # the name users expect: kpuir.compile
         "ktensor-absorb-layouts": {"outputs": output_layout == "NCHW"},
         "kpu-explain": {"require": require_kpu},
         "ktensor-keep-float": {"layers": tuple(float_layers) or None},
+        "kbuf-allocate": {"nodes": None if allocation_seconds is None else search_nodes(allocation_seconds)},
     }
     chosen = [
         configured(one, options.get(one.name, {})) for one in parse_passes(passes or "kpu-default", lambda: PIPELINES)

@@ -1,6 +1,7 @@
 """Allocation by properties, on the networks of allocation-facts.md 3, and the checker on broken allocations."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,7 @@ from kpuir.memory import (
     lower_bound,
 )
 from kpuir.target.k210 import feature_map_bytes
+from tests.memory import networks
 from tests.shared import shared_file
 
 
@@ -158,14 +160,100 @@ def test_too_much_is_returned_for_the_caller_to_explain() -> None:
     assert busiest_step([]) == (0, 0, [])
 
 
-def test_repair_reaches_what_no_single_order_does() -> None:
-    lives = [(8, 9, 9), (9, 8, 9), (7, 5, 7), (6, 5, 8), (4, 7, 7), (2, 0, 2)]
-    buffers = [Buffer(f"b{i}", *life) for i, life in enumerate(lives)]
-    assert lower_bound(buffers) == 17
-    assert allocate(buffers).peak > 17
-    repaired = allocate(buffers, capacity=17)
-    assert repaired.peak == 17
-    check(buffers, repaired)
+@st.composite
+def small_problems(draw: st.DrawFn) -> list[Buffer]:
+    """Up to 9 buffers, most of them in each other's way; some aligned, one fixed, two that must be apart."""
+    buffers: list[Buffer] = []
+    for index in range(draw(st.integers(1, 9))):
+        first = draw(st.integers(0, 6))
+        alignment = draw(st.sampled_from([1, 1, 2, 4]))
+        buffers.append(Buffer(f"b{index}", draw(st.integers(1, 12)), first, first + draw(st.integers(0, 3)), alignment))
+    if draw(st.booleans()):
+        buffers[0] = replace(buffers[0], fixed_offset=buffers[0].alignment * draw(st.integers(0, 5)))
+    if draw(st.booleans()):
+        buffers[-1] = replace(buffers[-1], apart=frozenset({"b0"}) - {buffers[-1].name})
+    return buffers
+
+
+def optimum(buffers: list[Buffer]) -> int:
+    """The lowest peak there is: every order in which each buffer takes the lowest place that is free."""
+    best = sum(b.size + b.alignment + (b.fixed_offset or 0) for b in buffers)
+    least = busiest_step(buffers)[1]
+
+    def in_the_way(a: Buffer, b: Buffer) -> bool:
+        return (a.first <= b.last and b.first <= a.last) or a.name in b.apart or b.name in a.apart
+
+    def place(left: list[Buffer], placed: list[tuple[Buffer, int]], peak: int) -> None:
+        nonlocal best
+        if peak < best and not left:
+            best = peak
+        for buffer in left if peak < best and best > least else []:
+            offset = 0
+            for end in sorted({0, *(start + other.size for other, start in placed)}):
+                offset = -(-end // buffer.alignment) * buffer.alignment
+                if not any(
+                    in_the_way(buffer, other) and start < offset + buffer.size and offset < start + other.size
+                    for other, start in placed
+                ):
+                    break
+            place([b for b in left if b is not buffer], [*placed, (buffer, offset)], max(peak, offset + buffer.size))
+
+    fixed = [(b, b.fixed_offset) for b in buffers if b.fixed_offset is not None]
+    place([b for b in buffers if b.fixed_offset is None], fixed, max((o + b.size for b, o in fixed), default=0))
+    return best
+
+
+@given(small_problems())
+@settings(max_examples=100, deadline=None)
+def test_small_problems_come_out_best(buffers: list[Buffer]) -> None:
+    allocation = allocate(buffers)
+    check(buffers, allocation)
+    assert allocation.peak == optimum(buffers)
+    assert lower_bound(buffers) <= allocation.bound <= allocation.peak
+
+
+def test_parts_go_with_their_whole() -> None:
+    buffers = [
+        Buffer("whole", 16, 4, 5, 8),
+        Buffer("head", 8, 0, 4, 8, parent="whole"),
+        Buffer("tail", 8, 3, 4, 8, parent="whole", parent_offset=8),
+        Buffer("early", 8, 0, 1),
+        Buffer("elsewhere", 4, 8, 9, apart=frozenset({"whole"})),
+    ]
+    allocation = allocate(buffers)
+    check(buffers, allocation)
+    start = allocation.offsets["whole"]
+    assert (allocation.offsets["head"], allocation.offsets["tail"]) == (start, start + 8)
+    assert allocation.peak == 24
+    offsets = {"whole": 0, "head": 0, "tail": 16, "early": 4, "elsewhere": 12}
+    assert find_problems(buffers, Allocation(offsets, 24)) == [
+        "at step 0 head ends at 8, above the beginning of early at 4",
+        "elsewhere and whole share bytes, and must not at any time",
+        "tail is not at 8, inside of whole",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (Buffer("b", 8, 0, 0, parent="c"), "b is a part of c, which is not a whole buffer"),
+        (Buffer("b", 8, 0, 0, parent="a", parent_offset=12), "b is not inside of the 16 bytes of a"),
+        (Buffer("b", 4, 0, 0, 8, parent="a", parent_offset=4), "b at 4 of a is not aligned"),
+    ],
+)
+def test_impossible_parts(part: Buffer, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        allocate([Buffer("a", 16, 0, 0, 8), part])
+
+
+def test_what_cannot_fit_is_proved() -> None:
+    """11 bytes are alive at once, but below the fixed buffer there is no room for the other one."""
+    buffers = [Buffer("fixed", 5, 0, 1, fixed_offset=5), Buffer("b", 6, 0, 1)]
+    allocation = allocate(buffers, 11)
+    assert lower_bound(buffers) == 11
+    assert (allocation.peak, allocation.bound) == (16, 12)
+    assert allocate(buffers).bound == 16
+    assert allocate(buffers, nodes=0).bound == 11
 
 
 def chain(shapes: list[tuple[int, int, int]]) -> list[Buffer]:
@@ -202,21 +290,36 @@ def test_mobilenet_meets_the_published_optimum(size: int, width: float, kib: int
     assert allocate(buffers, capacity=2 * 1024 * 1024).peak == kib * 1024
 
 
-@pytest.mark.parametrize(("instance", "ratio"), [("A", 1.30), ("D", 1.24), ("J", 1.25)])
-def test_hard_instances_come_out_as_greedy_orders_do(instance: str, ratio: float) -> None:
-    """Best fit is not an exact search; it stays below the published ratio of greedy by size."""
+@pytest.mark.parametrize("instance", ["C", "F", "G", "J", "K"])
+def test_published_hard_instances_fit(instance: str) -> None:
+    """The easier ones of the eleven that MiniMalloc is measured by; benchmarks/bench_allocation.py places all."""
     path = shared_file(f"minimalloc/{instance}.1048576.csv")
     rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
-    buffers = [Buffer(row[0], int(row[3]), int(row[1]), int(row[2]) - 1, 1024) for row in rows]
-    allocation = allocate(buffers)
+    buffers = [Buffer(row[0], int(row[3]), int(row[1]), int(row[2]) - 1) for row in rows]
+    allocation = allocate(buffers, 1048576)
+    check(buffers, allocation, capacity=1048576)
+    assert allocate(buffers, 1048576, nodes=0).peak > 1048576
+
+
+SHARPEST = [
+    *((networks.mobilenet_v1, 256, 256, 1.0), (networks.mobilenet_v2, 256, 256, 1.0), (networks.unet, 160, 120, 1.5)),
+    *((networks.squeezenet, 320, 256, 1.0), (networks.densenet, 128, 96, 1.0), (networks.yolov3_tiny, 416, 416, 1.5)),
+]
+
+
+@pytest.mark.parametrize(("family", "height", "width", "scale"), SHARPEST)
+def test_networks_meet_the_lower_bound(
+    family: Callable[[networks.Network, float], None], height: int, width: int, scale: float
+) -> None:
+    buffers = networks.network(family, height, width, scale)
+    allocation = allocate(buffers, 2 * 1024 * 1024)
     check(buffers, allocation)
-    assert lower_bound(buffers) <= 1048576
-    assert allocation.peak <= ratio * 1048576
+    assert allocation.peak == lower_bound(buffers)
 
 
 def test_two_hundred_buffers_take_milliseconds() -> None:
-    """Every order is tried here: the problem is built so that the bound is out of reach."""
+    """Every order is tried here: the problem is built so that the bound is out of reach of them."""
     buffers = [Buffer(f"b{i}", 64 * (1 + i * 37 % 61), i * 7 % 200, i * 7 % 200 + 1 + i % 13, 64) for i in range(200)]
     began = time.process_time()
-    allocate(buffers)
+    allocate(buffers, nodes=0)
     assert time.process_time() - began < 1.0

@@ -8,7 +8,7 @@ import pytest
 from kpuir.analysis.coverage import Place, Placement
 from kpuir.analysis.memory import BufferUse, MemoryUse
 from kpuir.dialects.kbuf import Space
-from kpuir.reports.memory_map import svg_map, text_map
+from kpuir.reports.memory_map import json_map, svg_map, text_map
 from kpuir.reports.summary import summary_lines
 
 USE = MemoryUse(
@@ -37,6 +37,16 @@ def test_text_map() -> None:
     ]
 
 
+def test_json_map() -> None:
+    found = json_map(USE)
+    assert (found["instructions"], found["constants_bytes"]) == (4, 72)
+    assert {ram: (found[ram]["peak"], found[ram]["capacity"]) for ram in ("kpu", "main")} == {
+        "kpu": (1_179_648, 2_097_152),
+        "main": (104, 6_291_456),
+    }
+    assert found["main"]["buffers"] == [{"name": "scores", "offset": 64, "size": 40, "first": 3, "last": 3}]
+
+
 def test_nothing_in_use() -> None:
     empty = MemoryUse((), 0, 0)
     assert text_map(empty) == ""
@@ -55,6 +65,9 @@ def test_svg_draws_buffers_to_scale() -> None:
     assert high["y"] + high["height"] == pytest.approx(low["y"], abs=0.11)  # one above the other
     assert low["width"] == pytest.approx(1.5 * high["width"], rel=0.01)
     assert low["x"] == pytest.approx(high["x"] + high["width"] / 2, abs=0.11)
+    assert [r.attrib["stroke-width"] for r in rectangles] == ["0.5", "2"]
+    (peak,) = [line for line in root.findall(f"{SVG}line") if line.attrib["stroke"] == "#06c"]
+    assert float(peak.attrib["y1"]) == pytest.approx(high["y"], abs=0.11)
     (capacity,) = [line for line in root.findall(f"{SVG}line") if "stroke-dasharray" in line.attrib]
     floor = low["y"] + low["height"]
     assert floor - float(capacity.attrib["y1"]) == pytest.approx(16 * low["height"], rel=0.01)

@@ -55,7 +55,7 @@ def test_digits(invoke: Invoke, digits: Path) -> None:
     names = {path.name for path in Path("reports").iterdir()}
     assert names == {
         *("index.html", "summary.txt", "coverage.txt", "coverage.html", "coverage.json"),
-        *("memory.txt", "memory-kpu.svg", "memory-main.svg", "layers.txt", "layers.json"),
+        *("memory.txt", "memory.json", "memory-kpu.svg", "memory-main.svg", "layers.txt", "layers.json"),
     }
     check_coverage(Path("reports"), figures)
     check_layers(Path("reports"), figures)
@@ -298,6 +298,7 @@ def test_what_does_not_fit_names_layer_and_sizes(invoke: Invoke) -> None:
         (["--weights-bits", "16"], "kmodel v4 has no weights of 16 bits"),
         (["--samples", "0"], "0 is not at least 1"),
         (["--samples", "many"], "invalid whole number value: 'many'"),
+        (["--allocation-seconds", "-1"], "-1 is not a time from 0 on"),
         (["--mean", "0.5,x"], "'0.5,x' is not a list of numbers"),
         (["--std", "nan"], "holds a number that is not finite"),
         (["--calibration", "magic"], "invalid choice: 'magic'"),

@@ -1,7 +1,6 @@
 """Checks an allocation, independently of how it was made."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from kpuir.memory.buffers import Allocation, Buffer
 
@@ -21,21 +20,37 @@ def find_problems(buffers: Sequence[Buffer], allocation: Allocation, capacity: i
     """What is wrong with an allocation, one sentence each; empty when nothing is.
 
     Every buffer has an offset that is not negative, aligned, and the fixed one where it is fixed; at no step two live
-    buffers share a byte; nothing ends above the stated peak, nor the peak above `capacity` bytes.
+    buffers share a byte unless one is a part of the other or both of a third, in which they are where they belong;
+    those that must be apart never do; nothing ends above the stated peak, nor the peak above `capacity` bytes.
     """
     problems = [problem for buffer in buffers for problem in _alone(buffer, allocation)]
-    known = [buffer for buffer in buffers if buffer.name in allocation.offsets and buffer.size > 0]
+    known = {buffer.name: buffer for buffer in buffers if buffer.name in allocation.offsets and buffer.size > 0}
     reported: set[tuple[str, str]] = set()
-    for step in sorted({buffer.first for buffer in known}):
-        live = sorted(
-            (allocation.offsets[buffer.name], buffer.size, buffer.name)
-            for buffer in known
-            if buffer.first <= step <= buffer.last
-        )
-        for (low, size, name), (high, _, other) in pairwise(live):
-            if low + size > high and (name, other) not in reported:
-                reported.add((name, other))
-                problems.append(f"at step {step} {name} ends at {low + size}, above the beginning of {other} at {high}")
+    for step in sorted({buffer.first for buffer in known.values()}):
+        below: list[Buffer] = []
+        live = [buffer for buffer in known.values() if buffer.first <= step <= buffer.last]
+        for buffer in sorted(live, key=lambda each: (allocation.offsets[each.name], each.size, each.name)):
+            start = allocation.offsets[buffer.name]
+            below = [other for other in below if allocation.offsets[other.name] + other.size > start]
+            for other in below:
+                pair = other.name, buffer.name
+                if (buffer.parent or buffer.name) != (other.parent or other.name) and pair not in reported:
+                    reported.add(pair)
+                    end = allocation.offsets[other.name] + other.size
+                    problems.append(
+                        f"at step {step} {other.name} ends at {end}, above the beginning of {buffer.name} at {start}"
+                    )
+            below.append(buffer)
+    for buffer in known.values():
+        for other in (known[name] for name in sorted(buffer.apart) if name in known):
+            start, end = allocation.offsets[buffer.name], allocation.offsets[other.name]
+            if start < end + other.size and end < start + buffer.size:
+                problems.append(f"{buffer.name} and {other.name} share bytes, and must not at any time")
+    for buffer in known.values():
+        if buffer.parent is not None and buffer.parent in allocation.offsets:
+            expected = allocation.offsets[buffer.parent] + buffer.parent_offset
+            if allocation.offsets[buffer.name] != expected:
+                problems.append(f"{buffer.name} is not at {expected}, inside of {buffer.parent}")
     if capacity is not None and allocation.peak > capacity:
         problems.append(f"the peak is {allocation.peak}, above the capacity of {capacity}")
     return problems

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, i64
-from xdsl.ir import Operation
+from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from kpuir.analysis.memory import CAPACITIES, RAM_NAMES
@@ -26,7 +26,8 @@ from kpuir.dialects import kbuf
 from kpuir.errors import DoesNotFitError
 from kpuir.ir.functions import entry_function
 from kpuir.ir.locations import layer_name
-from kpuir.memory import Buffer, allocate, check
+from kpuir.memory import Allocation, Buffer, allocate, check
+from kpuir.memory.allocate import NODES, NODES_PER_SECOND, ORDERS
 from kpuir.target import k210
 
 _HINT = "use a smaller input or fewer channels, or pool or stride earlier"
@@ -41,6 +42,11 @@ class _Life:
     op: kbuf.AllocOp
     first: int
     last: int
+
+
+def search_nodes(seconds: float) -> int:
+    """What the exact search looks at in about so many seconds; the same on every machine."""
+    return round(seconds * NODES_PER_SECOND)
 
 
 def lifetimes(ops: Sequence[Operation]) -> list[_Life]:
@@ -68,35 +74,50 @@ def buffers_in(space: kbuf.Space, ops: Sequence[Operation]) -> dict[kbuf.AllocOp
     }
 
 
-def _place(space: kbuf.Space, ops: Sequence[Operation]) -> int:
+def _place(space: kbuf.Space, ops: Sequence[Operation], nodes: int) -> int:
     """Give the allocs of one RAM their offsets; return the bytes used."""
     capacity = CAPACITIES[space]
     named = buffers_in(space, ops)
     buffers = list(named.values())
-    allocation = allocate(buffers, capacity)
+    allocation = allocate(buffers, capacity, nodes)
     check(buffers, allocation)
     if allocation.peak > capacity:
-        raise _does_not_fit(space, buffers, ops, allocation.peak)
+        raise _does_not_fit(space, buffers, ops, allocation)
     for op, buffer in named.items():
         op.properties["offset"] = IntegerAttr(allocation.offsets[buffer.name], i64)
     return allocation.peak
 
 
-def _does_not_fit(space: kbuf.Space, buffers: list[Buffer], ops: Sequence[Operation], peak: int) -> DoesNotFitError:
+def _does_not_fit(
+    space: kbuf.Space, buffers: list[Buffer], ops: Sequence[Operation], allocation: Allocation
+) -> DoesNotFitError:
     """The error for the instruction at which most bytes are alive."""
 
     def alive(step: int) -> int:
         return sum(buffer.size for buffer in buffers if buffer.first <= step <= buffer.last)
 
     step = max(range(len(ops)), key=alive)
-    op = ops[step]
-    sizes = [kbuf.byte_size(operand) for operand in op.operands if kbuf.space_of(operand) == space]
+    op, capacity = ops[step], CAPACITIES[space]
+    own = list(dict.fromkeys(operand for operand in op.operands if kbuf.space_of(operand) == space))
+    searched = "proved that there are none" if allocation.bound > capacity else "found none"
+    tried = f"; of places, {ORDERS} greedy orders and a search of {allocation.nodes} steps {searched}"
+    alone = sum(map(kbuf.byte_size, own)) > capacity
     return DoesNotFitError(
-        f"{peak} bytes of {RAM_NAMES[space]} are needed, there are {CAPACITIES[space]}; most are alive here: "
-        f"{alive(step)}, of them this layer's own buffers {' + '.join(map(str, sizes))}",
+        f"{allocation.peak} bytes of {RAM_NAMES[space]} are needed, there are {capacity}; at least {allocation.bound} "
+        f"are, whatever their places; most are alive here: {alive(step)}, of them this layer's "
+        f"{' and '.join(_described(op, value, space) for value in own)}"
+        f"{', alone more than there is' if alone else tried if allocation.nodes else ''}",
         location=layer_name(op),
         hint=_KPU_HINT if space is kbuf.Space.KPU else _HINT,
     )
+
+
+def _described(op: Operation, value: SSAValue, space: kbuf.Space) -> str:
+    """An operand of an instruction: what it is to it, its shape and its bytes, for KPU RAM in rows as well."""
+    shape, size = "x".join(map(str, kbuf.shape_of(value))), kbuf.byte_size(value)
+    written = isinstance(op, kbuf.InstructionOp) and value in op.destinations
+    rows = f" ({size // k210.K210.LINE_BYTES} rows of {k210.K210.LINE_BYTES})" if space is kbuf.Space.KPU else ""
+    return f"{'output' if written else 'input'} {shape} of {size} bytes{rows}"
 
 
 def _place_constants(ops: Sequence[Operation]) -> int:
@@ -110,14 +131,19 @@ def _place_constants(ops: Sequence[Operation]) -> int:
 
 @dataclass(frozen=True)
 class KbufAllocatePass(ModulePass):
-    """Give every buffer its address in KPU RAM, main RAM or the constant pool."""
+    """Give every buffer its address in KPU RAM, main RAM or the constant pool.
+
+    `nodes`: how many partial allocations the exact search may look at, for each RAM, where it takes one.
+    """
 
     name = "kbuf-allocate"
+
+    nodes: int = NODES
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Set all offsets in place. Raises DoesNotFitError."""
         ops = list(entry_function(op).body.block.ops)
-        used = {space: _place(space, ops) for space in (kbuf.Space.KPU, kbuf.Space.MAIN)}
+        used = {space: _place(space, ops, self.nodes) for space in (kbuf.Space.KPU, kbuf.Space.MAIN)}
         main = -(-used[kbuf.Space.MAIN] // 8) * 8
         op.attributes["kbuf.main_bytes"] = IntegerAttr(main, i64)
         op.attributes["kbuf.constant_bytes"] = IntegerAttr(_place_constants(ops), i64)

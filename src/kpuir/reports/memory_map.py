@@ -1,6 +1,7 @@
-"""Memory maps: which buffer lies where and when, as a text table and as a picture."""
+"""Memory maps: which buffer lies where and when, as a text table, as JSON and as a picture."""
 
 from collections.abc import Sequence
+from typing import Any
 from xml.sax.saxutils import escape
 
 from kpuir.analysis.memory import CAPACITIES, RAM_NAMES, BufferUse, MemoryUse
@@ -16,10 +17,27 @@ def text_map(use: MemoryUse) -> str:
     return "\n".join(line for space in CAPACITIES if _of(use, space) for line in _table(use, space))
 
 
+def json_map(use: MemoryUse) -> dict[str, Any]:
+    """The same as a JSON object: each RAM's `capacity`, `peak` and `buffers`, in bytes and numbers of instructions."""
+    rams = {
+        str(space): {
+            "capacity": capacity,
+            "peak": use.peak(space),
+            "buffers": [
+                {"name": b.name, "offset": b.offset, "size": b.size, "first": b.first, "last": b.last}
+                for b in _of(use, space)
+            ],
+        }
+        for space, capacity in CAPACITIES.items()
+    }
+    return {"instructions": use.steps, "constants_bytes": use.constant_bytes, **rams}
+
+
 def svg_map(use: MemoryUse, space: Space) -> str:
     """A picture of one RAM: time to the right, addresses upwards, a rectangle per buffer, a line at the capacity.
 
-    Where less than a quarter of the RAM is in use the capacity line is at the upper edge, not to scale.
+    A line marks the peak, and a thick outline what reaches it. Where less than a quarter of the RAM is in use the
+    capacity line is at the upper edge, not to scale.
     """
     capacity, peak = CAPACITIES[space], use.peak(space)
     to_scale = peak * 4 >= capacity
@@ -34,7 +52,8 @@ def svg_map(use: MemoryUse, space: Space) -> str:
         f'<text x="{_LEFT}" y="20" font-size="14">{RAM_NAMES[space]}: {peak} of {capacity} bytes</text>',
     ]
     for index, buffer in enumerate(_of(use, space)):
-        parts += _rectangle(buffer, index, step_width, byte_height, floor)
+        parts += _rectangle(buffer, index, step_width, byte_height, floor, buffer.offset + buffer.size == peak)
+    height = floor - peak * byte_height
     line = floor - (capacity * byte_height if to_scale else floor - _TOP)
     label = f"capacity {capacity}" if to_scale else f"capacity {capacity}, not to scale"
     parts += [
@@ -43,7 +62,8 @@ def svg_map(use: MemoryUse, space: Space) -> str:
         f'<line x1="{_LEFT}" y1="{floor}" x2="{right}" y2="{floor}" stroke="black"/>',
         f'<line x1="{_LEFT}" y1="{_TOP}" x2="{_LEFT}" y2="{floor}" stroke="black"/>',
         f'<text x="{_LEFT - 6}" y="{floor}" text-anchor="end">0</text>',
-        f'<text x="{_LEFT - 6}" y="{floor - peak * byte_height + 4:.1f}" text-anchor="end">{peak}</text>',
+        f'<line x1="{_LEFT}" y1="{height:.1f}" x2="{right}" y2="{height:.1f}" stroke="#06c"/>',
+        f'<text x="{_LEFT - 6}" y="{height + 4:.1f}" fill="#06c" text-anchor="end">peak {peak}</text>',
         f'<text x="{_LEFT}" y="{floor + 16}">0</text>',
         f'<text x="{right}" y="{floor + 16}" text-anchor="end">{use.steps} instructions</text>',
         "</svg>",
@@ -73,7 +93,9 @@ def _aligned(rows: Sequence[tuple[str, str, str, str]]) -> list[str]:
     ]
 
 
-def _rectangle(buffer: BufferUse, index: int, step_width: float, byte_height: float, floor: int) -> list[str]:
+def _rectangle(
+    buffer: BufferUse, index: int, step_width: float, byte_height: float, floor: int, topmost: bool
+) -> list[str]:
     """One buffer; the hue walks around the circle by the golden angle, so that neighbours differ."""
     x, width = _LEFT + buffer.first * step_width, (buffer.last - buffer.first + 1) * step_width
     height = buffer.size * byte_height
@@ -83,7 +105,7 @@ def _rectangle(buffer: BufferUse, index: int, step_width: float, byte_height: fl
     hue = round(index * 137.508) % 360
     parts = [
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="hsl({hue} 60% 75%)" '
-        f'stroke="#333" stroke-width="0.5"><title>{title}</title></rect>'
+        f'stroke="#333" stroke-width="{2 if topmost else 0.5}"><title>{title}</title></rect>'
     ]
     if width >= _LABEL_WIDTH and height >= _LABEL_HEIGHT:
         shown = buffer.name[: int(width // 7)]

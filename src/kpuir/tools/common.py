@@ -176,6 +176,14 @@ def positive_int(text: str) -> int:
 positive_int.__name__ = "whole number"  # argparse's word for the type in its message
 
 
+def seconds(text: str) -> float:
+    """The type of options that limit a time: 0 or more."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a time from 0 on")
+    return value
+
+
 def number_list(text: str) -> tuple[float, ...]:
     """The type of options that take one number, or one per channel: `0.485,0.456,0.406`."""
     import math

@@ -23,6 +23,7 @@ from kpuir.tools.common import (
     positive_int,
     print_json,
     require_file,
+    seconds,
 )
 
 if TYPE_CHECKING:
@@ -64,6 +65,12 @@ def make_arguments() -> Parser:
     )
     add(
         "--min-cosine", type=float, metavar="X", help="keep layers in float until outputs are this close to the model's"
+    )
+    add(
+        "--allocation-seconds",
+        type=seconds,
+        metavar="S",
+        help="about how long to search for places in each RAM (10; counted in steps, the same on every machine)",
     )
     add("--require-kpu", action="store_true", help="fail if a convolution or matrix product is left on the CPU")
     add("--report", metavar="DIR", help="write reports: an index.html, coverage, memory maps, summary")
@@ -140,6 +147,7 @@ def compile_model(arguments: argparse.Namespace) -> "CompiledModel":
             min_cosine=arguments.min_cosine,
             input_shapes=dict(arguments.input_shape),
             outputs=arguments.outputs,
+            allocation_seconds=arguments.allocation_seconds,
             dump_ir=arguments.dump_ir,
             progress=progress,
         )
@@ -166,10 +174,10 @@ def summary(compiled: "CompiledModel", firmwares: Sequence[str] = ()) -> list[st
 
 def stage_lines(stages: dict[str, float]) -> list[str]:
     """The seconds of each stage; those of less than a millisecond together."""
-    shown = {name: seconds for name, seconds in stages.items() if seconds >= _SHOWN_SECONDS}
+    shown = {name: taken for name, taken in stages.items() if taken >= _SHOWN_SECONDS}
     total = sum(stages.values())
     rest = total - sum(shown.values())
-    lines = [f"{seconds:8.3f} s  {name}" for name, seconds in shown.items()]
+    lines = [f"{taken:8.3f} s  {name}" for name, taken in shown.items()]
     return [*lines, f"{rest:8.3f} s  {len(stages) - len(shown)} shorter stages", f"{total:8.3f} s  total"]
 
 
@@ -183,7 +191,7 @@ def report_files(compiled: "CompiledModel", title: str) -> dict[str, str]:
     from kpuir.reports.index import index_page
     from kpuir.reports.layers import html_rows
     from kpuir.reports.layers import text_table as layer_table
-    from kpuir.reports.memory_map import svg_map, text_map
+    from kpuir.reports.memory_map import json_map, svg_map, text_map
 
     use, placements, lines = memory(compiled.module), compiled.coverage, summary(compiled, list(FIRMWARES))
     files = {
@@ -192,6 +200,7 @@ def report_files(compiled: "CompiledModel", title: str) -> dict[str, str]:
         "coverage.html": html_table(placements),
         "coverage.json": json.dumps(json_table(placements), indent=2, ensure_ascii=False) + "\n",
         "memory.txt": text_map(use) + "\n",
+        "memory.json": json.dumps(json_map(use), indent=2, ensure_ascii=False) + "\n",
         "memory-kpu.svg": svg_map(use, Space.KPU),
         "memory-main.svg": svg_map(use, Space.MAIN),
     }
