@@ -45,9 +45,9 @@ _NODES_WHERE_IT_FITS = 20_000
 def allocate(buffers: Sequence[Buffer], capacity: int | None = None, nodes: int = NODES) -> Allocation:
     """Offsets at which no two buffers that live at the same time overlap, with a low peak.
 
-    Where no order meets the lower bound, an exact search looks at up to `nodes` partial allocations: first for any
-    below `capacity` bytes, if there is none yet, then with less effort for a lower peak. The result may still be above
-    the capacity: compare. Raises ValueError for buffers that contradict each other.
+    Where no order meets the lower bound, an exact search looks at up to `nodes` partial allocations: for one within
+    `capacity` bytes, if there is none yet, then with less effort for a lower peak. The result may still be above the
+    capacity: compare. Raises ValueError for buffers that contradict each other.
     """
     movable, placed, conflicts = _prepared(whole := wholes(buffers))
     bound = lower_bound(whole)
@@ -115,7 +115,7 @@ def _searched(
         if found.offsets is not None:
             best = _measured(buffers, {**best.offsets, **found.offsets}, bound)
         elif found.proved and limit >= bound:
-            bound = limit + searcher.grain
+            bound = (limit // searcher.grain + 1) * searcher.grain
         return found.offsets is not None
 
     too_much = capacity is not None and bound <= capacity < best.peak
