@@ -142,6 +142,8 @@ def _connected(problem: Problem, waiting: Integers, begin: int, end: int, reach:
         if t > furthest:
             cut = t
         furthest = max(furthest, reach[t])
+    if cut == first:
+        return begin
     middle = end
     k = begin
     while k < middle:
