@@ -195,6 +195,7 @@ def binaries() -> Iterator[Form]:
         yield Form("POW", (MAP, np.float32(exponent)), low=0.2)
     for exponent in (2.0, 3.0, 4.0, -3.0):
         yield Form("POW", (MAP, np.float32(exponent)))
+    yield Form("POW", ((3,), np.ones((1, 2, 1), np.float32)[:, :1]))
     yield Form("FLOOR_MOD", (MAP, np.float32(-0.75)))
     yield Form("ADD_N", (MAP, MAP, MAP))
 

@@ -111,11 +111,10 @@ def _integer_problems(graph: Graph) -> list[tuple[str, str]]:
 
 def _unlike(tensor: Tensor) -> str | None:
     """Why a tensor of integer activations cannot be bytes with a scale and zero point, None if it can."""
-    scales = 0 if tensor.quantization is None else tensor.quantization.scale.size
     if tensor.quantization is None:
         return None
-    if scales != 1:
-        return f"is {tensor.dtype.lower()} with {scales} scales"
+    if tensor.quantization.scale.size != 1:
+        return f"is {tensor.dtype.lower()} with {tensor.quantization.scale.size} scales"
     scale, zero_point = float(tensor.quantization.scale[0]), int(tensor.quantization.zero_point[0])
     if tensor.dtype == "INT16":
         return None if 0 < scale < 1e30 and zero_point == 0 else f"is int16, of scale {scale} and zero {zero_point}"

@@ -121,7 +121,8 @@ def power(layer: Layer) -> Value:
     if base is not None and exponents is not None:
         return folded(layer, np.power, base, exponents)
     value = layer.value(0)
-    match float(exponents.reshape(())) if exponents is not None and exponents.size == 1 else None:
+    alone = exponents is not None and exponents.size == 1 and exponents.ndim <= len(layer.shape(0))
+    match float(exponents.reshape(())) if exponents is not None and alone else None:
         case 1.0:
             return value
         case 2.0:
