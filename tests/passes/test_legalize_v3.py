@@ -208,7 +208,7 @@ IMAGE, VECTOR = (1, 2, 8, 8), (1, 64)
             "dequantize softmax",
         ),
     ],
-    ids=str,
+    ids=lambda value: "" if callable(value) else str(value),
 )
 def test_layers(shape: Sequence[int], body: Body, expected: str) -> None:
     check(shape, body, expected, 1e-6)
@@ -329,7 +329,7 @@ def test_a_vector_for_layers_goes_to_the_first_pixels_of_maps() -> None:
             "input: it has 13 bytes",
         ),
     ],
-    ids=str,
+    ids=lambda value: "" if callable(value) else str(value),
 )
 def test_what_v3_has_no_layer_for_is_named(shape: Sequence[int], body: Body, why: str) -> None:
     with pytest.raises(UnsupportedError) as caught:
