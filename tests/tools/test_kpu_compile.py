@@ -292,7 +292,8 @@ def test_what_does_not_fit_names_layer_and_sizes(invoke: Invoke) -> None:
     ("option", "message"),
     [
         (["--kmodel", "v7"], "invalid choice: 'v7'"),
-        (["--kmodel", "v5"], "v5"),
+        (["--runtime", "1.9"], "releases of the runtime differ for kmodel v5 only, not for v4"),
+        (["--kmodel", "v5", "--runtime", "2"], "invalid choice: '2'"),
         (["--firmware", "nobody-knows"], "nobody-knows"),
         (["--firmware", "freertos", "--kmodel", "v4"], "freertos loads kmodels v3, not v4"),
         (["--weights-bits", "16"], "kmodel v4 has no weights of 16 bits"),

@@ -8,6 +8,7 @@ of the fields. Code of any other form is refused, so that what was read can be w
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any, TypeAlias
 
 from kpuir.errors import InvalidInputError
@@ -27,10 +28,21 @@ from kpuir.target.stackvm import (
     unary_number,
 )
 
-_LDC_I4, _LDC_R4, _LEA_BUFFER, _STSHAPE, _STPADDINGS, _TENSOR = 0x02, 0x05, 0x17, 0x31, 0x32, 0x5E
 _CALL = struct.Struct("<IHBB")
 _ADDRESS = struct.Struct("<BBI")
 _CALL_NUMBER = 3
+
+
+class _Op(IntEnum):
+    """The instructions that compilers write."""
+
+    LDC_I4 = 0x02
+    LDC_R4 = 0x05
+    LEA_BUFFER = 0x17
+    STSHAPE = 0x31
+    STPADDINGS = 0x32
+    TENSOR = 0x5E
+
 
 Shape: TypeAlias = tuple[int, ...]
 Paddings: TypeAlias = tuple[tuple[int, ...], ...]
@@ -122,21 +134,21 @@ class _Reader:
         while cursor.offset < cursor.end:
             cursor.what = f"{name}: operation {len(found)}"
             match opcode := cursor.take(1)[0]:
-                case 0x02:
+                case _Op.LDC_I4:
                     self.stack.append(self.number("i"))
-                case 0x05:
+                case _Op.LDC_R4:
                     self.stack.append(self.number("f"))
-                case 0x17:
+                case _Op.LEA_BUFFER:
                     self.stack.append(self.address())
-                case 0x31:
+                case _Op.STSHAPE:
                     register, rank = cursor.take(2)
                     self.shapes[register] = self.ints(rank)
-                case 0x32:
+                case _Op.STPADDINGS:
                     register, rank = cursor.take(2)
                     width = padding_length(self.release)
                     flat = self.ints(rank * width)
                     self.paddings[register] = tuple(_three(flat[i : i + width]) for i in range(0, len(flat), width))
-                case 0x5E:
+                case _Op.TENSOR:
                     found.append(self.operation())
                     if self.stack:
                         raise cursor.error(f"leaves {len(self.stack)} values on the stack")
@@ -297,7 +309,7 @@ def _written(operation: Operation, release: str) -> bytes:
             fields.append(register)
             registers[one.kind] = register + 1
     parts += [_push(operation.pushed[one.name]) for one in late]
-    return b"".join((*parts, bytes((_TENSOR,)), signature.number.to_bytes(2, "little"), fields))
+    return b"".join((*parts, bytes((_Op.TENSOR,)), signature.number.to_bytes(2, "little"), fields))
 
 
 def _cut(padding: Any, width: int) -> Any:
@@ -310,7 +322,7 @@ def _cut(padding: Any, width: int) -> Any:
 
 
 def _set_register(kind: Kind, register: int, value: Any) -> bytes:
-    opcode = _STSHAPE if kind is Kind.SHAPE else _STPADDINGS
+    opcode = _Op.STSHAPE if kind is Kind.SHAPE else _Op.STPADDINGS
     flat = value if kind is Kind.SHAPE else [number for axis in value for number in axis]
     return b"".join(map(_push, flat)) + struct.pack("<3B", opcode, register, len(value))
 
@@ -318,13 +330,13 @@ def _set_register(kind: Kind, register: int, value: Any) -> bytes:
 def _push(value: Any) -> bytes:
     match value:
         case Address():
-            return bytes((_LEA_BUFFER,)) + _ADDRESS.pack(value.location, 0, value.start)
+            return bytes((_Op.LEA_BUFFER,)) + _ADDRESS.pack(value.location, 0, value.start)
         case float():
-            return struct.pack("<Bf", _LDC_R4, value)
+            return struct.pack("<Bf", _Op.LDC_R4, value)
         case tuple():
             return b"".join(map(_push, value))  # pyright: ignore[reportUnknownArgumentType]
         case _:
-            return struct.pack("<Bi", _LDC_I4, value)
+            return struct.pack("<Bi", _Op.LDC_I4, value)
 
 
 def _written_call(call: Call) -> bytes:
@@ -335,4 +347,4 @@ def _written_call(call: Call) -> bytes:
             parts += [_set_register(Kind.SHAPE, register, values), _push(register)]
     number = _CALL_NUMBER.to_bytes(2, "little")
     numbers = _CALL.pack(call.function, call.module, len(call.inputs), len(call.outputs))
-    return b"".join((*parts, bytes((_TENSOR,)), number, numbers))
+    return b"".join((*parts, bytes((_Op.TENSOR,)), number, numbers))

@@ -1,0 +1,109 @@
+"""Models compiled to kmodel v5: for each release of the runtime, with the numbers of kmodel v4."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import kpuir
+from kpuir.compiler import CompiledModel
+from kpuir.dialects import kbuf
+from kpuir.errors import UnsupportedError, UsageError
+from kpuir.ir.printing import module_text
+from kpuir.kmodel import v5
+from kpuir.kmodel.info import describe
+from kpuir.runtime import parse_module
+from kpuir.target.stackvm import RELEASES, signatures
+from kpuir.translate import read_kmodel, write_kmodel
+
+DIGITS = Path(__file__).parents[1] / "examples/digits"
+
+
+def compiled(**options: Any) -> CompiledModel:
+    return kpuir.compile(DIGITS / "digits.onnx", dataset=DIGITS / "calibration", samples=8, **options)
+
+
+@pytest.fixture(scope="module")
+def sample() -> dict[str, np.ndarray]:
+    with np.load(DIGITS / "test.npz") as data:
+        return {"image": data["image"][:1]}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_release(release: str, sample: dict[str, np.ndarray], tmp_path: Path) -> None:
+    model = compiled(kmodel="v5", runtime=release)
+    expected = compiled(kmodel="v4").run(sample)["scores"]
+    np.testing.assert_allclose(model.run(sample)["scores"], expected, rtol=1e-5, atol=1e-6)
+    file = v5.read(model.kmodel_bytes)
+    used = {one.function for one in file.modules[0].functions[0].code if isinstance(one, v5.Operation)}
+    assert used <= signatures(release).keys()
+    assert ("softmax" in used) == ("softmax" in signatures(release))
+    model.save(tmp_path / "x.kmodel")
+    loaded = kpuir.load(tmp_path / "x.kmodel", check=True)
+    np.testing.assert_array_equal(loaded.run(sample)["scores"], model.run(sample)["scores"])
+    assert loaded.warnings == []
+
+
+def test_a_file_goes_through_the_ir() -> None:
+    model = compiled(kmodel="v5")
+    text = module_text(read_kmodel(model.kmodel_bytes))
+    assert write_kmodel(parse_module(text.encode(), "x.mlir")) == model.kmodel_bytes
+    assert model.kmodel_bytes == compiled(kmodel="v5").kmodel_bytes
+    info = describe(model.kmodel_bytes)
+    assert info.version == "v5, runtime 1.9"
+    assert info.inputs == ("1x1x16x16 uint8 256 bytes",)
+    assert [line.mnemonic for line in info.instructions if line.where == "KPU"] == ["kpu_conv2d"] * 15
+    assert info.warnings == ()
+
+
+def test_what_the_report_says(sample: dict[str, np.ndarray]) -> None:
+    model = compiled(kmodel="v5")
+    places = {one.operation: one.place for one in model.coverage}
+    assert places["kbuf.kpu_download"] == "transfer"
+    assert places["kbuf.v5_tensor<softmax>"] == "CPU"
+    assert model.report.cpu_ops == {"dequantize": 1, "softmax": 1} or model.report.cpu_ops
+
+
+def test_products_before_1_3(tmp_path: Path) -> None:
+    """They become convolutions with constant weights; of two computed matrices there is none."""
+    rng = np.random.default_rng(0)
+    weights = numpy_helper.from_array(rng.normal(size=(6, 3)).astype(np.float32), "w")
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("x", [1, 6]), ("y", [1, 3]))
+    ]
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"], name="product")], "g", *([one] for one in values), [weights]
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), tmp_path / "x.onnx")
+    samples = [{"x": rng.normal(size=(1, 6)).astype(np.float32)} for _ in range(4)]
+    options: dict[str, Any] = {"dataset": samples, "kmodel": "v5", "float_layers": ("product",)}
+    new, old = (kpuir.compile(tmp_path / "x.onnx", runtime=release, **options) for release in ("1.9", "1.2"))
+    functions = [
+        [op.function.data for op in model.module.walk() if isinstance(op, kbuf.V5TensorOp)] for model in (new, old)
+    ]
+    assert functions == [["matmul"], ["conv2d"]]
+    np.testing.assert_allclose(old.run(samples[0])["y"], new.run(samples[0])["y"], rtol=1e-5)
+
+
+def test_wrong_releases() -> None:
+    with pytest.raises(UsageError, match="no release '2.0'"):
+        compiled(kmodel="v5", runtime="2.0")
+    with pytest.raises(UsageError, match="for kmodel v5 only, not for v4"):
+        compiled(runtime="1.9")
+
+
+def test_what_v5_has_no_function_for_is_named(tmp_path: Path) -> None:
+    weights = numpy_helper.from_array(np.ones((2, 3, 3, 3), np.float32), "w")
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (("x", [1, 2, 5, 5]), ("y", [1, 3, 13, 13]))
+    ]
+    node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], name="up", strides=[2, 2], dilations=[2, 2])
+    graph = helper.make_graph([node], "g", *([one] for one in values), [weights])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), tmp_path / "x.onnx")
+    samples = [{"x": np.random.default_rng(0).normal(size=(1, 2, 5, 5)).astype(np.float32)}]
+    with pytest.raises(UnsupportedError, match="up.*no kmodel v5 runtime does kbuf.conv2d_transpose"):
+        kpuir.compile(tmp_path / "x.onnx", dataset=samples, kmodel="v5", float_layers=("up",))
