@@ -298,7 +298,6 @@ def _output_places(region: Region, value: SSAValue) -> list[Place]:
 def _with_places(region: Region, ram: int, alive: int, places: Places) -> Bands | None:
     """The fewest bands that fit."""
     whole = sum(_bytes(value) for value, place in places.items() if place is not Place.MAIN)
-
     overlap, most = region.overlap, region.tallest
     low = min(region.most_units(ram - ram // _SLACK - whole, places), most)
     if low < region.least:

@@ -37,10 +37,12 @@ from kpuir.ir.functions import entry_function
 from kpuir.ir.locations import layer_name
 from kpuir.target import k210
 
-_MOST_AROUND = 32
+_MOST_AROUND = 64
 """Operations in front of a layer and behind it, each, that are considered to be done with it band by band."""
-_PATIENCE = 8
-"""How many more of them are tried where that was better the last time."""
+_MOST_RESULTS = 3
+"""A region with more results, such as half of the parts of a layer, is better with more or fewer of the operations."""
+_PATIENCE = 12
+"""How many more regions are tried where that was better the last time."""
 _NEVER = 1e6
 """The price of a layer that no band of fits by itself."""
 
@@ -123,14 +125,17 @@ def _best(ops: Sequence[Operation], layer: Operation, exceeding: Sequence[Operat
     index, total = ops.index(layer), sum(elsewhere.values())
     above, lives = _above(ops[:index], layer), _Lives(ops)
 
-    def priced(inside: set[Operation]) -> _Found | None:
-        region = Region(sorted(inside, key=lives.steps.__getitem__))
+    def priced(region: Region) -> _Found | None:
         plan = bands.plan(region, ram, lives.around(region))
-        return None if plan is None else (bands.price(plan.cost) + total - sum(elsewhere[op] for op in inside), plan)
+        others = total - sum(elsewhere[op] for op in region.ops)
+        return None if plan is None else (bands.price(plan.cost) + others, plan)
 
     def grown(inside: set[Operation]) -> Iterator[_Found | None]:
         below = _below(ops[min(map(lives.steps.__getitem__, inside)) :], inside)
-        return (priced(inside | set(below[:behind])) for behind in range(len(below) + 1))
+        for behind in range(len(below) + 1):
+            region = Region(sorted(inside | set(below[:behind]), key=lives.steps.__getitem__))
+            if not behind or len(region.outputs) <= _MOST_RESULTS:
+                yield priced(region)
 
     best = _cheapest(_cheapest(grown({layer, *above[:front]})) for front in range(len(above) + 1))
     if best is None:
