@@ -20,10 +20,10 @@ from xdsl.dialects import func
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 
-from kpuir.compiler import PIPELINES
 from kpuir.dialects import ktensor
 from kpuir.importers import import_model
 from kpuir.ir.functions import entry_function
+from kpuir.named_pipelines import PIPELINES
 from kpuir.passes.dataset_pass import dataset_inputs
 from kpuir.pipelines import make_context, parse_passes, run_passes
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 import kpuir
 from kpuir import pipelines
 from kpuir.analysis.overlaps import find_overlaps
-from kpuir.compiler import PIPELINES, CompiledModel
+from kpuir.compiler import CompiledModel
 from kpuir.errors import DoesNotFitError, InvalidInputError, KpuirError, UnsupportedError
 from kpuir.importers.onnx import import_onnx
 from kpuir.interpreters.run import run
 from kpuir.kmodel import v4
+from kpuir.named_pipelines import PIPELINES
 from kpuir.runtime import tensor_ports
 from kpuir.translate import read_kmodel, write_kmodel
 from tests.importers.nets import feeds, runtime

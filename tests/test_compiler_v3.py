@@ -105,7 +105,7 @@ def test_firmwares(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"weights_bits": 16}, "kmodel v4 has no weights of 16 bits\nhint: kmodel v3"),
-        ({"kmodel": "v5"}, "cannot be written yet"),
+        ({"kmodel": "v7"}, "cannot be written"),
         ({"firmware": "maixpy-minimum", "kmodel": "v4"}, "loads kmodels v3, not v4"),
     ],
 )

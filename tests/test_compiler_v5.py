@@ -59,12 +59,11 @@ def test_a_file_goes_through_the_ir() -> None:
     assert info.warnings == ()
 
 
-def test_what_the_report_says(sample: dict[str, np.ndarray]) -> None:
+def test_what_the_report_says() -> None:
     model = compiled(kmodel="v5")
     places = {one.operation: one.place for one in model.coverage}
     assert places["kbuf.kpu_download"] == "transfer"
     assert places["kbuf.v5_tensor<softmax>"] == "CPU"
-    assert model.report.cpu_ops == {"dequantize": 1, "softmax": 1} or model.report.cpu_ops
 
 
 def test_products_before_1_3(tmp_path: Path) -> None:
@@ -105,5 +104,5 @@ def test_what_v5_has_no_function_for_is_named(tmp_path: Path) -> None:
     graph = helper.make_graph([node], "g", *([one] for one in values), [weights])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), tmp_path / "x.onnx")
     samples = [{"x": np.random.default_rng(0).normal(size=(1, 2, 5, 5)).astype(np.float32)}]
-    with pytest.raises(UnsupportedError, match="up.*no kmodel v5 runtime does kbuf.conv2d_transpose"):
+    with pytest.raises(UnsupportedError, match=r"up.*no kmodel v5 runtime does kbuf\.conv2d_transpose"):
         kpuir.compile(tmp_path / "x.onnx", dataset=samples, kmodel="v5", float_layers=("up",))

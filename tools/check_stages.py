@@ -12,9 +12,9 @@ from pathlib import Path
 
 import kpuir
 from kpuir import pipelines
-from kpuir.compiler import PIPELINES
 from kpuir.importers import import_model
 from kpuir.ir.printing import module_text
+from kpuir.named_pipelines import PIPELINES
 from kpuir.runtime import parse_module
 
 

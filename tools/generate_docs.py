@@ -25,9 +25,9 @@ from xdsl.irdl import (
 from xdsl.passes import ModulePass, get_pass_option_infos
 
 from kpuir.analysis.constructs import CONSTRUCTS
-from kpuir.compiler import PIPELINES
 from kpuir.importers.summary import onnx_ops, tflite_ops
 from kpuir.kmodel.v4 import INSTRUCTIONS, KpuConv2d
+from kpuir.named_pipelines import PIPELINES
 from kpuir.target import k210
 from kpuir.universe import KPUIR_UNIVERSE
 

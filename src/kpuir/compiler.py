@@ -1,4 +1,4 @@
-"""Compiling a model end to end: the Python API, and the named pipelines as data."""
+"""Compiling a model end to end: the Python API."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from kpuir.errors import DoesNotFitError, InvalidInputError, UsageError
+from kpuir.named_pipelines import PIPELINES
 from kpuir.target.runtimes import RUNTIMES
 from kpuir.versions import check_firmware, check_release, version_for
 
@@ -27,101 +28,6 @@ if TYPE_CHECKING:
     from kpuir.target.firmware import Demands
 
 Dataset: TypeAlias = "str | Path | Sequence[Mapping[str, NDArray[Any]]] | None"
-
-PIPELINES: dict[str, tuple[str, ...]] = {
-    "ktensor-simplify": (
-        "ktensor-fold-constants",
-        "canonicalize",
-        "ktensor-sink-transposes",
-        "ktensor-absorb-layouts",
-        "ktensor-fuse-activations",
-        "ktensor-fold-batch-norm",
-        "ktensor-fuse-pads",
-        "canonicalize",
-        "cse",
-    ),
-    "kpu-legalize": (
-        "ktensor-lower-average-pools",
-        "ktensor-lower-transposed-convs",
-        "ktensor-sink-depth-to-space",
-        "kpu-legalize-flattened",
-        "kpu-legalize-groups",
-        "kpu-legalize-kernels",
-        "convert-ktensor-to-kpu",
-        "canonicalize",
-        "kpu-sink-concats",
-        "kpu-fuse-activations",
-        "kpu-sink-crops",
-        "kpu-legalize-adds",
-        "kpu-legalize-prelu",
-        "kpu-legalize-elementwise",
-        "kpu-legalize-space-to-depth",
-        "kpu-legalize-concats",
-        "kpu-legalize-strides",
-        "kpu-split-depthwise",
-        "kpu-legalize-global-pools",
-        "kpu-fuse-pools",
-        "kpu-legalize-pools",
-        "canonicalize",
-        "kpu-cancel-crops",
-        "kpu-shift-borders",
-        "canonicalize",
-        "cse",
-        "kpu-explain",
-    ),
-    "kpu-quantize-all": (
-        "kpu-equalize",
-        "dce",
-        "kpu-calibrate",
-        "kpu-derive-ranges",
-        "kpu-quantize",
-        "canonicalize",
-        "kpu-pack-pixels",
-        "kpu-split-diagonals",
-        "kpu-place",
-        "dce",
-        "kpu-round-weights",
-        "kpu-select-registers",
-        "dce",
-        "kpu-tile",
-        "dce",
-    ),
-    "kbuf-lower": (
-        "ktensor-decompose-arithmetic",
-        "ktensor-decompose-shapes",
-        "ktensor-decompose-resize",
-        "ktensor-decompose-functions",
-        "ktensor-fold-constants",
-        "canonicalize",
-        "cse",
-        "convert-kpu-to-kbuf",
-        "kbuf-spill",
-        "kbuf-legalize-v3",
-        "kbuf-legalize-v5",
-        "kbuf-allocate",
-    ),
-    "kpu-default": (
-        "ktensor-simplify",
-        "ktensor-keep-float",
-        "ktensor-split-inputs",
-        "kpu-legalize",
-        "kpu-quantize-all",
-        "kbuf-lower",
-    ),
-    "kpu-float": (
-        "ktensor-simplify",
-        "kbuf-lower",
-    ),
-    "kpu-coverage": (
-        "ktensor-simplify",
-        "ktensor-keep-float",
-        "kpu-legalize",
-        "kpu-assume-ranges",
-        "kpu-quantize-all{from=kpu-derive-ranges}",
-        "kbuf-lower{until=kbuf-spill}",
-    ),
-}
-"""The pipelines by name; an entry is the text of a pass with its options, or the name of another pipeline."""
 
 CALIBRATIONS = ("auto", "minmax", "mse", "kl", "percentile")
 

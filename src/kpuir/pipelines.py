@@ -1,6 +1,6 @@
 """Contexts and pass pipelines: parse them (named ones too), run them, say which pass went wrong.
 
-The named pipelines themselves are data in `kpuir.compiler.PIPELINES`; this module knows no pass and no dialect.
+The named pipelines themselves are data in `kpuir.named_pipelines.PIPELINES`; this module knows no pass and no dialect.
 """
 
 import dataclasses

@@ -20,7 +20,7 @@ def version_for(kmodel: str | None, firmware: str | None, weights_bits: int) -> 
         loads = " and ".join(FIRMWARES[firmware].loads)
         raise UsageError(f"{firmware} loads kmodels {loads}, not {version}", hint="leave the version out")
     if version not in VERSIONS:
-        raise UsageError(f"kmodel version '{version}' cannot be written yet", hint=f"choose {', '.join(VERSIONS)}")
+        raise UsageError(f"kmodel version '{version}' cannot be written", hint=f"choose {', '.join(VERSIONS)}")
     if weights_bits not in RUNTIMES[version].weight_bits:
         others = [one for one in VERSIONS if weights_bits in RUNTIMES[one].weight_bits]
         hint = f"kmodel {' or '.join(others)} has them" if others else "choose 8 or 16"

@@ -145,7 +145,8 @@ def test_costs_of_convolutions_count_multiplications() -> None:
 
 def test_every_instruction_has_a_cost() -> None:
     priced = cost._NANOSECONDS  # pyright: ignore[reportPrivateUsage]  # the table itself is what must be complete
-    assert {*kbuf.INSTRUCTIONS, *kbuf.v3.INSTRUCTIONS} == {*priced, kbuf.KpuConv2dOp}
+    ops = {*kbuf.INSTRUCTIONS, *kbuf.v3.INSTRUCTIONS, kbuf.KpuDownloadOp, kbuf.V5TensorOp}
+    assert ops == {*priced, kbuf.KpuConv2dOp}
 
 
 FLOATS = """

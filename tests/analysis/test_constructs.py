@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kpuir.analysis.constructs import CONSTRUCTS, Construct
-from kpuir.compiler import PIPELINES
+from kpuir.named_pipelines import PIPELINES
 from kpuir.passes import PASSES
 from kpuir.pipelines import parse_passes
 from kpuir.target import k210

@@ -9,9 +9,9 @@ import pytest
 from kpuir.analysis.coverage import Place, milliseconds_by_place, placement
 from kpuir.analysis.flow import Role, flow
 from kpuir.analysis.reasons import hint_of, reason_of
-from kpuir.compiler import PIPELINES
 from kpuir.dialects import kbuf, kpu, ktensor
 from kpuir.importers import import_model
+from kpuir.named_pipelines import PIPELINES
 from kpuir.pipelines import make_context, parse_passes, run_passes
 from kpuir.runtime import parse_module
 from kpuir.target import k210

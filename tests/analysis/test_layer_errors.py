@@ -19,10 +19,10 @@ from kpuir.analysis.layer_errors import (
     numbered_values,
     snr,
 )
-from kpuir.compiler import PIPELINES
 from kpuir.dialects import kpu
 from kpuir.importers.onnx import import_onnx
 from kpuir.ir.functions import entry_function
+from kpuir.named_pipelines import PIPELINES
 from kpuir.pipelines import make_context, parse_passes, run_passes
 from tests.networks import Net
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from kpuir.compiler import PIPELINES
 from kpuir.dialects.kbuf import Space
 from kpuir.importers import import_model
 from kpuir.ir.functions import entry_function
 from kpuir.memory import allocate, lower_bound
+from kpuir.named_pipelines import PIPELINES
 from kpuir.passes.kbuf_allocate import buffers_in
 from kpuir.pipelines import make_context, parse_passes, run_passes
 from tests.shared import shared_file

@@ -9,9 +9,9 @@ from onnx import TensorProto, helper, numpy_helper
 from xdsl.dialects.builtin import ModuleOp
 
 from kpuir import pipelines
-from kpuir.compiler import PIPELINES
 from kpuir.dialects import kpu, ktensor
 from kpuir.importers.onnx import import_onnx
+from kpuir.named_pipelines import PIPELINES
 from tests.importers.nets import feeds, interpret, runtime
 
 TO_KPU = ("ktensor-simplify", "kpu-legalize{until=kpu-fuse-activations}")

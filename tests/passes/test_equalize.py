@@ -9,11 +9,11 @@ import pytest
 from onnx import helper, numpy_helper
 from xdsl.dialects.builtin import ModuleOp
 
-from kpuir.compiler import PIPELINES
 from kpuir.dialects import kpu, ktensor
 from kpuir.importers.onnx import import_onnx
 from kpuir.interpreters.run import run
 from kpuir.ir.functions import entry_function
+from kpuir.named_pipelines import PIPELINES
 from kpuir.passes.kpu_equalize import KpuEqualizePass, pairs
 from kpuir.pipelines import make_context, parse_passes, run_passes
 from tests.networks import mobilenet, resnet

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 import kpuir
-from kpuir.compiler import PIPELINES
 from kpuir.dialects import kpu, ktensor
 from kpuir.importers.onnx import import_onnx
 from kpuir.interpreters.run import run
+from kpuir.named_pipelines import PIPELINES
 from kpuir.passes.kpu_legalize_global_pools import sum_kernels
 from kpuir.pipelines import make_context, parse_passes, run_passes
 

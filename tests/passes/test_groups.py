@@ -8,9 +8,9 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, SSAValue
 
 from kpuir import pipelines
-from kpuir.compiler import PIPELINES
 from kpuir.dialects import kpu, ktensor
 from kpuir.interpreters.run import run
+from kpuir.named_pipelines import PIPELINES
 from tests.interpreters.test_ktensor import onnx_result
 from tests.passes.graphs import Put, module_of
 

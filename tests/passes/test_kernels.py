@@ -14,9 +14,9 @@ from xdsl.ir import Block, SSAValue
 import kpuir
 from kpuir import pipelines
 from kpuir.analysis.overlaps import find_overlaps
-from kpuir.compiler import PIPELINES
 from kpuir.dialects import kpu, ktensor
 from kpuir.interpreters.run import run
+from kpuir.named_pipelines import PIPELINES
 from tests.interpreters.test_ktensor import onnx_result
 from tests.passes.graphs import Put, module_of
 

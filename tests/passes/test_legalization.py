@@ -9,9 +9,9 @@ from xdsl.ir import Block, SSAValue
 
 from kpuir import pipelines
 from kpuir.analysis.instructions import CLAMPS, UNARIES
-from kpuir.compiler import PIPELINES
 from kpuir.dialects import kpu, ktensor
 from kpuir.interpreters.run import run
+from kpuir.named_pipelines import PIPELINES
 from tests.passes.graphs import Put, arguments_of, module_of, random_graph, samples_of, undefined_operands, weight
 
 CONTEXT = pipelines.make_context()

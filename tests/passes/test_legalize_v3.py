@@ -10,11 +10,11 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Block, Region, SSAValue
 from xdsl.rewriter import InsertPoint
 
-from kpuir.compiler import PIPELINES
 from kpuir.dialects import kbuf
 from kpuir.errors import UnsupportedError
 from kpuir.interpreters.kbuf import Machine
 from kpuir.ir.locations import named
+from kpuir.named_pipelines import PIPELINES
 from kpuir.passes.convert_kpu_to_kbuf.lowering import Lowering
 from kpuir.passes.convert_kpu_to_kbuf.placement import copy
 from kpuir.passes.kbuf_legalize_v3.computing import never_negative

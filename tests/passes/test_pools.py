@@ -12,10 +12,10 @@ from onnx import helper, numpy_helper
 from xdsl.dialects.builtin import ModuleOp
 
 import kpuir
-from kpuir.compiler import PIPELINES
 from kpuir.dialects import kpu, ktensor
 from kpuir.importers.onnx import import_onnx
 from kpuir.interpreters.run import run
+from kpuir.named_pipelines import PIPELINES
 from kpuir.pipelines import make_context, parse_passes, run_passes
 
 TO_KPU = "ktensor-simplify,kpu-legalize{pools=kpu}"

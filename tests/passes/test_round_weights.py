@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from xdsl.dialects.builtin import ModuleOp
 
-from kpuir.compiler import PIPELINES
 from kpuir.dialects import kpu, ktensor
 from kpuir.importers.onnx import import_onnx
 from kpuir.interpreters.run import run
 from kpuir.ir.arrays import to_numpy
 from kpuir.ir.functions import entry_function
+from kpuir.named_pipelines import PIPELINES
 from kpuir.passes import kpu_round_weights
 from kpuir.pipelines import make_context, parse_passes, run_passes
 from kpuir.quantization.parameters import QuantizationParameters

@@ -11,13 +11,14 @@ import kpuir
 from kpuir import pipelines
 from kpuir.analysis.overlaps import find_overlaps
 from kpuir.comparison import cosine
-from kpuir.compiler import PIPELINES, CompiledModel
+from kpuir.compiler import CompiledModel
 from kpuir.dialects import kpu
 from kpuir.dialects.ktensor import shape_of
 from kpuir.errors import DoesNotFitError
 from kpuir.importers.onnx import import_onnx
 from kpuir.interpreters.kbuf import Machine
 from kpuir.interpreters.run import run
+from kpuir.named_pipelines import PIPELINES
 from kpuir.passes.kpu_tile import KpuTilePass
 from kpuir.target.k210 import K210, feature_map_bytes
 from tests.importers.nets import runtime

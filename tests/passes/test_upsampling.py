@@ -13,9 +13,10 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, SSAValue
 
 from kpuir import pipelines
-from kpuir.compiler import PIPELINES, compile
+from kpuir.compiler import compile
 from kpuir.dialects import kpu, ktensor
 from kpuir.importers.onnx import import_onnx
+from kpuir.named_pipelines import PIPELINES
 from kpuir.passes.kpu_legalize_space_to_depth import KpuLegalizeSpaceToDepthPass
 from kpuir.passes.ktensor_lower_transposed_convs import KTensorLowerTransposedConvsPass
 from kpuir.passes.ktensor_sink_depth_to_space import KTensorSinkDepthToSpacePass

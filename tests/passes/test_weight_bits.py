@@ -7,12 +7,12 @@ import pytest
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, SSAValue
 
-from kpuir.compiler import PIPELINES
 from kpuir.dialects import kbuf, kpu
 from kpuir.errors import InvalidInputError
 from kpuir.interpreters.kbuf import Machine
 from kpuir.interpreters.run import run
 from kpuir.ir.arrays import to_numpy
+from kpuir.named_pipelines import PIPELINES
 from kpuir.pipelines import make_context, parse_passes, run_passes
 from kpuir.target.k210 import K210
 from kpuir.translate import write_kmodel

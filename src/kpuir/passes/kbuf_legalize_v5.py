@@ -16,6 +16,7 @@ addition of bytes, which v5 lacks, is one of floats in between. What cannot be s
 the version that could.
 """
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -382,8 +383,8 @@ def _transpose(emitter: _Emitter, op: kbuf.TransposeOp, f: Any) -> None:
 
 def _pad(emitter: _Emitter, op: kbuf.PadOp, f: Any) -> None:
     pads = tuple((before, after, 0) for before, after in zip(f.paddings[0::2], f.paddings[1::2], strict=True))
-    value = f.value.reshape(-1)
-    number = float(value.view("<f4")[0]) if _type(op.input) is DataType.FLOAT32 else int(value[0])
+    data = f.value.tobytes()
+    number = struct.unpack("<f", data)[0] if _type(op.input) is DataType.FLOAT32 else data[0]
     emitter.call(
         "pad",
         (op.input, op.output),

@@ -29,7 +29,7 @@ _COVERAGE = "kpu-coverage"
 
 def named_pipelines() -> Mapping[str, tuple[str, ...]]:
     """The pipelines that have a name, each a sequence of pipeline texts."""
-    from kpuir.compiler import PIPELINES
+    from kpuir.named_pipelines import PIPELINES
 
     return PIPELINES
 

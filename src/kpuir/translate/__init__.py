@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from kpuir.errors import InvalidInputError, UsageError
-from kpuir.versions import VERSIONS
+from kpuir.target.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -56,8 +56,8 @@ def write_kmodel(module: "ModuleOp", version: str | None = None) -> bytes:
     one given; UsageError for a version we do not write.
     """
     version = version or _version_of(module)
-    if version not in VERSIONS:
-        raise UsageError(f"there is no kmodel {version}", hint=f"choose {', '.join(VERSIONS)}")
+    if version not in RUNTIMES:
+        raise UsageError(f"there is no kmodel {version}", hint=f"choose {', '.join(RUNTIMES)}")
     from kpuir.kmodel import v3, v4, v5
     from kpuir.translate.kmodel_v3 import to_v3
     from kpuir.translate.kmodel_v4 import to_v4
