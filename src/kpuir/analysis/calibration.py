@@ -269,20 +269,23 @@ def calibrate(
 
     def observe(value: SSAValue, array: "NDArray[np.float32]") -> None:
         if value not in replaced:
-            take(value, array)
+            take(value, kept(value, array))
         if value in significant:
             for seen in significant[value](array):
                 for part in seen.values:
-                    take(part, seen.array, seen.least if math.isfinite(seen.least) else None)
+                    take(part, kept(value, seen.array), seen.least if math.isfinite(seen.least) else None)
+
+    def kept(value: SSAValue, array: "NDArray[np.float32]") -> "NDArray[np.float32]":
+        if array.ndim != 4:
+            return array
+        if value not in regions:
+            regions[value] = kept_region(value, known)
+        return array[:, :, *_observed_region(value, regions[value], array.shape)]
 
     def take(value: SSAValue, array: "NDArray[np.float32]", least: float | None = None) -> None:
         tensor = states.get(value)
         if not isinstance(tensor, TensorRecord):
             return
-        if array.ndim == len(ktensor.shape_of(value)) == 4:
-            if value not in regions:
-                regions[value] = kept_region(value, known)
-            array = array[:, :, *_observed_region(value, regions[value], array.shape)]
         tensor.observer.update(array)
         tensor.numbers += array.size
         tensor.matters_from(least)

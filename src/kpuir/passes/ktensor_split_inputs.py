@@ -59,8 +59,14 @@ def _readers(value: SSAValue) -> list[Reader]:
     """The convolutions and products with constants that are all that reads a value; none where something else does."""
     found = [use.operation for use in value.uses]
     readers = [op for op in found if isinstance(op, Reader) and op.operands[0] == value and _is_ordinary(op)]
+    readers.sort(key=_position)  # uses are in the order in which they were made
     alike = len(readers) == len(found) and len({type(op) for op in readers}) == 1
     return readers if alike else []
+
+
+def _position(op: Operation) -> int:
+    assert op.parent is not None
+    return op.parent.get_operation_index(op)
 
 
 def _is_ordinary(op: Reader) -> bool:
