@@ -109,7 +109,7 @@ def fixed() -> dict[str, Graph]:
     graph = Graph(small)
     graphs["resize"] = graph.add(
         "Resize",
-        "",
+        graph.constant(np.zeros(0, np.float32)),
         graph.constant(np.array([1, 1, 2, 2], np.float32)),
         shape=(1, 4, 10, 12),
         mode="nearest",
