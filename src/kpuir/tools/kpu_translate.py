@@ -24,6 +24,13 @@ def make_arguments() -> Parser:
             flag = f"--{name.replace('_', '-')}"
             what.add_argument(flag, dest="action", action="store_const", const=name, help=text)
     what.add_argument("--export-kmodel", choices=("v3", "v4", "v5"), help=ACTIONS["export_kmodel"][1])
+    parser.add_argument(
+        "--address",
+        type=lambda text: int(text, 0),
+        default=0x300000,
+        metavar="A",
+        help="of --export-kfpkg: where the kmodel goes in flash (0x300000)",
+    )
     parser.add_argument("file", metavar="FILE", nargs="?", help="the input; '-' is stdin")
     add_model_options(parser)
     parser.add_argument("-o", "--output", metavar="OUT", default="-", help="the output; '-', the default, is stdout")
@@ -54,8 +61,6 @@ def import_kmodel(arguments: argparse.Namespace) -> str:
 
 def export_kmodel(arguments: argparse.Namespace) -> bytes:
     """The bytes of the kmodel a module at the `kbuf` level is."""
-    if arguments.export_kmodel == "v5":
-        raise UsageError("kmodel v5 cannot be written yet", hint="--export-kmodel v3 and v4 are what there is")
     return _kmodel_bytes(arguments, arguments.export_kmodel)
 
 
@@ -73,6 +78,18 @@ def export_c_array(arguments: argparse.Namespace) -> str:
     name = PurePath(arguments.file)
     data = _kmodel_bytes(arguments)
     return c_array(data, "kmodel" if arguments.file == "-" else f"{name.stem}_kmodel")
+
+
+def export_kfpkg(arguments: argparse.Namespace) -> bytes:
+    """A kmodel, or the module it is, as a package for the flashing tool."""
+    from kpuir.translate.kfpkg import kfpkg
+
+    data = _kmodel_bytes(arguments)
+    name = "model.kmodel" if arguments.file == "-" else f"{PurePath(arguments.file).stem}.kmodel"
+    try:
+        return kfpkg(data, name, arguments.address)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def info(arguments: argparse.Namespace) -> str:
@@ -101,6 +118,7 @@ ACTIONS: dict[str, tuple[Callable[[argparse.Namespace], str | bytes], str]] = {
     "import_kmodel": (import_kmodel, "a kmodel as a module"),
     "export_kmodel": (export_kmodel, "a module at the kbuf level as a kmodel"),
     "export_c_array": (export_c_array, "a kmodel as C source"),
+    "export_kfpkg": (export_kfpkg, "a kmodel as a package for the flashing tool"),
     "export_dot": (export_dot, "a module, model or kmodel as a Graphviz graph"),
     "info": (info, "what is inside of a kmodel, module or model"),
     "supported_ops": (supported_ops, "the ops that can be imported (no FILE)"),
