@@ -63,3 +63,20 @@ def test_inputs_that_8_bits_hold_stay_bytes() -> None:
 def test_the_same_kmodel_twice() -> None:
     samples = features(np.random.default_rng(4), 5)
     assert compiled(samples).kmodel_bytes == compiled(samples).kmodel_bytes
+
+
+def test_inputs_that_the_cpu_reads_stay_float_unless_they_are_pixels() -> None:
+    """A difference of large numbers is next to nothing: rounding what it is made of would be the whole error."""
+    net = Net(6, x=(1, 3, 8, 8))
+    centred = net.op("Sub", "x", net.op("ReduceMean", "x", axes=[1, 2, 3], keepdims=1))
+    source = net.model(net.conv(centred, 3, 8)).SerializeToString()
+    rng = np.random.default_rng(6)
+    samples = [(rng.normal(size=(1, 3, 8, 8)) + 100 * index).astype(np.float32) for index in range(8)]
+    found = kpuir.compile(import_onnx(source), dataset=[{"x": sample} for sample in samples])
+    assert found.sidecar["inputs"][0]["type"] == "float32"
+    session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
+    wanted = np.asarray(session.run(None, {"x": samples[7]})[0]).ravel()
+    ours = next(iter(found.run({"x": samples[7]}).values())).ravel()
+    assert wanted @ ours > 0.999 * np.linalg.norm(wanted) * np.linalg.norm(ours)
+    pixels = [{"x": rng.integers(0, 256, (1, 3, 8, 8)).astype(np.float32)} for _ in range(4)]
+    assert kpuir.compile(import_onnx(source), dataset=pixels).sidecar["inputs"][0]["type"] == "uint8"

@@ -30,7 +30,7 @@ from kpuir.dialects import kpu, ktensor
 from kpuir.ir.functions import CODES, argument_attributes, entry_function, set_argument_attribute
 from kpuir.ir.rewriting import rewrite
 from kpuir.passes.kpu_fuse_activations import FuseActivation, HoistActivation
-from kpuir.passes.kpu_quantize import wanted_values
+from kpuir.passes.kpu_quantize import reaching_values
 from kpuir.passes.layers import constants_of
 
 Range: TypeAlias = tuple[float, float]
@@ -137,13 +137,13 @@ def _enter(function: func.FuncOp) -> None:
 
     One that is no codes in the source model has to reach a layer, or nothing would round it.
     """
-    wanted = wanted_values(function)
+    reaching = reaching_values(function)
     for argument in function.body.block.args:
         users = [use.operation for use in argument.uses]
         kinds = {user.function.quantized if isinstance(user, ktensor.ActivationOp) else None for user in users}
         kind = kinds.pop() if len(kinds) == 1 else None
         codes = CODES in argument_attributes(function, argument.index)
-        if kind is None or not (codes or any(user.results[0] in wanted for user in users)):
+        if kind is None or not (codes or any(user.results[0] in reaching for user in users)):
             continue
         set_argument_attribute(function, argument.index, kpu.LATTICE, kind)
         for user in users:

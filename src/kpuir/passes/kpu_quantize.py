@@ -91,6 +91,16 @@ def _users(value: SSAValue) -> list[Operation]:
 
 def wanted_values(function: func.FuncOp) -> set[SSAValue]:
     """The values that reach a KPU layer by way of operations that work on bytes."""
+    return _led_to_layers(function, _on_bytes(function))
+
+
+def reaching_values(function: func.FuncOp) -> set[SSAValue]:
+    """Those that do so even by way of operations that compute floats of bytes: what is rounded anyway may be a byte."""
+    return _led_to_layers(function, _continuous(function))
+
+
+def _led_to_layers(function: func.FuncOp, able: set[Operation]) -> set[SSAValue]:
+    """The values that reach a KPU layer by way of moves, concats and `able` operations."""
     wanted: set[SSAValue] = set()
     for op in reversed(list(function.walk())):
         if isinstance(op, kpu.Conv2dOp):
@@ -100,16 +110,40 @@ def wanted_values(function: func.FuncOp) -> set[SSAValue]:
         elif op.results and op.results[0] in wanted:
             if _is_moving(op):
                 wanted.add(op.operands[0])
-            elif isinstance(op, ktensor.ConcatOp) or _is_arithmetic(op):
+            elif isinstance(op, ktensor.ConcatOp) or op in able:
                 wanted.update(op.operands)
-            elif _clamp(op) is not None and (not _rounds(op) or isinstance(op.operands[0].owner, ktensor.BinaryOp)):
-                wanted.add(op.operands[0])
     return wanted
 
 
-def _is_arithmetic(op: Operation) -> bool:
-    """Whether an operation is continuous in both operands, so that they may be rounded; comparisons are not."""
-    return isinstance(op, ktensor.BinaryOp) and op.kind.data.value in (*_BYTE_KINDS, "div")
+def _on_bytes(function: func.FuncOp) -> set[Operation]:
+    """The operations between two values, and clamps behind them, on bytes: nothing they read is the CPU's float."""
+    able: set[Operation] = set()
+    floats: set[SSAValue] = set()
+    for op in function.walk():
+        if isinstance(op, ktensor.BinaryOp):
+            done = op.kind.data.value in _BYTE_KINDS and not kpu.stays_float(op) and floats.isdisjoint(op.operands)
+        elif _clamp(op) is not None:
+            done = isinstance(op.operands[0].owner, ktensor.BinaryOp) and op.operands[0].owner in able
+        else:
+            moves = _is_moving(op) or isinstance(op, ktensor.ConcatOp)
+            made = isinstance(op, ktensor.ConstantOp | ktensor.DequantizeOp | kpu.Conv2dOp | kpu.ConcatOp)
+            floats.update(() if made or (moves and floats.isdisjoint(op.operands)) else op.results)
+            continue
+        if done:
+            able.add(op)
+        elif not _rounds(op):
+            floats.update(op.results)
+    return able
+
+
+def _continuous(function: func.FuncOp) -> set[Operation]:
+    """The operations that compute about the same of rounded numbers: neither comparisons nor rounding again."""
+    return {
+        op
+        for op in function.walk()
+        if (isinstance(op, ktensor.BinaryOp) and op.kind.data.value in (*_BYTE_KINDS, "div"))
+        or (_clamp(op) is not None and (not _rounds(op) or isinstance(op.operands[0].owner, ktensor.BinaryOp)))
+    }
 
 
 def _rounds(op: Operation) -> bool:
@@ -173,6 +207,10 @@ class _Ranges:
             return owner.function.quantized
         lattice = self._argument(value, kpu.LATTICE)
         return lattice if isinstance(lattice, ktensor.QuantizedType) else None
+
+    def are_pixels(self, argument: SSAValue) -> bool:
+        """Whether bytes hold an argument without any loss."""
+        return self._argument(argument, kpu.LATTICE) is not None
 
     def _join(self, op: kpu.ConcatOp) -> bool:
         """Let the parts of a concatenation share a range, unless whoever reads it makes up for their scales.
@@ -250,6 +288,7 @@ class _Quantizer:
     def __init__(self, function: func.FuncOp, input_type: str) -> None:
         self.function = function
         self.wanted = wanted_values(function)
+        self.reaching = reaching_values(function)
         self.ranges = _Ranges(function, self.wanted)
         self.bytes: dict[SSAValue, SSAValue] = {}
         self.floats: dict[SSAValue, SSAValue] = {}
@@ -281,7 +320,9 @@ class _Quantizer:
         self.function.function_type = function_type
 
     def _enters_as_bytes(self, argument: SSAValue) -> bool:
-        return self.input_type == "uint8" or (self.input_type == "auto" and argument in self.wanted)
+        pixels = self.ranges.are_pixels(argument)  # bytes are all that there is of them
+        reaching = self.reaching if pixels else self.wanted
+        return self.input_type == "uint8" or (self.input_type == "auto" and argument in reaching)
 
     def _enter(self, argument: BlockArgument, kind: ktensor.QuantizedType | None) -> None:
         if kind is None:
