@@ -51,9 +51,10 @@ MAY_KNOW = ALONE | {
     "versions": {"errors", "target"},
     "runtime": {"dataset", "dialects", "errors", "importers", "interpreters", "ir", "pipelines", "translate"},
     "mixed_precision": {"comparison", "dataset", "errors", "runtime"},
+    "fitting": {"analysis", "dialects", "errors", "ir", "passes", "pipelines", "target", "translate"},
     "compiler": {
-        *("analysis", "dialects", "errors", "importers", "ir", "mixed_precision", "passes", "pipelines", "runtime"),
-        *("named_pipelines", "target", "translate", "versions"),
+        *("analysis", "dialects", "errors", "fitting", "importers", "ir", "mixed_precision", "named_pipelines"),
+        *("passes", "pipelines", "runtime", "target", "versions"),
     },
     "onnx_backend": {"compiler", "errors", "importers", "runtime"},
     "reports": {"analysis", "dialects"},

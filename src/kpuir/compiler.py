@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from kpuir.errors import DoesNotFitError, InvalidInputError, UsageError
+from kpuir.errors import DoesNotFitError, UsageError
 from kpuir.named_pipelines import PIPELINES
 from kpuir.target.runtimes import RUNTIMES
 from kpuir.versions import check_firmware, check_release, version_for
@@ -16,7 +16,6 @@ from kpuir.versions import check_firmware, check_release, version_for
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from xdsl.dialects.builtin import ModuleOp
-    from xdsl.ir import Operation
     from xdsl.passes import ModulePass
 
     from kpuir.analysis.coverage import Placement
@@ -154,6 +153,7 @@ def compile(  # the name users expect: kpuir.compile
     float_layers: Sequence[str] = (),
     min_cosine: float | None = None,
     allocation_seconds: float | None = None,
+    suggest_input_size: bool = False,
     dump_ir: "str | Path | None" = None,
     load_ranges: "str | Path | Sequence[str | Path]" = (),
     save_ranges: "str | Path | None" = None,
@@ -175,8 +175,9 @@ def compile(  # the name users expect: kpuir.compile
     all of them (UnsupportedError). `float_layers` are names of layers, or patterns, to keep on the CPU in
     float; with `min_cosine` more of them are, until the outputs on the samples are that close to the float model's
     (CheckFailedError where that is not possible). `allocation_seconds` is about how long places in each RAM may be
-    searched for; it stands for a number of steps, so the result does not depend on the machine. `dump_ir` gets the
-    text of every stage. `load_ranges` are files of what earlier calibrations saw, which counts as well (with these
+    searched for; it stands for a number of steps, so the result does not depend on the machine. With
+    `suggest_input_size` the hint of a DoesNotFitError is the largest input size that fits. `dump_ir` gets the text of
+    every stage. `load_ranges` are files of what earlier calibrations saw, which counts as well (with these
     there need be no dataset); what they and this one saw goes to the file `save_ranges`. `input_shapes` gives sizes to
     inputs of an ONNX model that leave them open, and `outputs` names values or layers to end at, instead of the
     model's outputs. `progress(stage, done, total)` is told how far a stage is. Raises KpuirError: InvalidInputError,
@@ -185,6 +186,7 @@ def compile(  # the name users expect: kpuir.compile
     given = {name: value for name, value in locals().items() if name not in ("model", "min_cosine", "float_layers")}
     import time
 
+    from kpuir.fitting import DryRun, written
     from kpuir.passes.dataset_pass import DatasetPass
     from kpuir.passes.dataset_pass import load_ranges as read_ranges
     from kpuir.passes.kbuf_allocate import search_nodes
@@ -248,7 +250,7 @@ def compile(  # the name users expect: kpuir.compile
         _with_samples(one, dataset, seen, record, progress) if isinstance(one, DatasetPass) else one for one in chosen
     ]
     total = len(chosen)
-    errors = LayerComparison(chosen, module)
+    errors, dry = LayerComparison(chosen, module), DryRun(chosen, version, weights_bits)
 
     def after(stage: Stage, current: "ModuleOp") -> None:
         stages[stage.name] = stages.get(stage.name, 0.0) + stage.seconds
@@ -260,14 +262,25 @@ def compile(  # the name users expect: kpuir.compile
 
     if dump_ir is not None:
         dump(Path(dump_ir), 0, "import", module)
-    # Verifying between passes is kpu-opt's business: here it would take a third of the time.
-    run_passes(make_context(), module, chosen, verify=False, after=after)
-    module.verify()
-    stages["compare-layers"] = errors.seconds
-    if save_ranges is not None:
-        write_atomically({Path(save_ranges): record.to_text().encode()})
-    start = time.perf_counter()
-    data = _written(module, version)
+
+    def before(one: "ModulePass") -> None:
+        if one is dry.first:
+            dry.check(module)
+
+    try:
+        # Verifying between passes is kpu-opt's business: here it would take a third of the time.
+        run_passes(make_context(), module, chosen, verify=False, before=before, after=after)
+        module.verify()
+        stages["compare-layers"] = errors.seconds
+        if save_ranges is not None:
+            write_atomically({Path(save_ranges): record.to_text().encode()})
+        start = time.perf_counter()
+        data = written(module, version)
+    except DoesNotFitError as error:
+        if suggest_input_size:
+            import_with = partial(_resized, model, input_shapes or {}, outputs)
+            error.hint = dry.suggestion(own[0], import_with)
+        raise
     stages["write"] = time.perf_counter() - start
     report = _report(module, data, version, stages)
     sidecar = _sidecar(module, source, own, report, mean, std)
@@ -293,7 +306,9 @@ def _compile_mixed(
     from kpuir.mixed_precision import compile_mixed
 
     def trial(names: tuple[str, ...]) -> CompiledModel:
-        return compile_with(float_layers=(*float_layers, *names), dump_ir=None, save_ranges=None)
+        suggest = options["suggest_input_size"] and not names
+        of_all = (*float_layers, *names)
+        return compile_with(float_layers=of_all, dump_ir=None, save_ranges=None, suggest_input_size=suggest)
 
     of_samples = {name: options[name] for name in ("samples", "mean", "std")}
     result = compile_mixed(source, min_cosine, options["dataset"], of_samples, trial)
@@ -313,7 +328,10 @@ def configured(one: "ModulePass", options: "Mapping[str, Any]") -> "ModulePass":
 
 
 def _imported(
-    model: "str | Path | ModuleOp", input_shapes: "Mapping[str, Sequence[int]] | None", outputs: Sequence[str]
+    model: "str | Path | ModuleOp",
+    input_shapes: "Mapping[str, Sequence[int]] | None",
+    outputs: Sequence[str],
+    resize: bool = False,
 ) -> "ModuleOp":
     if not isinstance(model, str | Path):
         if input_shapes or outputs:
@@ -321,7 +339,16 @@ def _imported(
         return model.clone()
     from kpuir.importers import import_model
 
-    return import_model(model, input_shapes=input_shapes, outputs=outputs)
+    return import_model(model, input_shapes=input_shapes, outputs=outputs, resize=resize)
+
+
+def _resized(
+    model: "str | Path | ModuleOp",
+    input_shapes: "Mapping[str, Sequence[int]]",
+    outputs: Sequence[str],
+    sizes: "Mapping[str, Sequence[int]]",
+) -> "ModuleOp":
+    return _imported(model, {**input_shapes, **sizes}, outputs, resize=True)
 
 
 def _with_samples(
@@ -367,51 +394,6 @@ def _with_samples(
 
     settings: dict[str, Any] = {field.name: getattr(one, field.name) for field in fields(one)}
     return cast("type[ModulePass]", WithSamples)(**settings)
-
-
-def _written(module: "ModuleOp", version: str) -> bytes:
-    """The bytes of the kmodel. Raises DoesNotFitError where it and its working memory exceed main RAM."""
-    from xdsl.dialects.builtin import IntegerAttr
-
-    from kpuir.target.k210 import K210
-    from kpuir.translate import check_loadable, write_kmodel
-
-    problems = check_loadable(module)
-    if problems:
-        raise InvalidInputError("a runtime would reject this kmodel: " + "; ".join(problems))
-    data = write_kmodel(module, version)
-    main = module.attributes["kbuf.main_bytes"]
-    working = main.value.data if isinstance(main, IntegerAttr) else 0
-    if len(data) + working > K210.MAIN_RAM_BYTES:
-        raise DoesNotFitError(
-            f"the kmodel ({len(data)} bytes) and its working memory ({working}) take {len(data) + working} bytes, "
-            f"main RAM has {K210.MAIN_RAM_BYTES}",
-            location=_largest_layer(module),
-            hint="use a smaller input or fewer weights",
-        )
-    return data
-
-
-def _largest_layer(module: "ModuleOp") -> str:
-    """The layer with the most bytes of constants and working memory in main RAM."""
-    from collections import Counter
-
-    from xdsl.dialects.builtin import DenseIntOrFPElementsAttr
-
-    from kpuir.dialects import kbuf
-    from kpuir.ir.locations import layer_name
-
-    def size(op: "Operation") -> int:
-        constants = [value for value in op.properties.values() if isinstance(value, DenseIntOrFPElementsAttr)]
-        total = sum(len(value.data.data) for value in constants)
-        if isinstance(op, kbuf.AllocOp) and kbuf.space_of(op.result) is kbuf.Space.MAIN:
-            total += kbuf.byte_size(op.result)
-        return total
-
-    sizes: Counter[str] = Counter()
-    for op in module.walk():
-        sizes[layer_name(op)] += size(op)
-    return max(sizes, key=lambda layer: sizes[layer])
 
 
 def _report(module: "ModuleOp", data: bytes, version: str, stages: dict[str, float]) -> Report:

@@ -286,6 +286,9 @@ def test_what_does_not_fit_names_layer_and_sizes(invoke: Invoke) -> None:
     assert status == 3
     assert text.startswith("error: y_node: ")
     assert f"36000000 bytes of main RAM are needed, there are {K210.MAIN_RAM_BYTES}" in text
+    status, text = failure(invoke, "x.onnx", "--suggest-input-size")
+    assert status == 3
+    assert "hint: largest input that fits: 416x416 (given 1000x1000)" in text
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,18 @@ SUFFIXES = {".onnx": _ONNX, ".tflite": TFLITE}
 
 
 def import_model(
-    path: "str | Path", *, input_shapes: "Mapping[str, Sequence[int]] | None" = None, outputs: "Sequence[str]" = ()
+    path: "str | Path",
+    *,
+    input_shapes: "Mapping[str, Sequence[int]] | None" = None,
+    outputs: "Sequence[str]" = (),
+    resize: bool = False,
 ) -> "ModuleOp":
     """Import a .onnx or .tflite file as a module at the `ktensor` level.
 
     The suffix says what the file should be and its first bytes what it is; a file without a known suffix goes by its
-    content alone. `input_shapes` and `outputs` are those of `import_onnx`, for ONNX models only (UsageError). Raises
-    InvalidInputError for anything that is not a readable model, UnsupportedError for a model with layers that cannot be
-    expressed.
+    content alone. `input_shapes`, `outputs` and `resize` are those of `import_onnx`, for ONNX models only (UsageError).
+    Raises InvalidInputError for anything that is not a readable model, UnsupportedError for a model with layers that
+    cannot be expressed.
     """
     path = Path(path)
     data = read_source(path)
@@ -37,7 +41,7 @@ def import_model(
     if kind == _ONNX:
         from kpuir.importers.onnx import import_onnx
 
-        return import_onnx(path, input_shapes=input_shapes, outputs=outputs)
+        return import_onnx(path, input_shapes=input_shapes, outputs=outputs, resize=resize)
     if kind == TFLITE:
         if input_shapes or outputs:
             raise UsageError("shapes and outputs can be given for ONNX models only", location=path.name)

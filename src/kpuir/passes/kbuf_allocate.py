@@ -26,11 +26,14 @@ from kpuir.dialects import kbuf
 from kpuir.errors import DoesNotFitError
 from kpuir.ir.functions import entry_function
 from kpuir.ir.locations import layer_name
-from kpuir.memory import Allocation, Buffer, allocate, check
+from kpuir.memory import Allocation, Buffer, allocate, check, lower_bound
 from kpuir.memory.allocate import NODES, NODES_PER_SECOND, ORDERS
 from kpuir.target import k210
 
-_HINT = "use a smaller input or fewer channels, or pool or stride earlier"
+_HINT = (
+    "use a smaller input (kpu-compile --suggest-input-size finds the largest that fits), fewer channels, "
+    "or pool or stride earlier"
+)
 _KPU_HINT = f"{_HINT}; 'kpu-default{{adds=cpu concats=cpu}}' as --passes adds and joins maps in main RAM"
 _ALIGNMENT = {kbuf.Space.KPU: k210.K210.KPU_RAM_ALIGNMENT, kbuf.Space.MAIN: k210.K210.MAIN_RAM_ALIGNMENT}
 
@@ -74,6 +77,12 @@ def buffers_in(space: kbuf.Space, ops: Sequence[Operation]) -> dict[kbuf.AllocOp
     }
 
 
+def lower_bounds(module: ModuleOp) -> dict[kbuf.Space, int]:
+    """The bytes of each RAM that no allocation of a module can go below."""
+    ops = list(entry_function(module).body.block.ops)
+    return {space: lower_bound(list(buffers_in(space, ops).values())) for space in CAPACITIES}
+
+
 def _place(space: kbuf.Space, ops: Sequence[Operation], nodes: int) -> int:
     """Give the allocs of one RAM their offsets; return the bytes used."""
     capacity = CAPACITIES[space]
@@ -99,14 +108,15 @@ def _does_not_fit(
     step = max(range(len(ops)), key=alive)
     op, capacity = ops[step], CAPACITIES[space]
     own = list(dict.fromkeys(operand for operand in op.operands if kbuf.space_of(operand) == space))
-    searched = "proved that there are none" if allocation.bound > capacity else "found none"
-    tried = f"; of places, {ORDERS} greedy orders and a search of {allocation.nodes} steps {searched}"
-    alone = sum(map(kbuf.byte_size, own)) > capacity
+    alone = ", alone more than there is" if sum(map(kbuf.byte_size, own)) > capacity else ""
+    tried = ["bands of rows, maps that wait elsewhere"] if space is kbuf.Space.KPU else []
+    tried += [f"{ORDERS} greedy orders of places"]
+    tried += [f"a search for places of {allocation.nodes} steps"] if allocation.nodes else []
     return DoesNotFitError(
         f"{allocation.peak} bytes of {RAM_NAMES[space]} are needed, there are {capacity}; at least {allocation.bound} "
         f"are, whatever their places; most are alive here: {alive(step)}, of them this layer's "
         f"{' and '.join(_described(op, value, space) for value in own)}"
-        f"{', alone more than there is' if alone else tried if allocation.nodes else ''}",
+        f"{alone}\ntried: {', '.join(tried)}",
         location=layer_name(op),
         hint=_KPU_HINT if space is kbuf.Space.KPU else _HINT,
     )

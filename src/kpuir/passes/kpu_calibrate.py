@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, f64
+from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from kpuir.analysis.calibration import calibrate, observed_values
@@ -63,12 +64,7 @@ class KpuCalibratePass(DatasetPass):
             op, samples, self.method, lambda: self.told(next(done), len(samples)), record, self.pixel_range
         )
         function = entry_function(op)
-        for value, (low, high) in seen.ranges.items():
-            bounds = DenseArrayBase.from_list(f64, [float(low), float(high)])
-            if isinstance(value, BlockArgument):
-                set_argument_attribute(function, value.index, kpu.RANGE, bounds)
-            elif isinstance(value.owner, Operation):
-                value.owner.attributes[kpu.RANGE] = bounds
+        set_ranges(function, seen.ranges)
         for value, parameters in seen.lattices.items():
             assert isinstance(value, BlockArgument)
             kind = ktensor.QuantizedType.of(parameters.scale, parameters.zero_point)
@@ -105,6 +101,16 @@ class KpuCalibratePass(DatasetPass):
                 location=where,
                 hint="add it as [lo, hi], or give a --dataset as well",
             )
+
+
+def set_ranges(function: FuncOp, ranges: Mapping[SSAValue, tuple[float, float]]) -> None:
+    """Annotate values with their ranges."""
+    for value, (low, high) in ranges.items():
+        bounds = DenseArrayBase.from_list(f64, [float(low), float(high)])
+        if isinstance(value, BlockArgument):
+            set_argument_attribute(function, value.index, kpu.RANGE, bounds)
+        elif isinstance(value.owner, Operation):
+            value.owner.attributes[kpu.RANGE] = bounds
 
 
 def _fingerprint(module: ModuleOp) -> str:

@@ -140,9 +140,11 @@ def _best(ops: Sequence[Operation], layer: Operation, exceeding: Sequence[Operat
     best = _cheapest(_cheapest(grown({layer, *above[:front]})) for front in range(len(above) + 1))
     if best is None:
         raise DoesNotFitError(
-            _reason(layer, ram),
+            f"{_reason(layer, ram)}; {_maps(layer)}\n"
+            f"tried: bands of rows, of this layer and with those around it; any takes at least {_least(layer)} bytes",
             location=layer_name(layer),
-            hint="use a smaller input or fewer channels, or pool or stride in this layer so that less is stored",
+            hint="use a smaller input (kpu-compile --suggest-input-size finds the largest that fits), fewer channels, "
+            "or pool or stride in this layer so that less is stored",
         )
     return best[1]
 
@@ -151,6 +153,24 @@ def _sizes(layer: Operation) -> tuple[int, int]:
     """The bytes that a layer reads and writes."""
     source, result = (k210.feature_map_bytes(*kpu.size4(v.type)) for v in (layer.operands[0], layer.results[0]))
     return source, result
+
+
+def _maps(layer: Operation) -> str:
+    """The maps that a layer reads and writes, with their rows of KPU RAM."""
+    source, result = (
+        f"{'x'.join(map(str, kpu.size4(value.type)))} in {size // k210.K210.LINE_BYTES} rows of {k210.K210.LINE_BYTES}"
+        for value, size in zip((layer.operands[0], layer.results[0]), _sizes(layer), strict=True)
+    )
+    return f"input {source}, output {result}"
+
+
+def _least(layer: Operation) -> int:
+    """The bytes that the smallest band of a layer reads and writes: no map has fewer rows than the engine takes."""
+    sizes = (kpu.size4(value.type) for value in (layer.operands[0], layer.results[0]))
+    return sum(
+        k210.feature_map_bytes(batch, channels, min(rows, k210.K210.MIN_HEIGHT), columns)
+        for batch, channels, rows, columns in sizes
+    )
 
 
 def _reason(layer: Operation, ram: int) -> str:

@@ -65,11 +65,12 @@ def load(
     known: Container[str] = (),
     shapes: Mapping[str, Sequence[int]] | None = None,
     outputs: Sequence[str] = (),
+    resize: bool = False,
 ) -> Source:
     """Read and check a model. Raises InvalidInputError with one line about what is wrong with it.
 
     Ops that are not `known`, but whose definition in ONNX is a function of others, are replaced by its body. `shapes`
-    of inputs and `outputs` replace those of the model.
+    of inputs and `outputs` replace those of the model; sizes that it does not leave open only with `resize`.
     """
     location = "model" if isinstance(source, bytes) else Path(source).name
     data = source if isinstance(source, bytes) else read_source(Path(source))
@@ -80,7 +81,7 @@ def load(
     graph = model.graph
     names = {tensor.name for tensor in graph.initializer}
     fed = [value for value in graph.input if value.name not in names]
-    _set_shapes(fed, shapes or {})
+    _set_shapes(fed, shapes or {}, resize)
     results = _outputs(graph, outputs) if outputs else tuple(value.name for value in graph.output)
     used = {value.name for value in fed}
     if outputs:
@@ -256,14 +257,14 @@ def _has_body(node: NodeProto, version: int) -> bool:
     return bool(schema.has_function or schema.has_context_dependent_function)
 
 
-def _set_shapes(inputs: Sequence[ValueInfoProto], shapes: Mapping[str, Sequence[int]]) -> None:
+def _set_shapes(inputs: Sequence[ValueInfoProto], shapes: Mapping[str, Sequence[int]], resize: bool) -> None:
     """Give inputs the sizes that the user asks for. Raises UsageError where the model says otherwise."""
     by_name = {value.name: value.type.tensor_type.shape for value in inputs}
     for name, sizes in shapes.items():
         if name not in by_name:
             raise UsageError(f"there is no input {name!r} to give a shape", hint=f"inputs are {', '.join(by_name)}")
         known = by_name[name].dim
-        fixed = [one.dim_value if one.dim_value > 0 else None for one in known] or [None] * len(sizes)
+        fixed = [one.dim_value if one.dim_value > 0 and not resize else None for one in known] or [None] * len(sizes)
         if len(fixed) != len(sizes) or any(old not in (None, new) for old, new in zip(fixed, sizes, strict=True)):
             own = "x".join("?" if old is None else str(old) for old in fixed)
             raise UsageError(f"input {name!r} is {own} and cannot be {'x'.join(map(str, sizes))}")
