@@ -232,7 +232,7 @@ def _rows(shape: "Sequence[int]") -> str:
 def _check_outputs(module: "ModuleOp") -> None:
     """Raise DoesNotFitError for an output of the model that alone, as float32, is more than main RAM holds.
 
-    That saves tiling all layers in front of it. What has no layers for the KPU is lowered fast, and its error says more.
+    That saves tiling all layers in front of it. What has no layers for the KPU is lowered fast; its error says more.
     """
     from xdsl.ir import Operation
 
