@@ -36,7 +36,7 @@ MAY_KNOW = ALONE | {
     "plugins": {"errors"},
     "dialects": {"ir", "target", "kmodel"},
     "interpreters": {"kernels", "dialects", "ir", "errors", "kmodel", "target"},
-    "analysis": {"dialects", "ir", "target", "quantization", "interpreters", "kernels"},
+    "analysis": {"dialects", "errors", "ir", "target", "quantization", "interpreters", "kernels"},
     "dataset": {"errors"},
     "passes": {
         *("dialects", "analysis", "quantization", "memory", "target", "ir", "errors", "kmodel"),

@@ -1,13 +1,14 @@
 """Datasets: what is read, and what is refused with both values."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from kpuir.dataset import InputSpec, chosen, load_dataset
-from kpuir.errors import InvalidInputError
+from kpuir.errors import InvalidInputError, UsageError
 
 GREY = InputSpec("image", (1, 1, 4, 6), "NCHW")
 COLOUR = InputSpec("image", (1, 4, 6, 3), "NHWC")
@@ -18,7 +19,7 @@ def save_image(folder: Path, name: str, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(folder / name)
 
 
-def refusal(path: Path, *inputs: InputSpec, **options: object) -> str:
+def refusal(path: Any, *inputs: InputSpec, **options: object) -> str:
     with pytest.raises(InvalidInputError) as caught:
         load_dataset(path, inputs or [GREY], **options)  # pyright: ignore[reportArgumentType]  # negative cases
     assert caught.value.exit_status == 1
@@ -143,3 +144,27 @@ def test_refusals_of_folders(tmp_path: Path) -> None:
     assert "y.jpg: cannot be read as an image" in refusal(folder)
     (tmp_path / "x.txt").write_text("1 2 3")
     assert "not a dataset" in refusal(tmp_path / "x.txt")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "the dataset is empty"),
+        (np.zeros((5, 1, 4, 6)), "is no list of samples, each a mapping from input name to array"),
+        (({} for _ in range(2)), "is no list of samples"),
+        ([{"other": np.zeros(GREY.shape)}], "sample 0 has no array for input 'image'; it has other"),
+        ([{"image": np.zeros((2, *GREY.shape))}], "sample 0 holds 2 samples of input 'image'"),
+        ([{"image": np.zeros((1, 1, 4, 7))}], "the array has shape 1x1x4x7, input 'image' takes Nx"),
+        ([{"image": np.full(GREY.shape, np.nan)}], "sample 0 of input 'image' holds a NaN"),
+    ],
+)
+def test_samples_in_memory_that_are_refused(given: Any, message: str) -> None:
+    assert message in refusal(given)
+
+
+def test_samples_in_memory_are_limited_as_those_of_files() -> None:
+    given = [{"image": np.full(GREY.shape, index)} for index in range(10)]
+    found = load_dataset(given, [GREY], samples=2)
+    assert [(one["image"].dtype, one["image"].flat[0]) for one in found] == [(np.float32, 0), (np.float32, 5)]
+    with pytest.raises(UsageError, match="0 samples of the dataset are too few"):
+        load_dataset(given, [GREY], samples=0)

@@ -1,4 +1,4 @@
-"""Datasets: folders of images, .npy and .npz files, as the arrays a model takes. Knows no IR.
+"""Datasets: folders of images, .npy and .npz files, samples in memory, as the arrays a model takes. Knows no IR.
 
 A sample is a dictionary from input name to an array of the model's own shape and layout. Images are resized to the
 input, made RGB or grey as it needs, scaled to 0..1 and then normalized with `(x - mean) / std`; arrays are taken as
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kpuir.errors import InvalidInputError
+from kpuir.errors import InvalidInputError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +57,7 @@ Sample = dict[str, "NDArray[Any]"]
 
 
 def load_dataset(
-    path: "str | Path",
+    path: "str | Path | Sequence[Mapping[str, NDArray[Any]]]",
     inputs: Iterable[InputSpec | tuple[str, tuple[int, ...], str]],
     *,
     samples: int | None = None,
@@ -66,12 +66,15 @@ def load_dataset(
 ) -> list[Sample]:
     """The samples of a dataset, each one contiguous array per input, of exactly its shape and type.
 
+    `path` may be samples in memory instead: a list of mappings from input name to array.
     `samples` limits their number, spread evenly over the dataset. `mean` and `std` (one value, or one per channel, in
     units of 0..1 pixels) apply to images only. Raises InvalidInputError for a dataset that is missing, empty, of the
     wrong shape (naming both), unreadable, or holds a NaN or an infinity.
     """
-    where = Path(path)
     specs = [one if isinstance(one, InputSpec) else InputSpec(*one) for one in inputs]
+    if not isinstance(path, str | Path):
+        return _of_memory(path, specs, samples)
+    where = Path(path)
     if not where.exists():
         raise InvalidInputError("no such file or folder", location=str(path), hint=f"a dataset is {_KINDS}")
     if where.is_dir():
@@ -87,9 +90,49 @@ def load_dataset(
 
 
 def chosen(count: int, samples: int | None) -> list[int]:
-    """The indices of `samples` of `count` things, spread evenly: a sorted dataset keeps all of its classes."""
+    """The indices of `samples` of `count` things, spread evenly: a sorted dataset keeps all of its classes.
+
+    Raises UsageError for less than 1.
+    """
+    if samples is not None and samples < 1:
+        raise UsageError(f"{samples} samples of the dataset are too few", hint="ask for 1 at least")
     wanted = count if samples is None else min(samples, count)
     return [index * count // wanted for index in range(wanted)]
+
+
+def _of_memory(given: Any, specs: Sequence[InputSpec], samples: int | None) -> list[Sample]:
+    """Samples in memory. Raises InvalidInputError for anything but a list of mappings with an array for each input."""
+    import numpy as np
+
+    where = "the dataset in memory"
+    if not hasattr(given, "__len__") or not all(isinstance(sample, Mapping) for sample in given):
+        raise InvalidInputError(
+            "is no list of samples, each a mapping from input name to array",
+            location=where,
+            hint="give [{'input': array, ...}, ...], or save arrays as .npy or .npz and give the path",
+        )
+    if not len(given):
+        raise InvalidInputError("the dataset is empty: it has no samples", location=where)
+    loaded: list[Sample] = []
+    for index in chosen(len(given), samples):
+        sample: Mapping[str, Any] = given[index]
+        missing = [spec.name for spec in specs if spec.name not in sample]
+        if missing:
+            there = ", ".join(map(str, sample)) or "none"
+            raise InvalidInputError(
+                f"sample {index} has no array for input '{missing[0]}'; it has {there}", location=where
+            )
+        arrays = {spec.name: _stack(np.asarray(sample[spec.name]), spec, where) for spec in specs}
+        for name, array in arrays.items():
+            if len(array) != 1:
+                raise InvalidInputError(
+                    f"sample {index} holds {len(array)} samples of input '{name}'",
+                    location=where,
+                    hint="give a mapping for each sample",
+                )
+        loaded.append({name: array[0] for name, array in arrays.items()})
+    _check_finite(loaded, where)
+    return loaded
 
 
 def _load_images(
@@ -167,9 +210,10 @@ def _normalizer(
 
     shift = per_channel("mean", 0.0 if mean is None else mean, channels)
     scale = per_channel("std", 1.0 if std is None else std, channels)
-    if (scale <= 0).any():
+    wrong = scale[~((scale > 0) & np.isfinite(scale))]
+    if wrong.size:
         hint = "std divides: give the standard deviation of 0..1 pixels"
-        raise InvalidInputError(f"std is {scale.min():g}, but must be above 0", hint=hint)
+        raise InvalidInputError(f"std is {wrong.min():g}, but must be above 0 and finite", hint=hint)
 
     def normalize(pixels: "NDArray[np.uint8]") -> "NDArray[Any]":
         values = pixels if spec.dtype == "uint8" else ((pixels / 255.0 - shift) / scale).astype(spec.dtype)

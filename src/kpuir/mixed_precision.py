@@ -7,7 +7,6 @@ whole compilation, measured in the byte-exact interpreter on samples of the data
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kpuir.errors import CheckFailedError, DoesNotFitError, UsageError
@@ -101,9 +100,7 @@ def compile_mixed(
 
     def measure(compiled: Compiled) -> float:
         if not samples:
-            given: Any = dataset
-            if isinstance(given, str | Path):
-                given = load_dataset(given, [port.spec for port in compiled.loaded().inputs], **options)
+            given = load_dataset(dataset, [port.spec for port in compiled.loaded().inputs], **options)
             samples.extend(given[:: -(-len(given) // _MEASURED)])
             expected.extend(reference.run(sample) for sample in samples)
         return output_cosine(compiled, samples, expected)

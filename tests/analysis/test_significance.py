@@ -7,6 +7,7 @@ from xdsl.ir import Block, SSAValue
 
 from kpuir.analysis.calibration import calibrate
 from kpuir.dialects import kpu, ktensor
+from kpuir.errors import InvalidInputError
 from kpuir.interpreters.run import run
 from tests.passes.graphs import Put, module_of
 
@@ -121,3 +122,11 @@ def test_a_term_that_somebody_else_reads_keeps_its_range():
     alone, shared = (ranges(residual_model((RELU,), 1.0, shared), samples) for shared in (False, True))
     assert alone[1][0] > 0.75 * shared[1][0]
     assert alone[0] == shared[0]
+
+
+def test_a_layer_without_any_number_is_named():
+    def body(block: Block, put: Put) -> Body:
+        return [put(ktensor.UnaryOp("log", conv(put, block.args[0], np.eye(8)[:, :, None, None])))]
+
+    with pytest.raises(InvalidInputError, match="no sample gives it a finite value\nhint: look at logarithms"):
+        ranges(module_of([(1, 8, 4, 4)], body), [np.full((1, 8, 4, 4), -1.0)])

@@ -70,6 +70,12 @@ def minmax(**changes: Any) -> str:
     return json.dumps({"tensors": {"a": {name: value for name, value in data.items() if value is not None}}})
 
 
+def seen(numbers: int, counts: list[int]) -> str:
+    """A tensor as in a file: so many numbers, all 1."""
+    histogram = {"exponent": 0, "first": 1, "counts": counts, "zeros": 0, "range": [1.0, 1.0]}
+    return json.dumps({"numbers": numbers, "observer": {"method": "kl", "histogram": histogram}})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -90,7 +96,13 @@ def minmax(**changes: Any) -> str:
         (minmax(observer={"method": "auto"}), "tensor 'a': there is no 'histogram'"),
         (minmax(observer={"method": "minmax", "range": [3, 1]}), "tensor 'a': the observer has seen no finite value"),
         (minmax(levels=["x"]), "tensor 'a': could not convert"),
-        ('{"tensors": {}, "scales": {"c": [0]}}', "scales 'c': factors must be above 0"),
+        ('{"tensors": {"a": [0, 1e300]}}', r"tensor 'a': 1e\+300 is no finite number"),
+        (f'{{"tensors": {{"a": {seen(0, [1, 0])}}}}}', "tensor 'a': a range of no numbers"),
+        (
+            f'{{"tensors": {{"a": {seen(5, [1, 2, 3])}}}}}',
+            "tensor 'a': the bins of the histogram do not cover its range",
+        ),
+        ('{"tensors": {}, "scales": {"c": [0]}}', "scales 'c': factors must be between 0.0625 and 1"),
         ('{"tensors": {}, "scales": 3}', "scales: "),
         ('{"tensors": {}, "splits": {"x": {"parts": 2}}}', "splits 'x': there is no 'range'"),
         ('{"tensors": {}, "splits": {"x": {"parts": 256}}}', "splits 'x': an input is split into 2 to 255 parts"),

@@ -13,6 +13,7 @@ from xdsl.ir import BlockArgument, Operation, SSAValue
 from kpuir.analysis.bounds import function_bounds
 from kpuir.analysis.significance import significances
 from kpuir.dialects import kpu, ktensor
+from kpuir.errors import InvalidInputError
 from kpuir.ir.functions import NAME, argument_attributes, entry_function
 from kpuir.ir.locations import layer_name
 
@@ -317,6 +318,14 @@ def calibrate(
 
 
 def _chosen(value: SSAValue, tensor: "TensorRecord", method: str) -> tuple[float, float]:
-    seen = tensor.observer.range()
+    """What is worth representing of a value. Raises InvalidInputError, naming its layer, where no number was seen."""
+    try:
+        seen = tensor.observer.range()
+    except ValueError:
+        raise InvalidInputError(
+            "no sample gives it a finite value",
+            location=layer_name(value.owner) if isinstance(value.owner, Operation) else value.name_hint,
+            hint="look at logarithms, roots and divisions, and at the range of the samples",
+        ) from None
     floor = -math.inf if tensor.least is None else tensor.least
     return _with_unseen(value, seen, tensor.numbers, floor) if method == "auto" else seen

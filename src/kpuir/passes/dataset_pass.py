@@ -87,32 +87,32 @@ class DatasetPass(ModulePass):
 
     def load(self, module: ModuleOp) -> "list[list[NDArray[np.float32]]]":
         """The samples of the dataset, each the arguments of `@main`. Raises InvalidInputError."""
-        from kpuir.dataset import load_dataset
-
         if not self.has_dataset:
             raise InvalidInputError(
                 "there is no dataset to calibrate with",
                 hint=f"give a folder of images, a .npy or a .npz with {self.name}{{dataset=...}} or --dataset",
             )
-        inputs = dataset_inputs(module)
-        return self.arranged(
-            module, load_dataset(self.dataset, inputs, samples=self.samples, mean=self.mean, std=self.std)
-        )
+        return self.arranged(module, self.dataset)
 
     def arranged(
-        self, module: ModuleOp, samples: "Sequence[Mapping[str, NDArray[np.float32]]]"
+        self, module: ModuleOp, given: "str | Sequence[Mapping[str, NDArray[np.float32]]]"
     ) -> "list[list[NDArray[np.float32]]]":
-        """Samples in the source model's names and layouts as the arguments of `@main`, in order, NCHW."""
+        """A dataset in the source model's names and layouts as the arguments of `@main`, in order, NCHW.
+
+        Raises InvalidInputError.
+        """
         import numpy as np
+
+        from kpuir.dataset import load_dataset
 
         inputs = dataset_inputs(module)
         return [
             [
-                np.require(array.transpose(0, 3, 1, 2) if spec.layout == "NHWC" else array, requirements="C")
+                np.ascontiguousarray(array.transpose(0, 3, 1, 2)) if spec.layout == "NHWC" else array
                 for spec in inputs
-                for array in (spec.real(sample[spec.name]),)
+                for array in (sample[spec.name],)
             ]
-            for sample in samples
+            for sample in load_dataset(given, inputs, samples=self.samples, mean=self.mean, std=self.std)
         ]
 
     def told(self, done: int, total: int) -> None:

@@ -183,6 +183,8 @@ class KTensorSplitInputsPass(DatasetPass):
         count, reason = self.parts or 1, "more parts than one were asked for"
         if self.parts is None:
             change = _change(op, argument.index, samples)
+            if not math.isfinite(change):  # results that are no numbers tell nothing
+                return None
             count = min(math.ceil((change / _WANTED) ** 0.5), _MOST_PARTS)
             reason = f"rounded to 8 bits it would change the results by {100 * change**0.5:.1f} %"
         return Split(count, self.pixel_range or _range(seen), reason) if count > 1 else None

@@ -11,7 +11,6 @@ instead. All but `tensors` may be left out of a file that is written by hand.
 """
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar, cast
@@ -19,12 +18,15 @@ from typing import Any, TypeAlias, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from kpuir.quantization.equalization import SMALLEST_FACTOR
 from kpuir.quantization.observers import METHODS, Observer, observer_from_json
 
 FORMAT = "kpuir-ranges-1"
 
 MOST_LEVELS = 4096
 """More different values than any lattice of bytes has."""
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 MOST_PARTS = 255
 """No input is split into more bytes."""
@@ -88,9 +90,11 @@ class TensorRecord:
         least, levels, known = data.get("least"), data.get("levels"), data.get("range")
         observer = observer_from_json(data["observer"])
         _range(list(observer.range()))
+        if not (numbers := _count(data["numbers"])):
+            raise ValueError("a range of no numbers")
         return TensorRecord(
             observer,
-            _count(data["numbers"]),
+            numbers,
             None if least is None else _finite(least),
             None if levels is None else np.array(levels, np.float32),
             None if known is None else _range(known),
@@ -233,8 +237,8 @@ def _range(value: Any) -> Range:
 
 
 def _finite(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{json.dumps(value)[:80]} is no finite number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
+        raise ValueError(f"{json.dumps(value)[:80]} is no finite number of 32 bits")
     return float(value)
 
 
@@ -259,8 +263,8 @@ def _split(value: Any) -> Split:
 
 def _factors(value: Any) -> list[float]:
     factors = [_finite(one) for one in value]
-    if not all(one > 0 for one in factors):
-        raise ValueError("factors must be above 0")
+    if not all(SMALLEST_FACTOR <= one <= 1 for one in factors):
+        raise ValueError(f"factors must be between {SMALLEST_FACTOR:g} and 1")
     return factors
 
 

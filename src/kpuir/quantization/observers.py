@@ -114,12 +114,17 @@ class Histogram:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`. Raises ValueError for bins that do not belong to their range."""
         histogram = cls()
         histogram.exponent, histogram.first, histogram.zeros = data["exponent"], data["first"], data["zeros"]
         histogram.counts = np.array(data["counts"], np.int64)
         if data["range"] is not None:
             histogram.lo, histogram.hi = data["range"]
+            first, last = (int(np.floor(np.ldexp(end, -histogram.exponent))) for end in data["range"])
+            if (histogram.first, histogram.counts.shape) != (first, (last - first + 2,)):
+                raise ValueError("the bins of the histogram do not cover its range")
+        if (histogram.counts < 0).any() or histogram.zeros < 0:
+            raise ValueError("the histogram counts less than nothing")
         return histogram
 
 
