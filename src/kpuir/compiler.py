@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 Dataset: TypeAlias = "str | Path | Sequence[Mapping[str, NDArray[Any]]] | None"
 
 CALIBRATIONS = ("auto", "minmax", "mse", "kl", "percentile")
+EFFORTS = ("normal", "high")
+INPUT_TYPES = ("uint8", "float32")
+LAYOUTS = ("model", "NCHW", "NHWC")
 
 
 @dataclass(frozen=True)
@@ -204,16 +207,24 @@ def compile(  # the name users expect: kpuir.compile
         )
     version = version_for(kmodel, firmware, weights_bits)
     check_release(version, runtime)
-    if calibration not in CALIBRATIONS:
-        raise UsageError(f"there is no calibration '{calibration}'", hint=f"choose {', '.join(CALIBRATIONS)}")
+    for what, value, choices in (
+        ("calibration", calibration, CALIBRATIONS),
+        ("calibration effort", calibration_effort, EFFORTS),
+        ("input type", input_type or "uint8", INPUT_TYPES),
+        ("input layout", input_layout or "NCHW", LAYOUTS),
+        ("output layout", output_layout or "model", LAYOUTS),
+    ):
+        if value not in choices:
+            raise UsageError(f"there is no {what} '{value}'", hint=f"choose {', '.join(choices)}")
     if not RUNTIMES[version].float_input:
         input_type = input_type or "uint8"
     stages: dict[str, float] = {}
     start = time.perf_counter()
     module = _imported(model, input_shapes, outputs)
     own = tensor_ports(module)
-    stages["import"] = time.perf_counter() - start
     source = None if not isinstance(model, str | Path) else Path(model)
+    _check_layouts(own, input_layout, None if source and source.suffix == ".tflite" else output_layout)
+    stages["import"] = time.perf_counter() - start
     files = [load_ranges] if isinstance(load_ranges, str | Path) else load_ranges
     of_dataset = {
         "dataset": str(dataset) if isinstance(dataset, str | Path) else "",
@@ -293,6 +304,25 @@ def compile(  # the name users expect: kpuir.compile
     if firmware is not None:
         check_firmware(firmware, compiled.demands)
     return compiled
+
+
+def _check_layouts(own: "tuple[Sequence[Port], Sequence[Port]]", of_inputs: str | None, of_outputs: str | None) -> None:
+    """Raise UsageError for layouts no kmodel is given: inputs other than NCHW, outputs made channels-last."""
+    for port in own[0]:
+        wanted = port.layout if of_inputs == "model" else of_inputs
+        if wanted == "NHWC" and len(port.shape) == 4:
+            raise UsageError(
+                "a kmodel's inputs are NCHW, what the camera delivers; NHWC is not possible",
+                location=f"input '{port.name}'",
+                hint="leave --input-layout away",
+            )
+    for port in own[1]:
+        if of_outputs == "NHWC" and len(port.shape) == 4:
+            raise UsageError(
+                "outputs of such a model are NCHW; only those of a .tflite file can be NHWC",
+                location=f"output '{port.name}'",
+                hint="leave --output-layout away",
+            )
 
 
 def _compile_mixed(

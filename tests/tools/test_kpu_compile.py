@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import kpuir
+from kpuir.errors import UsageError
 from kpuir.target.firmware import FIRMWARES
 from kpuir.target.k210 import K210
 from tests.kmodel.check_v3 import check
@@ -361,17 +362,30 @@ def test_a_pipeline_that_ends_too_early(invoke: Invoke, data: Path) -> None:
 
 
 @pytest.mark.parametrize("input_type", ["uint8", "float32"])
-@pytest.mark.parametrize("layout", ["model", "NHWC"])
+@pytest.mark.parametrize("layout", ["model", "NCHW"])
 def test_types_and_layouts_of_inputs_and_outputs(invoke: Invoke, digits: Path, input_type: str, layout: str) -> None:
     options = ("--input-type", input_type, "--input-layout", layout, "--output-layout", layout)
     assert compile_digits(invoke, digits, *options).status == 0
     (image,) = json.loads(Path("digits.json").read_text())["inputs"]
-    assert image["type"] == input_type
+    assert (image["type"], image["kmodel_layout"]) == (input_type, "NCHW")
     reference = ("--reference", digits / "digits.onnx")
     ran = invoke("kpu-run", "digits.kmodel", "--inputs", digits / "test.npz", "--samples", "20", *reference, "--json")
     assert ran.status == 0
     (scores,) = json.loads(ran.out)["outputs"]
     assert scores["cosine_mean"] > 0.99
+
+
+def test_inputs_of_a_kmodel_are_not_channels_last(invoke: Invoke, digits: Path) -> None:
+    ran = compile_digits(invoke, digits, "--input-layout", "NHWC")
+    assert (ran.status, "inputs are NCHW" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "options", [{"calibration_effort": "x"}, {"input_type": "int8"}, {"input_layout": "x"}, {"output_layout": "NCWH"}]
+)
+def test_options_that_are_none_of_the_choices(digits: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"there is no .*\nhint: choose"):
+        kpuir.compile(digits / "digits.onnx", **options)
 
 
 def test_preprocessing_becomes_the_inputs_scale(invoke: Invoke, digits: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kpuir.compiler import CALIBRATIONS
+from kpuir.compiler import CALIBRATIONS, EFFORTS, INPUT_TYPES, LAYOUTS
 from kpuir.errors import UsageError
 from kpuir.target.firmware import FIRMWARES, fit_line
 from kpuir.target.stackvm import RELEASES
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from kpuir.compiler import CompiledModel
 
 PROGRAM = "kpu-compile"
-LAYOUTS = ("model", "NCHW", "NHWC")
 _SHOWN_SECONDS = 0.001
 
 Progress = Callable[[str, int, int], None]
@@ -49,12 +48,12 @@ def make_arguments() -> Parser:
     add("--dataset", metavar="PATH", help="what to calibrate with: a folder of images, a .npy or a .npz")
     add("--samples", type=positive_int, metavar="N", help="use only N samples of it, spread evenly")
     add("--calibration", choices=CALIBRATIONS, default="auto", help="how ranges are chosen (auto)")
-    add("--calibration-effort", choices=("normal", "high"), default="normal", help="how long to search (normal)")
+    add("--calibration-effort", choices=EFFORTS, default="normal", help="how long to search (normal)")
     add("--load-ranges", metavar="FILE", action="append", default=[], help="what was seen before (may be repeated)")
     add("--save-ranges", metavar="FILE", help="write what was seen, to be loaded again")
     add("--mean", type=number_list, metavar="X[,Y,Z]", help="of images: the mean of 0..1 pixels the model wants")
     add("--std", type=number_list, metavar="X[,Y,Z]", help="of images: the deviation of 0..1 pixels the model wants")
-    add("--input-type", choices=("uint8", "float32"), help="the kmodel's inputs (uint8 where 8 bits are enough)")
+    add("--input-type", choices=INPUT_TYPES, help="the kmodel's inputs (uint8 where 8 bits are enough)")
     add("--input-layout", choices=LAYOUTS, help="the kmodel's inputs (NCHW, what the camera delivers)")
     add("--output-layout", choices=LAYOUTS, help="the kmodel's outputs (the model's own)")
     add("--passes", metavar="PIPELINE", help="run this instead of kpu-default (see kpu-opt --list-pipelines)")
