@@ -260,11 +260,18 @@ def _check_outputs(module: "ModuleOp") -> None:
 
 
 def _working_bytes(module: "ModuleOp") -> int:
-    """What main RAM is needed for besides the kmodel, after `kbuf-allocate`."""
+    """What main RAM is needed for besides the kmodel, after `kbuf-allocate`: the caller's inputs and outputs included."""
     from xdsl.dialects.builtin import IntegerAttr
 
+    from kpuir.dialects import kbuf
+
     main = module.attributes["kbuf.main_bytes"]
-    return main.value.data if isinstance(main, IntegerAttr) else 0
+    ports = (
+        kbuf.byte_size(op.result)
+        for op in module.walk()
+        if isinstance(op, kbuf.AllocOp) and kbuf.space_of(op.result) in (kbuf.Space.INPUT, kbuf.Space.OUTPUT)
+    )
+    return (main.value.data if isinstance(main, IntegerAttr) else 0) + sum(ports)
 
 
 def written(module: "ModuleOp", version: str) -> bytes:
