@@ -124,6 +124,22 @@ def test_a_term_that_somebody_else_reads_keeps_its_range():
     assert alone[0] == shared[0]
 
 
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_what_a_rectifier_alone_cuts_off_does_not_matter(depthwise: bool):
+    """As behind a value that the CPU makes."""
+
+    def body(block: Block, put: Put) -> Body:
+        value = conv(put, block.args[0], np.eye(8)[:, :, None, None])
+        weight = np.ones((8, 1, 1, 1)) if depthwise else np.eye(8)[:, :, None, None]
+        constants = [put(ktensor.ConstantOp(a.astype(np.float32))) for a in (weight, np.zeros(8))]
+        relu = (ktensor.ActivationAttr.of("relu"),)
+        return [put(kpu.Conv2dOp(value, *constants, depthwise=depthwise, activation=relu))]
+
+    (low, high), _ = ranges(module_of([(1, 8, 4, 4)], body), [scores(3.0, -40.0)])
+    assert low > -1
+    assert high >= 3
+
+
 def test_a_layer_without_any_number_is_named():
     def body(block: Block, put: Put) -> Body:
         return [put(ktensor.UnaryOp("log", conv(put, block.args[0], np.eye(8)[:, :, None, None])))]

@@ -58,8 +58,8 @@ def significances(module: ModuleOp) -> tuple[dict[SSAValue, Significance], set[S
             if softmax.values and softmax.beta > 0:
                 found[op.input] = softmax
                 values.update(softmax.values)
-        elif isinstance(op, kpu.Conv2dOp) and isinstance(op.input.owner, kpu.ConcatOp):
-            rectified = _RectifiedSum.of(op, op.input.owner)
+        elif isinstance(op, kpu.Conv2dOp):
+            rectified = _RectifiedSum.of(op)
             if rectified is not None:
                 found[op.input] = rectified
                 values.update(rectified.parts)
@@ -97,7 +97,7 @@ class _Softmax:
 
 @dataclass(frozen=True)
 class _RectifiedSum:
-    """A 1x1 layer that adds maps channel by channel and clamps the sum.
+    """A 1x1 layer that adds maps, or takes one, channel by channel and clamps the sum.
 
     `parts` are those maps that nothing else reads, with their first channel. Column c of `matrix` [O, C] has one weight
     at most, in row `target[c]`.
@@ -110,20 +110,25 @@ class _RectifiedSum:
     limits: tuple[float, float]
 
     @staticmethod
-    def of(conv: kpu.Conv2dOp, concat: kpu.ConcatOp) -> "_RectifiedSum | None":
+    def of(conv: kpu.Conv2dOp) -> "_RectifiedSum | None":
         """None for any other layer."""
         import numpy as np
 
         weight, bias = ktensor.constant_of(conv.weight), ktensor.constant_of(conv.bias)
         limits = ktensor.limits(conv.activation.data[0]) if conv.activation.data else None
-        if weight is None or bias is None or limits is None or not concat.output.has_one_use():
+        if weight is None or bias is None or limits is None or not conv.input.has_one_use():
             return None
-        if conv.kernel_size > 1 or conv.is_depthwise or (np.count_nonzero(weight, axis=0) > 1).any():
+        if conv.kernel_size > 1 or isinstance(conv.input.owner, Block):
             return None
-        matrix = weight[:, :, 0, 0]
+        matrix = np.diag(weight.ravel()) if conv.is_depthwise else weight[:, :, 0, 0]
+        if (np.count_nonzero(matrix, axis=0) > 1).any():
+            return None
+        concat = conv.input.owner
+        joined = isinstance(concat, kpu.ConcatOp)
+        found = zip(concat.inputs, concat.first_channels, strict=True) if joined else [(conv.input, 0)]
         parts = {
             value: first
-            for value, first in zip(concat.inputs, concat.first_channels, strict=True)
+            for value, first in found
             if value.has_one_use() and not _is_mean(value.owner)
             if matrix[:, first : first + ktensor.shape_of(value)[1]].any(axis=0).all()
         }
