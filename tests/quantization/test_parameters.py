@@ -126,3 +126,7 @@ def test_fixed_point_examples():
     assert (mul.tolist(), shift.tolist()) == ([8, -4], [4, 4])
     with pytest.raises(ValueError, match="finite"):
         fixed_point(np.nan, 22, 15)
+
+
+def test_tiny_ranges_have_all_codes() -> None:
+    assert QuantizationParameters.from_range(0, 1e-20).scale == pytest.approx(1e-20 / 255)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 CODES = 256
-MINIMUM_WIDTH = 1e-6
-"""Narrower ranges are noise around a constant; widening them keeps scales away from denormal numbers."""
+MINIMUM_WIDTH = 1e-30
+"""Narrower ranges are widened: scales stay away from denormal numbers."""
 
 _LATTICE_TOLERANCE = 2.0**-20  # of the largest magnitude: a few float32 roundings of (p / 255 - mean) / std
 _LATTICE_LEVELS = 16  # fewer distinct values say nothing about the values still to come
