@@ -67,6 +67,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "canonicalize",
         "cse",
         "convert-kpu-to-kbuf",
+        "kbuf-schedule",
         "kbuf-spill",
         "kbuf-legalize-v3",
         "kbuf-legalize-v5",

@@ -9,6 +9,7 @@ from kpuir.memory.allocate import allocate
 from kpuir.memory.bounds import busiest_step, lower_bound
 from kpuir.memory.buffers import Allocation, Buffer
 from kpuir.memory.check import BadAllocationError, check, find_problems
+from kpuir.memory.schedule import Stored, Touch, schedule
 from kpuir.memory.spill import Access, Cuts, Moves, Segment, Way, plan, segments
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "Cuts",
     "Moves",
     "Segment",
+    "Stored",
+    "Touch",
     "Way",
     "allocate",
     "busiest_step",
@@ -26,5 +29,6 @@ __all__ = [
     "find_problems",
     "lower_bound",
     "plan",
+    "schedule",
     "segments",
 ]

@@ -11,6 +11,7 @@ PASSES: dict[str, tuple[str, str]] = {
     "kbuf-allocate": ("kpuir.passes.kbuf_allocate", "KbufAllocatePass"),
     "kbuf-legalize-v3": ("kpuir.passes.kbuf_legalize_v3", "KbufLegalizeV3Pass"),
     "kbuf-legalize-v5": ("kpuir.passes.kbuf_legalize_v5", "KbufLegalizeV5Pass"),
+    "kbuf-schedule": ("kpuir.passes.kbuf_schedule", "KbufSchedulePass"),
     "kbuf-spill": ("kpuir.passes.kbuf_spill", "KbufSpillPass"),
     "kpu-assume-ranges": ("kpuir.passes.kpu_assume_ranges", "KpuAssumeRangesPass"),
     "kpu-calibrate": ("kpuir.passes.kpu_calibrate", "KpuCalibratePass"),

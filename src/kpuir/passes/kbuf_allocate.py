@@ -35,7 +35,7 @@ _HINT = (
     "or pool or stride earlier"
 )
 _KPU_HINT = f"{_HINT}; 'kpu-default{{adds=cpu concats=cpu}}' as --passes adds and joins maps in main RAM"
-_ALIGNMENT = {kbuf.Space.KPU: k210.K210.KPU_RAM_ALIGNMENT, kbuf.Space.MAIN: k210.K210.MAIN_RAM_ALIGNMENT}
+ALIGNMENT = {kbuf.Space.KPU: k210.K210.KPU_RAM_ALIGNMENT, kbuf.Space.MAIN: k210.K210.MAIN_RAM_ALIGNMENT}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def buffers_in(space: kbuf.Space, ops: Sequence[Operation]) -> dict[kbuf.AllocOp
     """The allocs of one RAM among the operations of `@main`, as what is placed there."""
     lives = [life for life in lifetimes(ops) if kbuf.space_of(life.op.result) is space]
     return {
-        life.op: Buffer(f"{index}", kbuf.byte_size(life.op.result), life.first, life.last, _ALIGNMENT[space])
+        life.op: Buffer(f"{index}", kbuf.byte_size(life.op.result), life.first, life.last, ALIGNMENT[space])
         for index, life in enumerate(lives)
     }
 
