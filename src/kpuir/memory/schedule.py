@@ -3,7 +3,7 @@
 A step waits for the steps before it whose bytes it reads or overwrites, and for those that read what it overwrites; any
 order that keeps this gives the same results. Which buffers are alive depends only on what is done, not on its order,
 so orders are searched as paths through sets of steps done. Where these are few the search is exact; otherwise it keeps
-the most promising ones. It counts sets, never seconds, so an order does not depend on the machine.
+the most promising ones. It counts what it tries, never seconds, so an order does not depend on the machine.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import combinations
 
-STATES = 1024
-"""How many sets of steps the exact search looks at, for each space, before it gives way to the one that is not."""
-WIDTH = 8
-"""How many sets that one keeps at a time."""
+TRIALS = 4096
+"""How often the exact search tries a step, for each space, before it gives way to the other, which may as often."""
+WIDTH = 4
+"""How many sets of steps the other keeps at a time."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,18 @@ class _State:
     order: tuple[int, ...]
 
 
-def schedule(steps: Sequence[Sequence[Touch]], buffers: Sequence[Stored], states: int = STATES) -> list[int]:
+def schedule(steps: Sequence[Sequence[Touch]], buffers: Sequence[Stored], trials: int = TRIALS) -> list[int]:
     """An order of the steps, by their numbers, with fewer bytes alive at once than in theirs; theirs if none is found.
 
     The peak in space 0 counts first, then that in space 1, and so on. None is better where the search ends within
-    `states`.
+    `trials`.
     """
     graph = _Graph(steps, buffers)
     best = list(range(len(steps)))
     most = graph.peaks(best)
     for space in range(len(most)):
         bound = graph.bound(space, most[space])
-        found = None if bound == most[space] else graph.lowered(space, most, bound, states)
+        found = None if bound == most[space] else graph.lowered(space, most, bound, trials)
         if found is not None:
             best, most = found, graph.peaks(found)
     return best
@@ -90,6 +90,7 @@ class _Graph:
         self.start, self.end = 1 << count, 1 << count + 1
         self.all = self.start | (self.start - 1)
         self.buffers = buffers
+        self.left = 0
         self.spaces = 1 + max((buffer.space for buffer in buffers), default=0)
         self.touched = [sorted({touch.buffer for touch in step}) for step in steps]
         self.users = [buffer.filled * self.start | buffer.kept * self.end for buffer in buffers]
@@ -114,6 +115,7 @@ class _Graph:
 
     def during(self, state: _State, step: int) -> tuple[list[int], list[int]]:
         """What is alive in each space while a step is done, and after it."""
+        self.left -= 1
         during, freed = list(state.live), [0] * self.spaces
         left = ~(state.done | 1 << step)
         for number in self.touched[step]:
@@ -130,6 +132,16 @@ class _Graph:
         opened = [other for other in self.behind[step] if not self.before[other] & ~done]
         ready = tuple(sorted([other for other in state.ready if other != step] + opened))
         return _State(done, ready, tuple(live), peak, (*state.order, step))
+
+    def cheaper(self, state: _State, step: int) -> list[int]:
+        """The steps that a step opens, or that cost less behind it: a buffer is there already, or one is its last."""
+        done = state.done | 1 << step
+        found = list(self.behind[step])
+        for number in self.touched[step]:
+            left = self.users[number] & ~done & ~self.end
+            if left and (not self.users[number] & state.done or not left & (left - 1)):
+                found += (other for other in range(left.bit_length()) if left >> other & 1)
+        return found
 
     def peaks(self, order: Sequence[int]) -> tuple[int, ...]:
         """The most bytes that are alive at once in each space."""
@@ -169,20 +181,24 @@ class _Graph:
                 break
         return bound
 
-    def lowered(self, space: int, most: Sequence[int], bound: int, states: int) -> list[int] | None:
+    def lowered(self, space: int, most: Sequence[int], bound: int, trials: int) -> list[int] | None:
         """An order with less than `most` in a space, and no more than that in the spaces before it."""
         limits = (*most[:space], most[space] - 1)
         first = self.first()
-        first = self._settled(_State(first.done, first.ready, first.live, bound, ()), limits)
-        found, ended = self._exact(first, limits, states)
-        return found if ended else self._beam(first, limits)
+        first = self._settled(_State(first.done, first.ready, first.live, bound, ()), limits, list(first.ready))
+        self.left = trials
+        found, ended = self._exact(first, limits)
+        if ended:
+            return found
+        self.left = TRIALS
+        return self._beam(first, limits)
 
-    def _exact(self, first: _State, limits: Sequence[int], states: int) -> tuple[list[int] | None, bool]:
+    def _exact(self, first: _State, limits: Sequence[int]) -> tuple[list[int] | None, bool]:
         """The order of the lowest peak, and whether all was seen: states are looked at in the order of theirs."""
         queue = [(first.peak, -len(first.order), 0, first)]
         seen: set[int] = set()
         serial = 0
-        while queue and len(seen) < states:
+        while queue and self.left > 0:
             state = heappop(queue)[-1]
             if state.done == self.all:
                 return list(state.order), True
@@ -198,7 +214,7 @@ class _Graph:
     def _beam(self, first: _State, limits: Sequence[int]) -> list[int] | None:
         """A good order, from the few most promising states at each number of choices."""
         kept, best = [first], None
-        while kept:
+        while kept and self.left > 0:
             followers: dict[int, _State] = {}
             for state in kept:
                 for follower in self._followers(state, limits):
@@ -218,22 +234,23 @@ class _Graph:
             during, live = self.during(state, step)
             if all(most <= limit for most, limit in zip(during, limits, strict=False)):
                 peak = max(state.peak, during[len(limits) - 1])
-                yield self._settled(self.behind_step(state, step, live, peak), limits)
+                yield self._settled(self.behind_step(state, step, live, peak), limits, self.cheaper(state, step))
 
-    def _settled(self, state: _State, limits: Sequence[int]) -> _State:
-        """The state behind all steps that cost nothing now.
+    def _settled(self, state: _State, limits: Sequence[int], waiting: list[int]) -> _State:
+        """The state behind all steps that cost nothing now, of those `waiting` and what gets cheaper by them.
 
         A step that leaves no more alive than before, and takes no more meanwhile than was taken already, may as well
         be next: done earlier, it starts no more buffers for the others, and ends no fewer.
         """
         allowed = (*limits[:-1], state.peak)
-        waiting = list(state.ready)
         while waiting:
             step = waiting.pop(0)
+            if step not in state.ready:
+                continue
             during, live = self.during(state, step)
             if all(a <= b for a, b in zip(during, allowed, strict=False)) and all(
                 a <= b for a, b in zip(live, state.live[: len(limits)], strict=False)
             ):
+                waiting += self.cheaper(state, step)
                 state = self.behind_step(state, step, live, state.peak)
-                waiting = list(state.ready)
         return state

@@ -29,7 +29,7 @@ from kpuir.analysis.memory import CAPACITIES
 from kpuir.dialects import kbuf
 from kpuir.ir.functions import entry_function
 from kpuir.memory import Stored, Touch, allocate, schedule
-from kpuir.memory.schedule import STATES
+from kpuir.memory.schedule import TRIALS
 from kpuir.passes.kbuf_allocate import ALIGNMENT, buffers_in
 
 _SPACES = (kbuf.Space.KPU, kbuf.Space.MAIN)
@@ -97,19 +97,19 @@ def _rearrange(block: Block, ops: Sequence[Operation]) -> None:
 class KbufSchedulePass(ModulePass):
     """Put instructions into an order that needs less KPU RAM at once, or as much and less main RAM.
 
-    `states`: how many sets of instructions done the exact search may look at, for each RAM.
+    `trials`: how often the exact search may try an instruction, for each RAM.
     """
 
     name = "kbuf-schedule"
 
-    states: int = STATES
+    trials: int = TRIALS
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Move instructions in place."""
         block = entry_function(op).body.block
         given = list(block.ops)
         instructions = [one for one in given if isinstance(one, kbuf.InstructionOp)]
-        order = schedule(*_problem(instructions), self.states)
+        order = schedule(*_problem(instructions), self.trials)
         if order == list(range(len(order))):
             return
         better = _ordered(given, [instructions[number] for number in order])
