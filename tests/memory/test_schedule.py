@@ -15,7 +15,10 @@ Steps = Sequence[Sequence[Touch]]
 def peaks(steps: Steps, buffers: Sequence[Stored], order: Sequence[int]) -> tuple[int, ...]:
     """The most bytes alive at once in either space, counted from first and last uses."""
     place = {step: index for index, step in enumerate(order)}
-    used = [[place[n] for n, step in enumerate(steps) if number in {t.buffer for t in step}] for number in range(len(buffers))]
+    used = [
+        [place[n] for n, step in enumerate(steps) if number in {t.buffer for t in step}]
+        for number in range(len(buffers))
+    ]
     lives = [
         (-1 if buffer.filled else min(at), len(order) if buffer.kept else max(at), buffer)
         for at, buffer in zip(used, buffers, strict=True)
@@ -44,11 +47,15 @@ def problems(draw: st.DrawFn) -> tuple[Steps, Sequence[Stored]]:
     buffers = [Stored(2 * draw(st.integers(1, 9)), draw(st.integers(0, 1)), filled=True)]
     steps: list[list[Touch]] = []
     for _ in range(draw(st.integers(1, 6))):
-        reads = [Touch(n, 0, buffers[n].size, False) for n in draw(st.sets(st.integers(0, len(buffers) - 1), max_size=2))]
+        reads = [
+            Touch(n, 0, buffers[n].size, False) for n in draw(st.sets(st.integers(0, len(buffers) - 1), max_size=2))
+        ]
         target = draw(st.integers(0, 2 * len(buffers)))
         if target >= len(buffers):
             target = len(buffers)
-            buffers.append(Stored(2 * draw(st.integers(1, 9)), draw(st.integers(0, 1)), kept=draw(st.integers(0, 4)) == 0))
+            buffers.append(
+                Stored(2 * draw(st.integers(1, 9)), draw(st.integers(0, 1)), kept=draw(st.integers(0, 4)) == 0)
+            )
         size, part = buffers[target].size, draw(st.integers(0, 2))
         start, end = ((0, size), (0, size // 2), (size // 2, size))[part]
         steps.append([*reads, Touch(target, start, end, True)])

@@ -1,11 +1,9 @@
 """Instructions in an order that needs less: the same results, and what cannot be lowered stays as it is."""
 
-import numpy as np
 import onnx
 import pytest
 
 import kpuir
-from kpuir.analysis.overlaps import find_overlaps
 from kpuir.importers.onnx import import_onnx
 from tests.importers.nets import feeds
 from tests.networks import QUANTIZED, Net
