@@ -467,7 +467,6 @@ def _sidecar(
     inputs, outputs = kbuf_ports(module)
     preprocessing = {"mean": _list(mean), "std": _list(std)}
     layers = [op for op in module.walk() if isinstance(op, kbuf.InstructionOp)]
-    kpu = (kbuf.KpuConv2dOp,)
     return {
         "kpuir": installed("kpuir"),
         "source": None if source is None else {"file": source.name, "sha256": _sha256(source)},
@@ -483,7 +482,7 @@ def _sidecar(
             {
                 "op": op.name.removeprefix("kbuf."),
                 "layer": layer_name(op),
-                "where": "KPU" if isinstance(op, kpu) else "CPU",
+                "where": "KPU" if isinstance(op, kbuf.KpuConv2dOp) else "CPU",
             }
             for op in layers
         ],
