@@ -260,7 +260,7 @@ def _check_outputs(module: "ModuleOp") -> None:
 
 
 def _working_bytes(module: "ModuleOp") -> int:
-    """What main RAM is needed for besides the kmodel, after `kbuf-allocate`; the caller's inputs and outputs count too."""
+    """What main RAM is needed for besides the kmodel, after `kbuf-allocate`, inputs and outputs included."""
     from xdsl.dialects.builtin import IntegerAttr
 
     from kpuir.dialects import kbuf
