@@ -457,7 +457,7 @@ def _sidecar(
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
 ) -> dict[str, Any]:
-    """What the kmodel's users need to know and the kmodel does not hold (architecture, section 4)."""
+    """What the kmodel's users need to know and the kmodel does not hold."""
     from importlib.metadata import version as installed
 
     from kpuir.dialects import kbuf

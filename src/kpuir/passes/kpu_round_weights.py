@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     Codes: TypeAlias = NDArray[np.uint8]
     Samples: TypeAlias = list[list[NDArray[np.float32]]]
 
-_SAMPLES = range(4, 17)
+_FEWEST, _MOST = 4, 16
 """How many samples are run: the fewer, the larger they are."""
 _MOST_NUMBERS = 1 << 20
 """Of inputs, over all samples, unless those are too few then."""
@@ -253,7 +253,7 @@ class KpuRoundWeightsPass(DatasetPass):
         thorough = self.effort == "high"
         more = _THOROUGHLY if thorough else 1
         size = sum(array.size for array in samples[0])
-        count = min(max(more * _MOST_NUMBERS // size, _SAMPLES[0]), more * _SAMPLES[-1])
+        count = min(max(more * _MOST_NUMBERS // size, _FEWEST), more * _MOST)
         chosen = samples[:: -(-len(samples) // count)]
         with one_blas_thread():  # as in the interpreter
             for layer, windows in zip(layers, _observed(op, layers, chosen, more * _WINDOWS), strict=True):

@@ -53,10 +53,6 @@ def scalar_function(activation: "tuple[ktensor.ActivationAttr, ...]") -> "Callab
     return run
 
 
-def _not_empty(low: float, high: float) -> tuple[float, float]:
-    return low, max(high, low + 1e-6)
-
-
 @dataclass(frozen=True)
 class SelectRegisters(RewritePattern):
     """`kpu.conv2d` on feature maps becomes `kpu.layer`; `exact`: no error is tolerated that more bits can avoid."""
@@ -90,7 +86,7 @@ class SelectRegisters(RewritePattern):
                 input=parameters[0],
                 output=parameters[1],
                 depthwise=op.is_depthwise,
-                y_range=_not_empty(*convolution_bounds(weight, bias, parameters[0].lo, parameters[0].hi)),
+                y_range=convolution_bounds(weight, bias, parameters[0].lo, parameters[0].hi),
                 pool_mean_divisor=_POOL_DIVISORS.get(op.pool_kind, 0),
                 weights=quantized,
                 **({"tolerated": _SMALLEST_ERROR} if self.exact else {}),

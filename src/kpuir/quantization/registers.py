@@ -80,7 +80,7 @@ def select_layer(
     """Registers for `output = activation(conv(input, weight) + bias)`, zero padding, stride 1.
 
     `weight` [OC, IC, k, k] or depthwise [C, 1, k, k], k 1 or 3; `bias` [OC]. `activation` is any scalar function of
-    float64 arrays. `y_range` is the range calibration saw of the convolution's result before the activation: there
+    float64 arrays. `y_range` bounds the convolution's result before the activation: there
     the table is most exact. `pool_mean_divisor` is 4 or 16 when a mean pool follows, which truncates: the layer then
     gives 3/8 or 15/32 of a code more, so that the mean is right on average. `weights` are the codes to use when the
     caller has them already (`quantize_weights(weight)` otherwise). `tolerated` is the error, in output codes, that
@@ -161,7 +161,7 @@ def _check(
 def _focus(code: Function, y_range: tuple[float, float], output: QuantizationParameters) -> tuple[float, float]:
     """The part of the range where the output changes, at least one output code wide.
 
-    Observed ranges may be far wider: a sigmoid of hundreds, or a ReLU6 that clips nearly everything.
+    The bounds may be far wider: a sigmoid of hundreds, or a ReLU6 that clips nearly everything.
     """
     lo, hi = float(y_range[0]), float(y_range[1])
     missing = max(output.scale - (hi - lo), 0) / 2
@@ -200,7 +200,7 @@ def _slopes(code: Function, lo: float, hi: float) -> tuple[int, float, bool]:
     steepest = float(np.quantile(moving, 0.99))
     power = np.log2(moving / steepest)
     odd = np.abs(power - np.rint(power)) > 1e-6
-    # A function that is almost constant where it was observed still needs some resolution.
+    # A function that is almost constant within the bounds still needs some resolution.
     return direction, max(steepest, 32 / (hi - lo)), bool(np.count_nonzero(odd) <= 4)
 
 

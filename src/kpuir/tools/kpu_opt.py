@@ -75,7 +75,7 @@ def list_pipelines() -> str:
 
 
 class KpuOptMain(xDSLOptMain):
-    """xDSL's driver and what architecture.md section 4 adds to it."""
+    """xDSL's driver, with kpuir's passes, pipelines and reports of errors."""
 
     version_format = "kpu-opt built from xdsl version {xdsl_version}"
 
