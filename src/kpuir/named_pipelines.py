@@ -71,6 +71,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "kbuf-spill",
         "kbuf-legalize-v3",
         "kbuf-legalize-v5",
+        "kbuf-in-place",
         "kbuf-allocate",
     ),
     "kpu-default": (

@@ -9,6 +9,7 @@ PASSES: dict[str, tuple[str, str]] = {
     "convert-kpu-to-kbuf": ("kpuir.passes.convert_kpu_to_kbuf", "ConvertKpuToKbufPass"),
     "convert-ktensor-to-kpu": ("kpuir.passes.convert_ktensor_to_kpu", "ConvertKTensorToKpuPass"),
     "kbuf-allocate": ("kpuir.passes.kbuf_allocate", "KbufAllocatePass"),
+    "kbuf-in-place": ("kpuir.passes.kbuf_in_place", "KbufInPlacePass"),
     "kbuf-legalize-v3": ("kpuir.passes.kbuf_legalize_v3", "KbufLegalizeV3Pass"),
     "kbuf-legalize-v5": ("kpuir.passes.kbuf_legalize_v5", "KbufLegalizeV5Pass"),
     "kbuf-schedule": ("kpuir.passes.kbuf_schedule", "KbufSchedulePass"),

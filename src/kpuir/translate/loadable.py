@@ -85,7 +85,8 @@ def buffer_problems(op: kbuf.InstructionOp) -> Iterator[str]:
         if kbuf.space_of(value) is kbuf.Space.CONST:
             yield f"{name} lies in the constant pool, which would modify the loaded file"
         for other, source in [pair for pair in buffers if pair[0] not in op.DESTINATIONS] + written[:index]:
-            if _overlap(value, source):
+            in_place = source in op.overwritable and kbuf.offset_of(source) == kbuf.offset_of(value)
+            if _overlap(value, source) and not in_place:
                 yield f"{name} and {other} share bytes"
 
 

@@ -376,6 +376,11 @@ class InstructionOp(IRDLOperation, ABC):
         attributes = {name: getattr(self, name) for name in kinds}
         return {name: None if value is None else kinds[name].to_python(value) for name, value in attributes.items()}
 
+    @property
+    def overwritable(self) -> tuple[SSAValue, ...]:
+        """The buffers in whose place the result may be: runtimes read each element before they write its place."""
+        return ()
+
     @staticmethod
     def shapes(fields: Any) -> dict[str, Shape]:
         """The shape each buffer must have, as far as the fields say; `fields` has the properties as attributes."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from xdsl.ir import SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def
 
 from kpuir.dialects.kbuf.attributes import BinaryKindAttr, ClampAttr, ReduceKindAttr, UnaryKindAttr
@@ -44,6 +45,12 @@ class BinaryOp(InstructionOp):
     out_shape = prop_def(SHAPE)
     act = prop_def(CLAMP, default_value=ClampAttr.of())
     assembly_format = TWO_TO_ONE
+
+    @property
+    def overwritable(self) -> tuple[SSAValue, ...]:
+        """The operands that are not broadcast."""
+        shapes = ((self.a, self.a_shape), (self.b, self.b_shape))
+        return tuple(value for value, shape in shapes if shape == self.out_shape)
 
     @staticmethod
     def shapes(fields: Any) -> dict[str, Shape]:
@@ -238,6 +245,11 @@ class UnaryOp(InstructionOp):
     output = operand_def(FLOATS)
     op = prop_def(Choice(UnaryKindAttr))
     assembly_format = ONE_TO_ONE
+
+    @property
+    def overwritable(self) -> tuple[SSAValue, ...]:
+        """The input."""
+        return (self.input,)
 
     def check(self, fields: Any) -> None:
         """Check that both buffers have as many elements."""

@@ -7,6 +7,7 @@ Operands and properties have the names of the file's fields; addresses are opera
 from typing import Any
 
 from xdsl.dialects.builtin import IntegerAttr, i64
+from xdsl.ir import SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, prop_def, var_operand_def
 
 from kpuir.dialects.kbuf.base import (
@@ -44,6 +45,11 @@ class AddOp(InstructionOp):
     flags = prop_def(INTEGER, default_value=_SENDS)
     count = prop_def(INTEGER)
     assembly_format = TWO_TO_ONE
+
+    @property
+    def overwritable(self) -> tuple[SSAValue, ...]:
+        """Both operands."""
+        return (self.a, self.b)
 
     @staticmethod
     def shapes(fields: Any) -> dict[str, Shape]:

@@ -140,6 +140,15 @@ class V5TensorOp(InstructionOp):
         """The buffer of a name."""
         return dict(self.buffers())[name]
 
+    @property
+    def overwritable(self) -> tuple[SSAValue, ...]:
+        """Of sums and functions, the tensors that lie as the result does."""
+        if self.function.data not in ("binary", "unary"):
+            return ()
+        values = self.values()
+        kinds = tensors(self.function.data, values["fields"], values["numbers"])
+        return tuple(value for name, value in self.buffers() if name != "out" and kinds[name] == kinds["out"])
+
     def check(self, fields: Any) -> None:
         """Check that all fields and numbers are there, and that the tensors fit their buffers."""
         signature = self.signature
