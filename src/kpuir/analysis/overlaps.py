@@ -25,9 +25,9 @@ def find_overlaps(module: ModuleOp) -> list[str]:
     """What is wrong with the addresses of an allocated kbuf module, one sentence each; empty when nothing is.
 
     Every range is aligned (64 bytes in KPU RAM, 8 elsewhere) and lies within its RAM, an instruction's destinations
-    share no bytes with its other operands, nobody writes constants, and every byte that is read, be it by an
-    instruction or at the end as an output, was last written through the very buffer it is read from. A module
-    imported from a kmodel has several buffers for ranges of one address and is not what this is for.
+    share no bytes with its other operands but those it names to be overwritten, nobody writes constants, and every byte
+    that is read, be it by an instruction or at the end as an output, was last written through the very buffer it is
+    read from. A module imported from a kmodel has several buffers for ranges of one address and is not what this is for.
     """
     return list(_Walk(module).problems())
 
@@ -106,6 +106,8 @@ class _Walk:
 def _sharing(op: kbuf.InstructionOp) -> Iterator[str]:
     for index, written in enumerate(op.destinations):
         for other in (*op.sources, *op.destinations[:index]):
+            if other in op.overwritable and _root(other) is _root(written):
+                continue  # it says that it is done in place
             (start, end), (low, high) = _range(written), _range(other)
             if kbuf.space_of(written) is kbuf.space_of(other) and max(start, low) < min(end, high):
                 yield f"{layer_name(op)}: bytes {start}..{end} that it writes overlap {low}..{high} that it uses"
