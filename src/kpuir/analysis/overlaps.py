@@ -27,7 +27,7 @@ def find_overlaps(module: ModuleOp) -> list[str]:
     Every range is aligned (64 bytes in KPU RAM, 8 elsewhere) and lies within its RAM, an instruction's destinations
     share no bytes with its other operands but those it names to be overwritten, nobody writes constants, and every byte
     that is read, be it by an instruction or at the end as an output, was last written through the very buffer it is
-    read from. A module imported from a kmodel has several buffers for ranges of one address and is not what this is for.
+    read from. A module imported from a kmodel has several buffers for ranges of one address: this is not for it.
     """
     return list(_Walk(module).problems())
 
