@@ -142,7 +142,10 @@ def test_wrong_command_lines(invoke: Invoke, kmodel: Path) -> None:
     assert failure(invoke, "--info")[0] == 2
     assert failure(invoke, "--info", "--export-dot", kmodel)[0] == 2
     assert "invalid choice: 'v7'" in failure(invoke, "--export-kmodel", "v7", kmodel)[1]
-    assert 'kbuf.version is "v4", but a v5 file needs "v5"' in failure(invoke, "--export-kmodel", "v5", kmodel)[1]
+    assert (
+        "kbuf.version is v4, but a v5 file needs a module lowered for v5"
+        in failure(invoke, "--export-kmodel", "v5", kmodel)[1]
+    )
     status, text = failure(invoke, "--import-kmodel", kmodel, "-o", "absent/x.mlir")
     assert (status, text.splitlines()[0]) == (
         2,

@@ -6,6 +6,7 @@ how much memory an application leaves: where a source gives a range, the lower e
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 MEGABYTE = 1_000_000
 
@@ -32,7 +33,8 @@ class Firmware:
     has_typed_list: bool = False
 
 
-_SDK_MEMORY = (5_000_000, "the chip's data sheet: 5 to 5.9 MB beside an application")
+_SDK_SOURCE = "the chip's data sheet: 5 to 5.9 MB beside an application"
+_SDK = partial(Firmware, memory=5_000_000, memory_source=_SDK_SOURCE)
 
 FIRMWARES = {
     firmware.name: firmware
@@ -65,46 +67,37 @@ FIRMWARES = {
             memory=2 * 1024 * 1024,
             memory_source="not published; as much as MaixPy's full builds, which it is made like",
         ),
-        Firmware(
+        _SDK(
             "sdk-0.5.6",
             "Kendryte standalone SDK 0.5.4 to 0.5.6",
             loads=("v3",),
             preferred="v3",
-            memory=_SDK_MEMORY[0],
-            memory_source=_SDK_MEMORY[1],
         ),
-        Firmware(
+        _SDK(
             "sdk-0.5.7",
             "Kendryte standalone SDK 0.5.7",
             loads=("v3", "v4"),
             preferred="v4",
-            memory=_SDK_MEMORY[0],
-            memory_source=_SDK_MEMORY[1],
         ),
-        Firmware(
+        _SDK(
             "sdk-develop",
             "Kendryte standalone SDK, develop branch",
             loads=("v3", "v4", "v5"),
             preferred="v4",
-            memory=_SDK_MEMORY[0],
-            memory_source=_SDK_MEMORY[1],
         ),
-        Firmware(
+        _SDK(
             "freertos",
             "Kendryte FreeRTOS SDK",
             loads=("v3",),
             preferred="v3",
-            memory=_SDK_MEMORY[0],
-            memory_source=_SDK_MEMORY[1],
             first=("k210_conv",),
         ),
-        Firmware(
+        _SDK(
             "arduino",
             "Maixduino for Arduino (Maix_KPU)",
             loads=("v3",),
             preferred="v3",
-            memory=_SDK_MEMORY[0],
-            memory_source=f"{_SDK_MEMORY[1]}; camera and display buffers come off",
+            memory_source=f"{_SDK_SOURCE}; camera and display buffers come off",
         ),
     )
 }

@@ -25,6 +25,7 @@ from kpuir.kmodel import v3
 from kpuir.kmodel.codec import Array, codecs
 from kpuir.kmodel.v3.layers import SENDS, Concat, FullyConnected, K210Conv, Layer, QuantizedConcat
 from kpuir.target.k210 import K210
+from kpuir.translate.modules import check_version, in_order, module_int, number
 
 _VERSION = StringAttr("v3")
 _FIRST_LINE = "kbuf.first_line"
@@ -173,39 +174,25 @@ def to_v3(module: ModuleOp) -> v3.Model:
     cannot hold, layers of both weight widths, an op that is no layer of v3. What loads but misbehaves on a chip is told
     by `check_loadable`.
     """
-    version = module.attributes.get("kbuf.version")
-    if version != _VERSION:
-        found = version.data if isinstance(version, StringAttr) else "missing"
-        raise InvalidInputError(f"kbuf.version is {found}, but a v3 file needs a module lowered for v3")
+    check_version(module, "v3")
     ops = list(entry_function(module).body.block.ops)
     layers: list[Layer] = []
     outputs: dict[int, tuple[int, int]] = {}
-    exporter = _Exporter(_integer(module, "kbuf.main_bytes"))
+    exporter = _Exporter(module_int(module, "kbuf.main_bytes"))
     for op in ops:
         try:
             if isinstance(op, kbuf.OutputOp):
-                outputs[op.index.value.data] = exporter.start(op.buffer), kbuf.byte_size(op.buffer)
+                number(outputs, op.index.value.data, (exporter.start(op.buffer), kbuf.byte_size(op.buffer)))
             elif isinstance(op, kbuf.InstructionOp):
                 layers.append(exporter.layer_of(op))
                 layers[-1].write(0)  # tells now, with the layer's name, what the format cannot hold
         except (VerifyException, ValueError) as error:
             raise InvalidInputError(f"{op.name}: {error}", location=layer_name(op)) from error
-    if sorted(outputs) != list(range(len(outputs))):
-        raise InvalidInputError(f"the outputs are numbered {sorted(outputs)}, they must count from 0 without gaps")
     widths = {layer.weights.itemsize * 8 for layer in layers if isinstance(layer, K210Conv)}
     if len(widths) > 1:
         raise InvalidInputError("the layers' weights have 8 and 16 bits, a kmodel v3 has one width for all")
-    first = module.attributes.get(_FIRST_LINE)
-    line = cast("IntegerAttr[Any]", first).value.data if isinstance(first, IntegerAttr) else _first_line(ops)
-    places = [outputs[index] for index in range(len(outputs))]
-    return v3.Model(places, exporter.main_bytes, layers, line, widths.pop() if widths else 8)
-
-
-def _integer(module: ModuleOp, name: str) -> int:
-    attribute = module.attributes.get(name)
-    if not isinstance(attribute, IntegerAttr):
-        raise InvalidInputError(f"the module has no {name}: run kbuf-allocate first")
-    return cast("IntegerAttr[Any]", attribute).value.data
+    line = module_int(module, _FIRST_LINE, _first_line(ops))
+    return v3.Model(in_order("output", outputs), exporter.main_bytes, layers, line, widths.pop() if widths else 8)
 
 
 def _first_line(ops: Sequence[Operation]) -> int:

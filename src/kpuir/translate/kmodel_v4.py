@@ -25,13 +25,13 @@ from kpuir.kmodel import v4
 from kpuir.kmodel.codec import Array, Enumeration, codecs
 from kpuir.target.k210 import K210, feature_map_bytes
 from kpuir.translate.loadable import check_loadable
+from kpuir.translate.modules import VERSION, check_version, in_order, module_int, number
 
 if TYPE_CHECKING:
     from kpuir.kmodel.layer import LayerRegisters
 
 __all__ = ["CONSTANT_BYTES", "MAIN_BYTES", "VERSION", "check_loadable", "from_v4", "to_v4"]
 
-VERSION = "kbuf.version"
 MAIN_BYTES = "kbuf.main_bytes"
 CONSTANT_BYTES = "kbuf.constant_bytes"
 _HEADER_DEFAULTS = {"flags": 0, "target": 1, "reserved": 0}
@@ -215,7 +215,7 @@ def to_v4(module: ModuleOp) -> v4.Model:
     a value its field cannot hold, inputs or outputs that are not numbered from 0, an op that is no instruction.
     What loads but misbehaves on a chip is told by `check_loadable`.
     """
-    _check_version(module)
+    check_version(module, "v4")
     exporter = _Exporter(module)
     for op in entry_function(module).body.block.ops:
         try:
@@ -225,21 +225,14 @@ def to_v4(module: ModuleOp) -> v4.Model:
     return exporter.model()
 
 
-def _check_version(module: ModuleOp) -> None:
-    version = module.attributes.get(VERSION)
-    if version != StringAttr("v4"):
-        found = version.data if isinstance(version, StringAttr) else "missing"
-        raise InvalidInputError(f"{VERSION} is {found}, but a v4 file needs a module lowered for v4")
-
-
 class _Exporter:
     def __init__(self, module: ModuleOp) -> None:
         self.sizes = {
-            kbuf.Space.MAIN: _module_int(module, MAIN_BYTES, None),
-            kbuf.Space.CONST: _module_int(module, CONSTANT_BYTES, None),
+            kbuf.Space.MAIN: module_int(module, MAIN_BYTES),
+            kbuf.Space.CONST: module_int(module, CONSTANT_BYTES),
             kbuf.Space.KPU: K210.KPU_RAM_BYTES,
         }
-        self.header = {name: _module_int(module, f"kbuf.{name}", old) for name, old in _HEADER_DEFAULTS.items()}
+        self.header = {name: module_int(module, f"kbuf.{name}", old) for name, old in _HEADER_DEFAULTS.items()}
         self.pool = bytearray(self.sizes[kbuf.Space.CONST])
         self.inputs: dict[int, v4.ModelInput] = {}
         self.outputs: dict[int, v4.MemoryRange] = {}
@@ -255,9 +248,9 @@ class _Exporter:
                 self.pool[memory.start : memory.start + memory.size] = op.array.tobytes()
             case kbuf.InputOp():
                 n, c, h, w = op.shape.get_values()
-                _number(self.inputs, op.index.value.data, (self.range_of(op.buffer), (n, c, h, w)))
+                number(self.inputs, op.index.value.data, (self.range_of(op.buffer), (n, c, h, w)))
             case kbuf.OutputOp():
-                _number(self.outputs, op.index.value.data, self.range_of(op.buffer))
+                number(self.outputs, op.index.value.data, self.range_of(op.buffer))
             case kbuf.InstructionOp():
                 node = self.node_of(op)
                 node.write(0)  # tells now, with the layer's name, what the format cannot hold
@@ -268,8 +261,8 @@ class _Exporter:
     def model(self) -> v4.Model:
         """The model of everything taken. Raises InvalidInputError where numbers of inputs or outputs are missing."""
         return v4.Model(
-            _in_order("input", self.inputs),
-            _in_order("output", self.outputs),
+            in_order("input", self.inputs),
+            in_order("output", self.outputs),
             bytes(self.pool),
             self.sizes[kbuf.Space.MAIN],
             tuple(self.nodes),
@@ -334,25 +327,3 @@ def _stored(value: Any, codec: Any) -> Any:
     if isinstance(codec, Array):
         return np.ascontiguousarray(value).reshape(-1).view(codec.dtype)
     return value
-
-
-def _number(found: dict[int, Any], index: int, value: Any) -> None:
-    if index in found:
-        raise ValueError(f"number {index} is given twice")
-    found[index] = value
-
-
-def _in_order(what: str, found: Mapping[int, Any]) -> tuple[Any, ...]:
-    missing = [index for index in range(len(found)) if index not in found]
-    if missing:
-        raise InvalidInputError(f"there are {len(found)} {what}s, but none has number {missing[0]}")
-    return tuple(found[index] for index in range(len(found)))
-
-
-def _module_int(module: ModuleOp, name: str, default: int | None) -> int:
-    attribute = module.attributes.get(name)
-    if isinstance(attribute, IntegerAttr):
-        return cast("IntegerAttr[Any]", attribute).value.data
-    if default is None:
-        raise InvalidInputError(f"the module has no {name}: run kbuf-allocate first")
-    return default

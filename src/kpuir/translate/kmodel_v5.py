@@ -27,8 +27,8 @@ from kpuir.kmodel import v5
 from kpuir.kmodel.layer import ACTIVATION_SEGMENTS
 from kpuir.target.k210 import K210
 from kpuir.target.stackvm import NEWEST, DataType, Kind, dense_strides, tensors
+from kpuir.translate.modules import VERSION, check_version, in_order, module_int, number
 
-VERSION = StringAttr("v5")
 FUNCTION = "kbuf.function"
 """On KPU instructions: the number of the k210 function they are in, where that is known."""
 SHAPES = {v5.Location.INPUT: "kbuf.input_shape", v5.Location.OUTPUT: "kbuf.output_shape"}
@@ -60,7 +60,7 @@ def from_v5(model: v5.Model) -> ModuleOp:
     compiler makes: several stackvm functions, inputs of other types, copies between strided places of the KPU.
     """
     module = ModuleOp([])
-    module.attributes["kbuf.version"] = VERSION
+    module.attributes[VERSION] = StringAttr("v5")
     function = func.FuncOp(ENTRY, ((), ()))
     module.body.block.add_op(function)
     _Importer(model, module, Builder(InsertPoint.at_end(function.body.block))).run()
@@ -259,9 +259,8 @@ def to_v5(module: ModuleOp) -> v5.Model:
     Raises InvalidInputError naming the layer: a buffer without an offset, an op that no v5 runtime executes, inputs or
     outputs that are not numbered from 0.
     """
-    if module.attributes.get("kbuf.version") != VERSION:
-        raise InvalidInputError(f'kbuf.version is {module.attributes.get("kbuf.version")}, but a v5 file needs "v5"')
-    main_bytes, kpu_data = _bytes(module, "kbuf.main_bytes"), _bytes(module, KPU_DATA, 0)
+    check_version(module, "v5")
+    main_bytes, kpu_data = module_int(module, "kbuf.main_bytes"), module_int(module, KPU_DATA, 0)
     exporter = _Exporter(main_bytes - kpu_data)
     for op in entry_function(module).body.block.ops:
         try:
@@ -270,7 +269,7 @@ def to_v5(module: ModuleOp) -> v5.Model:
             raise InvalidInputError(f"{op.name}: {error}", location=layer_name(op)) from error
     release = module.attributes.get(RELEASE)
     return exporter.model(
-        _bytes(module, "kbuf.constant_bytes"),
+        module_int(module, "kbuf.constant_bytes"),
         kpu_data,
         release.data if isinstance(release, StringAttr) else NEWEST,
     )
@@ -320,9 +319,9 @@ class _Exporter:
             case kbuf.ConstantOp():
                 self.constants.append((_address(op.result).start, op.array.tobytes()))
             case kbuf.InputOp():
-                _number(self.inputs, op.index.value.data, _port(op.buffer))
+                number(self.inputs, op.index.value.data, _port(op.buffer))
             case kbuf.OutputOp():
-                _number(self.outputs, op.index.value.data, _port(op.buffer))
+                number(self.outputs, op.index.value.data, _port(op.buffer))
             case kbuf.KpuUploadOp():
                 self.follow(op)
                 self.upload(op)
@@ -448,7 +447,7 @@ class _Exporter:
         pool = bytearray(constant_bytes)
         for start, data in self.constants:
             pool[start : start + len(data)] = data
-        main = v5.Function(_in_order("input", self.inputs), _in_order("output", self.outputs), tuple(self.code))
+        main = v5.Function(in_order("input", self.inputs), in_order("output", self.outputs), tuple(self.code))
         memories = ((v5.Location.RDATA, len(pool)), (v5.Location.DATA, self.main_bytes))
         modules = [v5.Module(v5.STACKVM, (main,), bytes(pool), memories)]
         if self.functions:
@@ -486,25 +485,3 @@ def _range(value: SSAValue) -> v5.MemoryRange:
 def _port(value: SSAValue) -> v5.TensorType:
     datatype = DataType.FLOAT32 if kbuf.element_size(value) == 4 else DataType.UINT8
     return v5.TensorType(datatype, kbuf.shape_of(value))
-
-
-def _number(found: dict[int, Any], index: int, value: Any) -> None:
-    if index in found:
-        raise ValueError(f"number {index} is given twice")
-    found[index] = value
-
-
-def _in_order(what: str, found: dict[int, v5.TensorType]) -> tuple[v5.TensorType, ...]:
-    missing = [index for index in range(len(found)) if index not in found]
-    if missing:
-        raise InvalidInputError(f"there are {len(found)} {what}s, but none has number {missing[0]}")
-    return tuple(found[index] for index in range(len(found)))
-
-
-def _bytes(module: ModuleOp, name: str, default: int | None = None) -> int:
-    attribute = module.attributes.get(name)
-    if attribute is None and default is not None:
-        return default
-    if not isinstance(attribute, IntegerAttr):
-        raise InvalidInputError(f"the module has no {name}: run kbuf-allocate first")
-    return cast("IntegerAttr[Any]", attribute).value.data

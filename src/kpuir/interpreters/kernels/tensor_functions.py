@@ -87,26 +87,14 @@ def resize(x: "NDArray[Any]", out: "NDArray[Any]", *, nearest: bool, corners: bo
         rows, columns = (np.clip(p.astype(np.int64), 0, s - 1) for p, s in zip(whole, x.shape[2:], strict=True))
         out[...] = x[:, :, rows[:, None], columns]
         return
-    (y0, y1, fy), (x0, x1, fx) = (_neighbours(p, s) for p, s in zip(axes, x.shape[2:], strict=True))
-    left, right = np.float32(1) - fx, fx
-    above, below = (np.float32(1) - fy)[:, None], fy[:, None]
-    corners_of = ((y0, x0, above * left), (y1, x0, below * left), (y0, x1, above * right), (y1, x1, below * right))
-    terms = [x[:, :, ys[:, None], xs].astype(np.float32) * weight for ys, xs, weight in corners_of]
-    total = ((terms[0] + terms[1]) + terms[2]) + terms[3]
+    total = neutral.interpolate(x, *axes)
     out[...] = (total if out.dtype == np.float32 else total + np.float32(0.5)).astype(out.dtype)
 
 
 def _positions(size: int, count: int, corners: bool, centres: bool, nearest: bool) -> "F32":
-    scale = np.float32(size) / np.float32(count)
-    if corners and count > 1:
-        scale = np.float32(size - 1) / np.float32(count - 1)
+    scale = neutral.resize_scale(size, count, corners)
     places = np.arange(count, dtype=np.float32)
     if not centres:
         return places * scale
     half = np.float32(0.5)
     return (places + half) * scale if nearest else np.maximum((places + half) * scale - half, np.float32(0))
-
-
-def _neighbours(positions: "F32", size: int) -> "tuple[NDArray[np.int64], NDArray[np.int64], F32]":
-    first = np.minimum(np.floor(positions).astype(np.int64), size - 1)
-    return first, np.minimum(first + 1, size - 1), positions - first.astype(np.float32)

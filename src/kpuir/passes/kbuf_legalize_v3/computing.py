@@ -75,22 +75,14 @@ def never_negative(numbers: dict[str, int]) -> dict[str, int]:
     }
 
 
-@converts(kbuf.QuantizeOp)
-def quantize(legalizer: Legalizer, op: kbuf.QuantizeOp) -> None:
-    """quantize."""
+@converts(kbuf.QuantizeOp, kbuf.DequantizeOp)
+def convert(legalizer: Legalizer, op: kbuf.QuantizeOp | kbuf.DequantizeOp) -> None:
+    """quantize or dequantize."""
     fields = op.values()
     scale = 1 / fields["scale"]
+    layer = kbuf.v3.QuantizeOp if isinstance(op, kbuf.QuantizeOp) else kbuf.v3.DequantizeOp
     numbers = {"count": prod(kbuf.shape_of(op.output)), "scale": scale, "bias": -fields["zero_point"] * scale}
-    legalizer.replace(kbuf.v3.QuantizeOp(op.input, op.output, **numbers))
-
-
-@converts(kbuf.DequantizeOp)
-def dequantize(legalizer: Legalizer, op: kbuf.DequantizeOp) -> None:
-    """dequantize."""
-    fields = op.values()
-    scale = 1 / fields["scale"]
-    numbers = {"count": prod(kbuf.shape_of(op.output)), "scale": scale, "bias": -fields["zero_point"] * scale}
-    legalizer.replace(kbuf.v3.DequantizeOp(op.input, op.output, **numbers))
+    legalizer.replace(layer(op.input, op.output, **numbers))
 
 
 @converts(kbuf.TableLookup1dOp)

@@ -19,7 +19,16 @@ from kpuir.interpreters.kernels.neutral.elementwise import (
     table_lookup,
     unary,
 )
-from kpuir.interpreters.kernels.neutral.movement import concat, memory_copy, pad, resize, strided_slice, transpose
+from kpuir.interpreters.kernels.neutral.movement import (
+    concat,
+    interpolate,
+    memory_copy,
+    pad,
+    resize,
+    resize_scale,
+    strided_slice,
+    transpose,
+)
 from kpuir.interpreters.kernels.neutral.sums import (
     Requantization,
     Taps,
@@ -46,6 +55,7 @@ __all__ = [
     "conv2d_transpose",
     "dequantize",
     "fixed_point",
+    "interpolate",
     "matmul",
     "memory_copy",
     "nnil",
@@ -57,6 +67,7 @@ __all__ = [
     "reduce",
     "reduce_window",
     "resize",
+    "resize_scale",
     "saturate",
     "softmax",
     "strided_slice",

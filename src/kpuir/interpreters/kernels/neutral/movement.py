@@ -64,6 +64,11 @@ def resize(x: "NDArray[Any]", out: "NDArray[Any]", *, nearest: bool, align_corne
         ]
         out[...] = x[:, :, picked[0][:, None], picked[1]]
         return
+    out[...] = interpolate(x, rows, columns).astype(out.dtype)
+
+
+def interpolate(x: "NDArray[Any]", rows: "NDArray[np.float32]", columns: "NDArray[np.float32]") -> "NDArray[Any]":
+    """[N, C, H, W] at places between its pixels, bilinearly; the corners are summed in the runtimes' order."""
     y0, y1, fy = _neighbours(rows, x.shape[2])
     x0, x1, fx = _neighbours(columns, x.shape[3])
     one = np.float32(1)
@@ -71,19 +76,22 @@ def resize(x: "NDArray[Any]", out: "NDArray[Any]", *, nearest: bool, align_corne
     below, right = fy[:, None], fx
     corners = ((y0, x0, above * left), (y1, x0, below * left), (y0, x1, above * right), (y1, x1, below * right))
     terms = [x[:, :, ys[:, None], xs].astype(np.float32) * weight for ys, xs, weight in corners]
-    total = ((terms[0] + terms[1]) + terms[2]) + terms[3]
-    out[...] = total.astype(out.dtype)
+    return ((terms[0] + terms[1]) + terms[2]) + terms[3]
+
+
+def resize_scale(size: int, count: int, align_corners: bool) -> "np.float32":
+    """How far apart in the input the pixels of a resized axis are."""
+    if align_corners and count > 1:
+        return np.float32(size - 1) / np.float32(count - 1)
+    return np.float32(size) / np.float32(count)
 
 
 def _positions(size: int, count: int, align_corners: bool) -> "NDArray[np.float32]":
-    scale = np.float32(size) / np.float32(count)
-    if align_corners and count > 1:
-        scale = np.float32(size - 1) / np.float32(count - 1)
-    return np.arange(count, dtype=np.float32) * scale
+    return np.arange(count, dtype=np.float32) * resize_scale(size, count, align_corners)
 
 
 def _neighbours(
     positions: "NDArray[np.float32]", size: int
 ) -> "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]":
-    first = np.floor(positions).astype(np.int64)
+    first = np.minimum(np.floor(positions).astype(np.int64), size - 1)
     return first, np.minimum(first + 1, size - 1), positions - first.astype(np.float32)
