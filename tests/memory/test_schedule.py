@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kpuir.memory.schedule import Stored, Touch, predecessors, schedule
+from kpuir.memory.schedule import EFFORT, Stored, Touch, predecessors, schedule
 
 Steps = Sequence[Sequence[Touch]]
 
@@ -66,7 +66,7 @@ def problems(draw: st.DrawFn) -> tuple[Steps, Sequence[Stored]]:
 @given(problems())
 def test_no_order_is_better(problem: tuple[Steps, Sequence[Stored]]) -> None:
     steps, buffers = problem
-    order = schedule(steps, buffers)
+    order = schedule(steps, buffers, (0, 0))
     assert sorted(order) == list(range(len(steps)))
     assert valid(steps, order)
     every = [other for other in permutations(range(len(steps))) if valid(steps, other)]
@@ -84,14 +84,23 @@ def branches(count: int) -> tuple[Steps, Sequence[Stored]]:
     return [*grown, *shrunk, joined], buffers
 
 
-@pytest.mark.parametrize("trials", [0, 20000], ids=["beam", "exact"])
-@pytest.mark.parametrize("count", [3, 9])
-def test_branches_are_done_one_by_one(count: int, trials: int) -> None:
+@pytest.mark.parametrize("effort", [0, EFFORT])
+@pytest.mark.parametrize("count", [3, 9, 30, 100])
+def test_branches_are_done_one_by_one(count: int, effort: int) -> None:
     steps, buffers = branches(count)
-    order = schedule(steps, buffers, trials)
+    order = schedule(steps, buffers, (10000, 0), effort)
     assert valid(steps, order)
     assert peaks(steps, buffers, range(len(steps)))[0] == 8 + 100 * count
     assert peaks(steps, buffers, order)[0] == 8 + 100 + count - 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(problems())
+def test_a_space_takes_more_only_where_one_before_it_does_not_fit(problem: tuple[Steps, Sequence[Stored]]) -> None:
+    steps, buffers = problem
+    given_peaks = peaks(steps, buffers, range(len(steps)))
+    found = peaks(steps, buffers, schedule(steps, buffers, given_peaks))
+    assert all(one <= other for one, other in zip(found, given_peaks, strict=True))
 
 
 def test_steps_wait_for_the_bytes_they_share_only() -> None:

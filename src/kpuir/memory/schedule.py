@@ -2,19 +2,23 @@
 
 A step waits for the steps before it whose bytes it reads or overwrites, and for those that read what it overwrites; any
 order that keeps this gives the same results. Which buffers are alive depends only on what is done, not on its order,
-so orders are searched as paths through sets of steps done. Where these are few the search is exact; otherwise it keeps
-the most promising ones. It counts what it tries, never seconds, so an order does not depend on the machine.
+so orders are searched as paths through sets of steps done: by sweeps that keep a few of the most promising sets, then,
+where these do not reach what no order can avoid, exactly. What is looked at is counted, never seconds, so an order does
+not depend on the machine.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import combinations
+from typing import TypeAlias
 
-TRIALS = 4096
-"""How often the exact search tries a step, for each space, before it gives way to the other, which may as often."""
-WIDTH = 4
-"""How many sets of steps the other keeps at a time."""
+EFFORT = 1 << 16
+"""How many sets of steps a search of one space may look at, times the number of steps, which each of them costs."""
+SCARCE = 64
+"""So many times the effort is made for a space where the buffers do not fit."""
+WIDTHS = (4, 16, 64)
+"""How many sets of steps the sweeps keep at a time. The first reaches its end whatever the effort."""
 
 
 @dataclass(frozen=True)
@@ -40,31 +44,52 @@ class Touch:
     writes: bool
 
 
-@dataclass(frozen=True)
+_Bytes: TypeAlias = tuple[int, ...]
+"""In each space."""
+_Path: TypeAlias = "tuple[_Path, int] | None"
+"""An order backwards: all but its last step, and that one."""
+
+
+@dataclass
 class _State:
-    """What is done, as bits, what may be next, what is alive in each space, and the most that was, in one."""
+    """A set of steps that are done, as bits, and how it was reached with at most `peak` bytes alive.
+
+    `ready`: what may be next, with the bytes that it adds to those alive while it is done, and behind it.
+    """
 
     done: int
-    ready: tuple[int, ...]
-    live: tuple[int, ...]
-    peak: int
-    order: tuple[int, ...]
+    ready: dict[int, tuple[_Bytes, _Bytes]]
+    live: _Bytes
+    peak: int = 0
+    path: _Path = None
+
+    def order(self) -> list[int]:
+        """The steps that are done, from the first."""
+        order: list[int] = []
+        path = self.path
+        while path is not None:
+            path, step = path
+            order.append(step)
+        return order[::-1]
 
 
-def schedule(steps: Sequence[Sequence[Touch]], buffers: Sequence[Stored], trials: int = TRIALS) -> list[int]:
+def schedule(
+    steps: Sequence[Sequence[Touch]], buffers: Sequence[Stored], capacities: Sequence[int], effort: int = EFFORT
+) -> list[int]:
     """An order of the steps, by their numbers, with fewer bytes alive at once than in theirs; theirs if none is found.
 
-    The peak in space 0 counts first, then that in space 1, and so on. None is better where the search ends within
-    `trials`.
+    `capacities`: the bytes of each space. The peak in space 0 counts first, then that in space 1, and so on; a peak is
+    raised only if a space before it does not fit. No order is better where the exact search ends within the effort.
     """
-    graph = _Graph(steps, buffers)
+    graph = _Graph(steps, buffers, len(capacities))
     best = list(range(len(steps)))
-    most = graph.peaks(best)
-    for space in range(len(most)):
-        bound = graph.bound(space, most[space])
-        found = None if bound == most[space] else graph.lowered(space, most, bound, trials)
-        if found is not None:
-            best, most = found, graph.peaks(found)
+    peaks = graph.peaks(best)
+    for space, capacity in enumerate(capacities):
+        fits = peaks[space] <= capacity
+        limits = [peak if fits or other <= space else sum(graph.sizes) for other, peak in enumerate(peaks)]
+        search = _Search(graph, space, limits, (effort if fits else SCARCE * effort) // max(1, len(steps)))
+        best = search.order() or best
+        peaks = graph.peaks(best)
     return best
 
 
@@ -82,16 +107,21 @@ def predecessors(steps: Sequence[Sequence[Touch]]) -> list[int]:
     return before
 
 
+def _bits(bits: int) -> Iterator[int]:
+    """The numbers of the bits that are set."""
+    while bits:
+        yield (bits & -bits).bit_length() - 1
+        bits &= bits - 1
+
+
 class _Graph:
     """Who waits for whom, and who uses which buffer. The caller is two more steps: done from the start, and never."""
 
-    def __init__(self, steps: Sequence[Sequence[Touch]], buffers: Sequence[Stored]) -> None:
-        count = len(steps)
-        self.start, self.end = 1 << count, 1 << count + 1
-        self.all = self.start | (self.start - 1)
-        self.buffers = buffers
-        self.left = 0
-        self.spaces = 1 + max((buffer.space for buffer in buffers), default=0)
+    def __init__(self, steps: Sequence[Sequence[Touch]], buffers: Sequence[Stored], spaces: int) -> None:
+        self.start, self.end = 1 << len(steps), 1 << len(steps) + 1
+        self.spaces = spaces
+        self.space_of = [buffer.space for buffer in buffers]
+        self.sizes = [buffer.size for buffer in buffers]
         self.touched = [sorted({touch.buffer for touch in step}) for step in steps]
         self.users = [buffer.filled * self.start | buffer.kept * self.end for buffer in buffers]
         for step, touched in enumerate(self.touched):
@@ -100,157 +130,178 @@ class _Graph:
         self.before = predecessors(steps)
         self.behind: list[list[int]] = [[] for _ in steps]
         for step, before in enumerate(self.before):
-            for other in range(step):
-                if before >> other & 1:
-                    self.behind[other].append(step)
+            for other in _bits(before):
+                self.behind[other].append(step)
 
     def first(self) -> _State:
         """Before all steps."""
         live = [0] * self.spaces
-        for buffer, users in zip(self.buffers, self.users, strict=True):
+        for users, size, space in zip(self.users, self.sizes, self.space_of, strict=True):
             if users & self.start and users != self.start:
-                live[buffer.space] += buffer.size
-        ready = tuple(step for step, before in enumerate(self.before) if not before)
-        return _State(self.start, ready, tuple(live), 0, ())
+                live[space] += size
+        ready = {step: self._effect(step, self.start) for step, before in enumerate(self.before) if not before}
+        return _State(self.start, ready, tuple(live))
 
-    def during(self, state: _State, step: int) -> tuple[list[int], list[int]]:
-        """What is alive in each space while a step is done, and after it."""
-        self.left -= 1
-        during, freed = list(state.live), [0] * self.spaces
-        left = ~(state.done | 1 << step)
-        for number in self.touched[step]:
-            buffer, users = self.buffers[number], self.users[number]
-            if not users & state.done:
-                during[buffer.space] += buffer.size
-            if not users & left:
-                freed[buffer.space] += buffer.size
-        return during, [most - size for most, size in zip(during, freed, strict=True)]
+    def _effect(self, step: int, done: int) -> tuple[_Bytes, _Bytes]:
+        """The bytes that a step adds to those alive, while it is done and behind it."""
+        started, left = [0] * self.spaces, [0] * self.spaces
+        behind = ~(done | 1 << step)
+        for buffer in self.touched[step]:
+            users, size, space = self.users[buffer], self.sizes[buffer], self.space_of[buffer]
+            if not users & done:
+                started[space] += size
+                left[space] += size
+            if not users & behind:
+                left[space] -= size
+        return tuple(started), tuple(left)
 
-    def behind_step(self, state: _State, step: int, live: Sequence[int], peak: int) -> _State:
-        """What is done when a step is, too."""
-        done = state.done | 1 << step
-        opened = [other for other in self.behind[step] if not self.before[other] & ~done]
-        ready = tuple(sorted([other for other in state.ready if other != step] + opened))
-        return _State(done, ready, tuple(live), peak, (*state.order, step))
+    def do(self, state: _State, step: int) -> None:
+        """Do a step that is ready."""
+        before, done = state.done, state.done | 1 << step
+        state.done, state.path = done, (state.path, step)
+        state.live = tuple(map(int.__add__, state.live, state.ready.pop(step)[1]))
+        changed = {other for other in self.behind[step] if not self.before[other] & ~done}
+        for buffer in self.touched[step]:
+            users = self.users[buffer]
+            left = users & ~done
+            # The first user started it for the others; the one before the last leaves its end to that.
+            if left and (not users & before or not left & (left - 1)):
+                changed.update(other for other in _bits(left & ~self.end) if other in state.ready)
+        for other in sorted(changed):
+            state.ready[other] = self._effect(other, done)
 
-    def cheaper(self, state: _State, step: int) -> list[int]:
-        """The steps that a step opens, or that cost less behind it: a buffer is there already, or one is its last."""
-        done = state.done | 1 << step
-        found = list(self.behind[step])
-        for number in self.touched[step]:
-            left = self.users[number] & ~done & ~self.end
-            if left and (not self.users[number] & state.done or not left & (left - 1)):
-                found += (other for other in range(left.bit_length()) if left >> other & 1)
-        return found
-
-    def peaks(self, order: Sequence[int]) -> tuple[int, ...]:
+    def peaks(self, order: Sequence[int]) -> _Bytes:
         """The most bytes that are alive at once in each space."""
         state = self.first()
         peaks = state.live
         for step in order:
-            during, live = self.during(state, step)
-            peaks = tuple(map(max, peaks, during))
-            state = self.behind_step(state, step, live, 0)
+            peaks = tuple(map(max, peaks, map(int.__add__, state.live, state.ready[step][0])))
+            self.do(state, step)
         return peaks
 
-    def bound(self, space: int, most: int) -> int:
-        """Bytes of a space, at most `most`, that are alive at once in every order.
+    def bound(self, space: int) -> int:
+        """Bytes of a space that are alive at once in every order.
 
         Whatever the order, a step finds a buffer alive if it, or a step that it waits for, uses it, and so does a step
         that waits for it.
         """
-        earlier, later = [self.start] * len(self.before), [self.end] * len(self.before)
+        count = len(self.before)
+        earlier = [self.start | 1 << step for step in range(count)]
+        later = [self.end | 1 << step for step in range(count)]
         for step, before in enumerate(self.before):
-            earlier[step] |= 1 << step
-            for other in range(step):
-                if before >> other & 1:
-                    earlier[step] |= earlier[other]
-        for step in reversed(range(len(later))):
-            later[step] |= 1 << step
+            for other in _bits(before):
+                earlier[step] |= earlier[other]
+        for step in reversed(range(count)):
             for other in self.behind[step]:
                 later[step] |= later[other]
-        sizes = [
-            (users, buffer.size)
-            for buffer, users in zip(self.buffers, self.users, strict=True)
-            if buffer.space == space
+        buffers = [
+            (users, size)
+            for users, size, there in zip(self.users, self.sizes, self.space_of, strict=True)
+            if there == space
         ]
-        bound = self.first().live[space]
-        for before, behind in zip(earlier, later, strict=True):
-            bound = max(bound, sum(size for users, size in sizes if users & before and users & behind))
-            if bound == most:
+        alive = (
+            sum(size for users, size in buffers if users & before and users & behind)
+            for before, behind in zip(earlier, later, strict=True)
+        )
+        return max(self.first().live[space], *alive)
+
+
+class _Search:
+    """For an order with less than `limits` alive in one space, and no more than that in the others."""
+
+    def __init__(self, graph: _Graph, space: int, limits: Sequence[int], trials: int) -> None:
+        self._graph = graph
+        self._space = space
+        self._limits = [limit - (other == space) for other, limit in enumerate(limits)]
+        self._trials = trials
+        self._left = trials
+
+    def order(self) -> list[int] | None:
+        """The best order that is found."""
+        bound = self._graph.bound(self._space)
+        if bound > self._limits[self._space]:
+            return None
+        first = self._graph.first()
+        first.peak = bound
+        self._settle(first)
+        best = None
+        for width in WIDTHS:
+            best = self._sweep(first, width) or best
+            if self._left <= 0 or bound > self._limits[self._space]:
                 break
-        return bound
+        self._left = self._trials
+        exact = self._exact(first) if bound <= self._limits[self._space] else None
+        best = exact or best
+        return None if best is None else best.order()
 
-    def lowered(self, space: int, most: Sequence[int], bound: int, trials: int) -> list[int] | None:
-        """An order with less than `most` in a space, and no more than that in the spaces before it."""
-        limits = (*most[:space], most[space] - 1)
-        first = self.first()
-        first = self._settled(_State(first.done, first.ready, first.live, bound, ()), limits, list(first.ready))
-        self.left = trials
-        found, ended = self._exact(first, limits)
-        if ended:
-            return found
-        self.left = TRIALS
-        return self._beam(first, limits)
+    def _found(self, state: _State) -> _State:
+        """A way to the end; from now on only better ones are looked at."""
+        self._limits[self._space] = state.peak - 1
+        return state
 
-    def _exact(self, first: _State, limits: Sequence[int]) -> tuple[list[int] | None, bool]:
-        """The order of the lowest peak, and whether all was seen: states are looked at in the order of theirs."""
-        queue = [(first.peak, -len(first.order), 0, first)]
+    def _sweep(self, first: _State, width: int) -> _State | None:
+        """A good way to the end, from the few most promising states at each number of choices."""
+        kept, best = [first], None
+        while kept and (self._left > 0 or width == WIDTHS[0]):
+            found: dict[tuple[int, ...], _State] = {}
+            for state in kept:
+                for follower in self._followers(state, 2 * width):
+                    if not follower.ready:
+                        best = self._found(follower)
+                    # Of states that look alike, branches of the same kind, one is enough.
+                    found.setdefault((follower.peak, follower.live[self._space], len(follower.ready)), follower)
+            kept = [found[key] for key in sorted(found)[:width] if found[key].ready]
+        return best
+
+    def _exact(self, first: _State) -> _State | None:
+        """The way to the end with the lowest peak: states are looked at in the order of theirs, the latest first."""
+        queue = [(first.peak, 0, first)]
         seen: set[int] = set()
         serial = 0
-        while queue and self.left > 0:
+        while queue and self._left > 0:
             state = heappop(queue)[-1]
-            if state.done == self.all:
-                return list(state.order), True
+            if not state.ready:
+                return state
             if state.done in seen:
                 continue
             seen.add(state.done)
-            for follower in self._followers(state, limits):
+            for follower in self._followers(state, len(state.ready)):
                 if follower.done not in seen:
-                    serial += 1
-                    heappush(queue, (follower.peak, -len(follower.order), serial, follower))
-        return None, not queue
+                    serial -= 1
+                    heappush(queue, (follower.peak, serial, follower))
+        return None
 
-    def _beam(self, first: _State, limits: Sequence[int]) -> list[int] | None:
-        """A good order, from the few most promising states at each number of choices."""
-        kept, best = [first], None
-        while kept and self.left > 0:
-            followers: dict[int, _State] = {}
-            for state in kept:
-                for follower in self._followers(state, limits):
-                    known = followers.get(follower.done)
-                    if known is None or follower.peak < known.peak:
-                        followers[follower.done] = follower
-            for state in followers.values():
-                if state.done == self.all and (best is None or state.peak < best.peak):
-                    best = state
-            open_ = [s for s in followers.values() if s.done != self.all and (best is None or s.peak < best.peak)]
-            kept = sorted(open_, key=lambda state: (state.peak, state.live[len(limits) - 1], state.order))[:WIDTH]
-        return None if best is None else list(best.order)
+    def _followers(self, state: _State, most: int) -> Iterator[_State]:
+        """What may come next within the limits: behind the steps, at most so many, that leave the least alive."""
+        space = self._space
+        steps = sorted((behind[space], during[space], step) for step, (during, behind) in state.ready.items())
+        for _, more, step in steps[:most]:
+            if all(map(int.__le__, map(int.__add__, state.live, state.ready[step][0]), self._limits)):
+                self._left -= 1
+                peak = max(state.peak, state.live[space] + more)
+                follower = _State(state.done, state.ready.copy(), state.live, peak, state.path)
+                self._graph.do(follower, step)
+                self._settle(follower)
+                yield follower
 
-    def _followers(self, state: _State, limits: Sequence[int]) -> Iterator[_State]:
-        """What may come next within the limits."""
-        for step in state.ready:
-            during, live = self.during(state, step)
-            if all(most <= limit for most, limit in zip(during, limits, strict=False)):
-                peak = max(state.peak, during[len(limits) - 1])
-                yield self._settled(self.behind_step(state, step, live, peak), limits, self.cheaper(state, step))
-
-    def _settled(self, state: _State, limits: Sequence[int], waiting: list[int]) -> _State:
-        """The state behind all steps that cost nothing now, of those `waiting` and what gets cheaper by them.
+    def _settle(self, state: _State) -> None:
+        """Do all steps that cost nothing now.
 
         A step that leaves no more alive than before, and takes no more meanwhile than was taken already, may as well
         be next: done earlier, it starts no more buffers for the others, and ends no fewer.
         """
-        allowed = (*limits[:-1], state.peak)
-        while waiting:
-            step = waiting.pop(0)
-            if step not in state.ready:
-                continue
-            during, live = self.during(state, step)
-            if all(a <= b for a, b in zip(during, allowed, strict=False)) and all(
-                a <= b for a, b in zip(live, state.live[: len(limits)], strict=False)
-            ):
-                waiting += self.cheaper(state, step)
-                state = self.behind_step(state, step, live, state.peak)
-        return state
+        allowed = self._limits.copy()
+        allowed[self._space] = state.peak
+        free: int | None = -1
+        while free is not None:
+            room = list(map(int.__sub__, allowed, state.live))
+            free = next(
+                (
+                    step
+                    for step, (during, behind) in state.ready.items()
+                    if max(behind) <= 0 and all(map(int.__le__, during, room))
+                ),
+                None,
+            )
+            if free is not None:
+                self._graph.do(state, free)

@@ -1,7 +1,8 @@
 """`kbuf-schedule`: instructions in an order that needs less memory at once.
 
 Before: `kbuf` instructions on buffers without addresses. After: the same instructions, and if another order needs less
-KPU RAM, or as much and less main RAM, they are in that order. Nothing is moved where the given order is as good.
+KPU RAM, or as much and less main RAM, they are in that order. Nothing is moved where the given order is as good; more
+main RAM is taken only where KPU RAM would not suffice otherwise, and then the search takes more effort, too.
 
     kbuf.kpu_conv2d %x -> %large_a
     kbuf.kpu_conv2d %x -> %large_b
@@ -29,7 +30,7 @@ from kpuir.analysis.memory import CAPACITIES
 from kpuir.dialects import kbuf
 from kpuir.ir.functions import entry_function
 from kpuir.memory import Stored, Touch, allocate, schedule
-from kpuir.memory.schedule import TRIALS
+from kpuir.memory.schedule import EFFORT
 from kpuir.passes.kbuf_allocate import ALIGNMENT, buffers_in
 
 _SPACES = (kbuf.Space.KPU, kbuf.Space.MAIN)
@@ -97,19 +98,19 @@ def _rearrange(block: Block, ops: Sequence[Operation]) -> None:
 class KbufSchedulePass(ModulePass):
     """Put instructions into an order that needs less KPU RAM at once, or as much and less main RAM.
 
-    `trials`: how often the exact search may try an instruction, for each RAM.
+    `effort`: how many sets of instructions the search may look at for each RAM, times the number of instructions.
     """
 
     name = "kbuf-schedule"
 
-    trials: int = TRIALS
+    effort: int = EFFORT
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Move instructions in place."""
         block = entry_function(op).body.block
         given = list(block.ops)
         instructions = [one for one in given if isinstance(one, kbuf.InstructionOp)]
-        order = schedule(*_problem(instructions), self.trials)
+        order = schedule(*_problem(instructions), [CAPACITIES[space] for space in _SPACES], self.effort)
         if order == list(range(len(order))):
             return
         better = _ordered(given, [instructions[number] for number in order])
