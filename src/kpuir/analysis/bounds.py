@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 
 from kpuir.dialects import kpu, ktensor
 
@@ -81,11 +81,7 @@ def lower_bound(value: SSAValue) -> float:
             return 0.0 if _Kind(op.kind.data.value) in _NOT_NEGATIVE else -math.inf
         case ktensor.SoftmaxOp():
             return 0.0
-        case ktensor.MaxPool2dOp() | ktensor.TransposeOp() | ktensor.ReshapeOp() | ktensor.SliceOp():
-            return lower_bound(op.input)
-        case ktensor.ResizeOp() | kpu.CropOp() | kpu.StridedSliceOp():
-            return lower_bound(op.input)
-        case kpu.ChannelSliceOp() | kpu.FoldRowsOp() | kpu.ImagesOp():
+        case ktensor.MaxPool2dOp() | ktensor.ResizeOp():
             return lower_bound(op.input)
         case ktensor.AveragePool2dOp():
             return min(0.0, lower_bound(op.input))
@@ -101,5 +97,9 @@ def lower_bound(value: SSAValue) -> float:
             if op.activation.data:
                 return least_of(op.activation.data[-1])
             return min(0.0, lower_bound(op.input)) if kpu.MOVES in op.attributes else -math.inf
+        case Operation() if op.has_trait(ktensor.MovesElements):
+            return lower_bound(op.operands[0])
+        case Operation() if op.has_trait(ktensor.MovesElementsOrZero):
+            return min(0.0, lower_bound(op.operands[0]))
         case _:
             return -math.inf

@@ -21,16 +21,6 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = NDArray[np.float32]
 
-_MOVING = (
-    ktensor.ReshapeOp,
-    ktensor.TransposeOp,
-    ktensor.SliceOp,
-    kpu.CropOp,
-    kpu.StridedSliceOp,
-    kpu.ChannelSliceOp,
-    kpu.DownloadOp,
-)
-
 _SHARE = 0.5 / 255
 """What all inputs of a softmax that are raised may get of the output together: half a step of 8 bits."""
 
@@ -70,9 +60,10 @@ def _origins(value: SSAValue) -> Iterator[SSAValue]:
     """A value, and those it consists of, as long as nothing else reads them."""
     while value.has_one_use() and not _is_mean(value.owner):
         yield value
-        if not isinstance(value.owner, _MOVING):
+        owner = value.owner
+        if not isinstance(owner, Operation) or not owner.has_trait(ktensor.MovesElements):
             return
-        value = value.owner.operands[0]
+        value = owner.operands[0]
 
 
 def _is_mean(owner: Operation | Block) -> bool:

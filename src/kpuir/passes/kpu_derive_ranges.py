@@ -35,14 +35,6 @@ from kpuir.passes.layers import constants_of
 
 Range: TypeAlias = tuple[float, float]
 
-_SAME = (
-    *(ktensor.ReshapeOp, ktensor.TransposeOp, ktensor.SliceOp, ktensor.MaxPool2dOp, ktensor.ResizeOp),
-    *(ktensor.DepthToSpaceOp, ktensor.SpaceToDepthOp, ktensor.BatchToSpaceOp),
-    *(kpu.CropOp, kpu.StridedSliceOp, kpu.BatchToSpaceOp, kpu.ChannelSliceOp, kpu.FoldRowsOp, kpu.ImagesOp),
-)
-"""The elements of the result lie in the range of the first operand's."""
-_SAME_OR_ZERO = (ktensor.AveragePool2dOp, ktensor.SpaceToBatchOp, kpu.SpaceToBatchOp, kpu.LinesOp)
-"""There, or are 0, or between."""
 _POINTS = 4097
 
 
@@ -116,9 +108,9 @@ class _Bounds:
             return None if inner is None else _through((*functions,), inner)
         if first is None or len(parts) != len(op.operands):
             return None
-        if isinstance(op, _SAME):
+        if isinstance(op, ktensor.MaxPool2dOp | ktensor.ResizeOp) or op.has_trait(ktensor.MovesElements):
             return first
-        if isinstance(op, _SAME_OR_ZERO):
+        if isinstance(op, ktensor.AveragePool2dOp) or op.has_trait(ktensor.MovesElementsOrZero):
             return min(first[0], 0.0), max(first[1], 0.0)
         if isinstance(op, kpu.PadOp | ktensor.PadOp):
             value = op.pad_value if isinstance(op, ktensor.PadOp) else op.value.value.data

@@ -27,11 +27,6 @@ from kpuir.dialects import kpu, ktensor
 from kpuir.ir.locations import fused
 from kpuir.ir.rewriting import rewrite
 
-_MOVING = (
-    *(kpu.CropOp, kpu.StridedSliceOp, kpu.BatchToSpaceOp, kpu.ImagesOp),
-    *(ktensor.ReshapeOp, ktensor.TransposeOp, ktensor.SliceOp),
-)
-
 
 def _producer(value: SSAValue) -> Operation | None:
     """The operation that makes a value for a single use, else None."""
@@ -73,9 +68,9 @@ class HoistActivation(RewritePattern):
         if found is None:
             return
         move = root = _producer(found[0])
-        while isinstance(root, _MOVING):
+        while root is not None and root.has_trait(ktensor.MovesElements):
             root = _producer(root.operands[0])
-        if not isinstance(move, _MOVING) or not isinstance(root, kpu.Conv2dOp):
+        if move is None or move is root or not isinstance(root, kpu.Conv2dOp):
             return
         function = ktensor.ActivationOp(move.operands[0], found[1])
         function.location = op.location

@@ -38,37 +38,20 @@ from kpuir.ir.functions import argument_attributes, entry_function
 from kpuir.ir.locations import is_unknown, layer_name
 from kpuir.passes.channel_scales import absorbs_scales, channel_scales, compensated, is_mixed, leaves
 
-_MOVING = (
-    ktensor.ReshapeOp,
-    ktensor.TransposeOp,
-    ktensor.PadOp,
-    ktensor.SliceOp,
-    ktensor.SpaceToBatchOp,
-    ktensor.BatchToSpaceOp,
-    ktensor.DepthToSpaceOp,
-    ktensor.SpaceToDepthOp,
-    kpu.PadOp,
-    kpu.CropOp,
-    kpu.StridedSliceOp,
-    kpu.SpaceToBatchOp,
-    kpu.BatchToSpaceOp,
-    kpu.ChannelSliceOp,
-    kpu.FoldRowsOp,
-    kpu.ImagesOp,
-    kpu.LinesOp,
-)
 _BYTE_KINDS = ("add", "sub", "mul", "min", "max")
 _CLAMPS = {"relu": (0.0, float("inf")), "relu6": (0.0, 6.0)}
 
 Range = tuple[float, float]
 
 
-def _is_moving(op: object) -> bool:
+def _is_moving(op: Operation) -> bool:
     if isinstance(op, ktensor.ResizeOp):  # others become products of floats
         return op.mode.data == ktensor.ResizeMode.NEAREST and is_resize_instruction(op)
     if isinstance(op, ktensor.PadOp):  # another value may lie outside of what the bytes represent
         return op.pad_value == 0
-    return isinstance(op, _MOVING) or _is_mover(op)
+    if isinstance(op, kpu.PadOp) or _is_mover(op):
+        return True
+    return op.has_trait(ktensor.MovesElements) or op.has_trait(ktensor.MovesElementsOrZero)
 
 
 def _is_mover(op: object) -> bool:

@@ -30,7 +30,7 @@ from kpuir.dialects.kpu.attributes import (
     reshaped,
     size4,
 )
-from kpuir.dialects.ktensor import QuantizedType, float_attr, int_array
+from kpuir.dialects.ktensor import MovesElements, MovesElementsOrZero, QuantizedType, float_attr, int_array
 
 _FORMAT = "$input attr-dict `:` functional-type(operands, results)"
 _NO_BORDER = (0, 0, 0, 0)
@@ -144,7 +144,7 @@ class CropOp(IRDLOperation):
     input = operand_def()
     crops = prop_def(DenseArrayBase[I64])
     output = result_def()
-    traits = traits_def(Pure(), CropCanonicalization())
+    traits = traits_def(Pure(), MovesElements(), CropCanonicalization())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = _FORMAT
 
@@ -221,7 +221,7 @@ class StridedSliceOp(IRDLOperation):
     begin = prop_def(DenseArrayBase[I64])
     strides = prop_def(DenseArrayBase[I64])
     output = result_def(TensorType)
-    traits = traits_def(Pure(), StridedSliceCanonicalization())
+    traits = traits_def(Pure(), MovesElements(), StridedSliceCanonicalization())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = _FORMAT
 
@@ -254,7 +254,7 @@ class SpaceToBatchOp(IRDLOperation):
     block_shape = prop_def(DenseArrayBase[I64])
     pads = prop_def(DenseArrayBase[I64], default_value=int_array(_NO_BORDER))
     output = result_def(TensorType)
-    traits = traits_def(Pure(), SpaceToBatchCanonicalization())
+    traits = traits_def(Pure(), MovesElementsOrZero(), SpaceToBatchCanonicalization())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = _FORMAT
 
@@ -287,7 +287,7 @@ class BatchToSpaceOp(IRDLOperation):
     block_shape = prop_def(DenseArrayBase[I64])
     crops = prop_def(DenseArrayBase[I64], default_value=int_array(_NO_BORDER))
     output = result_def(TensorType)
-    traits = traits_def(Pure(), BatchToSpaceCanonicalization())
+    traits = traits_def(Pure(), MovesElements(), BatchToSpaceCanonicalization())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = _FORMAT
 
@@ -318,7 +318,7 @@ class UploadOp(IRDLOperation):
     name = "kpu.upload"
     input = operand_def(TensorType)
     output = result_def(FeatureMapType)
-    traits = traits_def(Pure(), UploadCanonicalization())
+    traits = traits_def(Pure(), MovesElements(), UploadCanonicalization())
     assembly_format = _FORMAT
 
     def __init__(self, input: SSAValue | Operation) -> None:
@@ -337,7 +337,7 @@ class DownloadOp(IRDLOperation):
     name = "kpu.download"
     input = operand_def(FeatureMapType)
     output = result_def(TensorType)
-    traits = traits_def(Pure(), DownloadCanonicalization())
+    traits = traits_def(Pure(), MovesElements(), DownloadCanonicalization())
     assembly_format = _FORMAT
 
     def __init__(self, input: SSAValue | Operation) -> None:

@@ -23,7 +23,7 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from kpuir.dialects.kpu.attributes import FeatureMapType, Size4, format_shape, require, require_type, reshaped, size4
-from kpuir.dialects.ktensor import QuantizedType, int_attr
+from kpuir.dialects.ktensor import MovesElements, MovesElementsOrZero, QuantizedType, int_attr
 from kpuir.target import k210
 
 _FORMAT = "$input attr-dict `:` functional-type(operands, results)"
@@ -91,7 +91,7 @@ class ChannelSliceOp(IRDLOperation):
     begin = prop_def(IntegerAttr[I64])
     channels = prop_def(IntegerAttr[I64])
     output = result_def()
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), MovesElements())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = _FORMAT
 
@@ -139,7 +139,7 @@ class FoldRowsOp(IRDLOperation):
     input = operand_def()
     factor = prop_def(IntegerAttr[I64])
     output = result_def()
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), MovesElements())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = _FORMAT
 
@@ -172,7 +172,7 @@ class LinesOp(IRDLOperation):
     input = operand_def()
     height = prop_def(IntegerAttr[I64])
     output = result_def()
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), MovesElementsOrZero())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = _FORMAT
 
@@ -205,7 +205,7 @@ class ImagesOp(IRDLOperation):
     input = operand_def()
     count = prop_def(IntegerAttr[I64])
     output = result_def()
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), MovesElements())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = _FORMAT
 

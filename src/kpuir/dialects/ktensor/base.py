@@ -26,7 +26,7 @@ from xdsl.parser import Parser
 from xdsl.pattern_rewriter import RewritePattern
 from xdsl.printer import Printer
 from xdsl.rewriter import Rewriter
-from xdsl.traits import ConstantLike, HasCanonicalizationPatternsTrait, Pure
+from xdsl.traits import ConstantLike, HasCanonicalizationPatternsTrait, OpTrait, Pure
 from xdsl.utils.exceptions import VerifyException
 
 from kpuir.dialects.ktensor.attributes import UI8, IntArray, QuantizedType
@@ -147,6 +147,14 @@ class Canonicalizable(HasCanonicalizationPatternsTrait):
     def get_canonicalization_patterns(cls) -> tuple[RewritePattern, ...]:
         """The patterns of all ops."""
         return tuple(pattern for patterns in PATTERNS.values() for pattern in patterns)
+
+
+class MovesElements(OpTrait):
+    """Every element of the result is one of the first operand: a function of elements can go in front as well."""
+
+
+class MovesElementsOrZero(OpTrait):
+    """Every element of the result is one of the first operand, or 0."""
 
 
 class KTensorOp(IRDLOperation, HasFolderInterface, ABC):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, TensorType, f64, i64
 from xdsl.ir import Attribute, SSAValue
-from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def
+from xdsl.irdl import irdl_op_definition, operand_def, opt_prop_def, prop_def, traits_def
 
 from kpuir.dialects.ktensor.attributes import (
     CoordinateMode,
@@ -22,6 +22,8 @@ from kpuir.dialects.ktensor.attributes import (
 )
 from kpuir.dialects.ktensor.base import (
     KTensorOp,
+    MovesElements,
+    MovesElementsOrZero,
     Value,
     element_of,
     image_of,
@@ -116,6 +118,7 @@ class SpaceToBatchOp(KTensorOp):
     """
 
     name = "ktensor.space_to_batch"
+    traits = traits_def(MovesElementsOrZero())
     input = operand_def(TensorType)
     block_shape = prop_def(IntArray.constr(i64))
     pads = prop_def(IntArray.constr(i64), default_value=int_array((0, 0, 0, 0)))
@@ -146,6 +149,7 @@ class BatchToSpaceOp(KTensorOp):
     """
 
     name = "ktensor.batch_to_space"
+    traits = traits_def(MovesElements())
     input = operand_def(TensorType)
     block_shape = prop_def(IntArray.constr(i64))
     crops = prop_def(IntArray.constr(i64), default_value=int_array((0, 0, 0, 0)))
@@ -179,6 +183,7 @@ class DepthToSpaceOp(KTensorOp):
     """
 
     name = "ktensor.depth_to_space"
+    traits = traits_def(MovesElements())
     input = operand_def(TensorType)
     block_size = prop_def(IntegerAttr.constr(i64))
     mode = prop_def(DepthModeAttr, default_value=DepthModeAttr(DepthMode.DCR))
@@ -209,6 +214,7 @@ class SpaceToDepthOp(KTensorOp):
     """
 
     name = "ktensor.space_to_depth"
+    traits = traits_def(MovesElements())
     input = operand_def(TensorType)
     block_size = prop_def(IntegerAttr.constr(i64))
     mode = prop_def(DepthModeAttr, default_value=DepthModeAttr(DepthMode.DCR))

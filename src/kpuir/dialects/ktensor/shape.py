@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, Float64Type, FloatAttr, IntegerAttr, TensorType, i64
 from xdsl.ir import Attribute, SSAValue
-from xdsl.irdl import IRDLOperation, irdl_op_definition, operand_def, prop_def, var_operand_def
+from xdsl.irdl import IRDLOperation, irdl_op_definition, operand_def, prop_def, traits_def, var_operand_def
 
 from kpuir.dialects.ktensor.attributes import IntArray, float_attr, int_array, int_attr
 from kpuir.dialects.ktensor.base import (
     KTensorOp,
+    MovesElements,
     Value,
     constant_of,
     dense_of,
@@ -75,6 +76,7 @@ class ReshapeOp(KTensorOp):
     """
 
     name = "ktensor.reshape"
+    traits = traits_def(MovesElements())
     input = operand_def(TensorType)
 
     def __init__(self, input: Value, shape: Sequence[int]) -> None:
@@ -110,6 +112,7 @@ class TransposeOp(KTensorOp):
     """
 
     name = "ktensor.transpose"
+    traits = traits_def(MovesElements())
     input = operand_def(TensorType)
     permutation = prop_def(IntArray.constr(i64))
 
@@ -182,6 +185,7 @@ class SliceOp(KTensorOp):
     """
 
     name = "ktensor.slice"
+    traits = traits_def(MovesElements())
     input = operand_def(TensorType)
     starts = prop_def(IntArray.constr(i64))
     ends = prop_def(IntArray.constr(i64))
