@@ -106,3 +106,7 @@ def test_a_space_takes_more_only_where_one_before_it_does_not_fit(problem: tuple
 def test_steps_wait_for_the_bytes_they_share_only() -> None:
     left, right, whole = Touch(0, 0, 5, True), Touch(0, 5, 10, True), Touch(0, 0, 10, False)
     assert predecessors([[left], [right], [whole], [left]]) == [0b0, 0b0, 0b11, 0b101]
+
+
+def test_nothing_to_do() -> None:
+    assert schedule([], [Stored(8, filled=True, kept=True)], (0,)) == []

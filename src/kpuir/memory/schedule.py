@@ -203,7 +203,7 @@ class _Graph:
             sum(size for users, size in buffers if users & before and users & behind)
             for before, behind in zip(earlier, later, strict=True)
         )
-        return max(self.first().live[space], *alive)
+        return max(self.first().live[space], max(alive, default=0))
 
 
 class _Search:
