@@ -157,6 +157,13 @@ def test_activations_that_are_no_bytes(dtype: str, scale: list[float], reason: s
     assert "int8 or uint8" in str(caught.value.hint)
 
 
+def test_operators_that_ignore_scales() -> None:
+    """LiteRT's NEG of int8 is -codes, whatever their scale and zero point."""
+    tensors = [Tensor((1, 4), "int8", name, scale=[0.1], zero_point=[3]) for name in ("x", "y")]
+    with pytest.raises(UnsupportedError, match="NEG: runtimes ignore the scales of quantized tensors here; works: fl"):
+        import_tflite(build(tensors, [Operator("NEG", [0], [1])], [0], [1]))
+
+
 def test_control_flow() -> None:
     tensors = [Tensor((1, 4), name="x"), Tensor((1, 4), name="y")]
     model = build(tensors, [Operator("IF", [0], [1])], [0], [1], subgraphs=("main", "then", "else"))

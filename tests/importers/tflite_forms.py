@@ -143,7 +143,7 @@ def functions() -> Iterator[Form]:
     for approximate in (False, True):
         yield Form("GELU", (MAP,), "GeluOptions", {"Approximate": approximate}, low=-4, high=4)
     for slope in ((1, 1, 8), (4, 6, 8), (1,), (1, 6, 1)):
-        yield Form("PRELU", (MAP, weights(*slope)))
+        yield Form("PRELU", (MAP, weights(*slope)), weights=(1, None))
     for bits in (8, 4, 16):
         options = {"Min": -1.3, "Max": 1.7, "NumBits": bits}
         yield Form("FAKE_QUANT", (MAP,), "FakeQuantOptions", options)
@@ -227,6 +227,11 @@ def logic() -> Iterator[Form]:
         yield Form("CAST", (typed((3, 7), source),), "CastOptions", options, result(target), low, 100)
     for kind, dtype in product(("ABS", "NEG", "SIGN"), ("int32",)):
         yield Form(kind, (typed(MAP, dtype),), "", {}, result(dtype), -9, 9)
+    for dtype in ("int8", "int16"):
+        yield Form("NEG", (typed(MAP, dtype),), "", {}, result(dtype), -100, 100)
+        for kind in ("FLOOR_DIV", "FLOOR_MOD"):
+            y = np.array([3, -4, 2, 7, -5, 1, 9, -2], dtype)
+            yield Form(kind, (typed(MAP, dtype), y), "", {}, result(dtype), -100, 100)
 
 
 def reductions() -> Iterator[Form]:
@@ -252,7 +257,7 @@ def reductions() -> Iterator[Form]:
 
 def images() -> Iterator[Form]:
     for size, (align, half) in product(
-        ((10, 12), (7, 9), (3, 4), (1, 11), (5, 6), (15, 2)), ((False, False), (True, False), (False, True))
+        ((10, 12), (7, 9), (3, 4), (1, 11), (5, 6), (23, 31), (15, 2)), ((False, False), (True, False), (False, True))
     ):
         options = {"AlignCorners": align, "HalfPixelCenters": half}
         x = ((1, 5, 6, 2), ints(*size))
@@ -363,7 +368,7 @@ def shapes() -> Iterator[Form]:
     for shape in ((3,), (2, 4)):
         yield Form("MATRIX_DIAG", (shape,))
     for shape, diagonal in (((3, 3), (3,)), ((2, 3, 4), (2, 3)), ((4, 2), (2,))):
-        yield Form("MATRIX_SET_DIAG", (shape, diagonal))
+        yield Form("MATRIX_SET_DIAG", (shape, diagonal), same=True)
 
 
 def conversions() -> Iterator[Form]:
@@ -421,9 +426,13 @@ def choosing() -> Iterator[Form]:
     for time, batch in ((1, 0), (0, 1), (2, 0)):
         size = (3, 4, 5)[batch]
         options = {"SeqDim": time, "BatchDim": batch}
-        yield Form("REVERSE_SEQUENCE", ((3, 4, 5), ints(*[1, 3, 2, 3, 1][:size])), "ReverseSequenceOptions", options)
+        yield Form(
+            "REVERSE_SEQUENCE", ((3, 4, 5), ints(*[1, 3, 2, 3, 1][:size])), "ReverseSequenceOptions", options, same=True
+        )
         lengths = typed((size,), "int32", "n")
-        yield Form("REVERSE_SEQUENCE", ((3, 4, 5), lengths), "ReverseSequenceOptions", options, low=1, high=3.9)
+        yield Form(
+            "REVERSE_SEQUENCE", ((3, 4, 5), lengths), "ReverseSequenceOptions", options, low=1, high=3.9, same=True
+        )
     yield Form("SCATTER_ND", (np.array([[1], [3], [1]], np.int32), (3, 2), ints(5, 2)))
     yield Form("SCATTER_ND", (pairs((0, 1), (2, 0)), (2, 4), ints(3, 2, 4)))
     yield Form("SEGMENT_SUM", ((5, 3), ints(0, 0, 1, 1, 2)))

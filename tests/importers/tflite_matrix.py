@@ -34,7 +34,7 @@ class Form:
     results: Sequence[Tensor] = (Tensor((1,)),)
     low: float = -2.0
     high: float = 2.0
-    weights: tuple[int, int] | None = None
+    weights: tuple[int, int | None] | None = None
     """Position of the weights and their axis of channels; the bias is the next input, or the last."""
     fixed: tuple[float, int] | None = None
     """The scale and zero point (of bytes) that int8 and uint8 results must have."""

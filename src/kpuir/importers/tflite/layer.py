@@ -199,10 +199,10 @@ class Layer(Emitter):
 
     def codes(self, position: int) -> SSAValue:
         """An input as it is stored: of real numbers that are rounded to codes, the codes."""
-        value, tensor = self.value(position), self.scope.tensors[self.operator.inputs[position]]
-        if tensor.dtype not in WHOLE or tensor.quantization is None:
+        value, quantization = self.value(position), self.scope.tensors[self.operator.inputs[position]].quantization
+        if not self.is_coded(position) or quantization is None:
             return value
-        scale, zero_point = float(tensor.quantization.scale[0]), float(tensor.quantization.zero_point[0])
+        scale, zero_point = float(quantization.scale[0]), float(quantization.zero_point[0])
         return self.binary("add", self.unary("round", self.binary("div", value, scale)), zero_point)
 
     def indices(self, position: int) -> Value:
@@ -218,8 +218,12 @@ class Layer(Emitter):
 
     def is_whole(self, position: int = 0) -> bool:
         """Whether an input holds integers or bools in the model, here whole numbers, rather than codes of numbers."""
-        index = self.operator.inputs[position]
-        return self.dtype(position) in WHOLE and self.scope.tensors[index].quantization is None
+        return self.dtype(position) in WHOLE and not self.is_coded(position)
+
+    def is_coded(self, position: int) -> bool:
+        """Whether an input is stored as integers with a scale: codes of real numbers."""
+        tensor = self.scope.tensors[self.operator.inputs[position]]
+        return tensor.dtype in WHOLE and tensor.quantization is not None
 
     def put(self, operation: Operation) -> SSAValue:
         """Append an operation named after this layer; its (only) result."""

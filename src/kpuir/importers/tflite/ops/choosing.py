@@ -9,6 +9,7 @@ from xdsl.ir import SSAValue
 import kpuir.importers.selection as selection
 from kpuir.dialects import ktensor
 from kpuir.importers.tflite.layer import Handler, Layer, Value, check_size, shape_of
+from kpuir.importers.tflite.ops.elementwise import of_numbers
 
 
 def gather(layer: Layer) -> Value:
@@ -128,7 +129,7 @@ OPS: Mapping[str, Handler] = {
     "GATHER_ND": gather_nd,
     "ONE_HOT": one_hot,
     "REVERSE_SEQUENCE": reverse_sequence,
-    "SCATTER_ND": scatter_nd,
+    "SCATTER_ND": of_numbers(scatter_nd),
     "SEGMENT_SUM": segment_sum,
     "TOPK_V2": topk_v2,
 }

@@ -107,6 +107,18 @@ def division(layer: Layer) -> Result:
     return layer.truncated(result) if isinstance(result, SSAValue) and layer.is_whole() else result
 
 
+def of_numbers(handler: Handler) -> Handler:
+    """A handler that refuses numbers rounded to codes: LiteRT computes with those codes, whatever their scales."""
+
+    def checked(layer: Layer) -> Result:
+        if any(layer.has(position) and layer.is_coded(position) for position in layer.inputs):
+            layer.refuse("runtimes ignore the scales of quantized tensors here", "floats, or integers without a scale")
+        return handler(layer)
+
+    checked.__doc__ = handler.__doc__
+    return checked
+
+
 def floor_div(layer: Layer) -> Value:
     """FLOOR_DIV: floor(x / y)."""
     left, right = layer.known(0), layer.known(1)
@@ -168,8 +180,8 @@ OPS: Mapping[str, Handler] = {
     "ELU": activation(ActivationAttr.of(ActivationKind.ELU, 1.0)),
     "EXP": unary(UnaryKind.EXP, np.exp),
     "FLOOR": unary(UnaryKind.FLOOR, np.floor),
-    "FLOOR_DIV": floor_div,
-    "FLOOR_MOD": binary(BinaryKind.FLOOR_MOD, np.mod),
+    "FLOOR_DIV": of_numbers(floor_div),
+    "FLOOR_MOD": of_numbers(binary(BinaryKind.FLOOR_MOD, np.mod)),
     "GELU": gelu,
     "HARD_SWISH": activation(ActivationAttr.of(ActivationKind.HARD_SWISH)),
     "LEAKY_RELU": leaky_relu,
@@ -178,7 +190,7 @@ OPS: Mapping[str, Handler] = {
     "MAXIMUM": binary(BinaryKind.MAX, np.maximum),
     "MINIMUM": binary(BinaryKind.MIN, np.minimum),
     "MUL": binary(BinaryKind.MUL, np.multiply, fuses=True),
-    "NEG": unary(UnaryKind.NEG, np.negative),
+    "NEG": of_numbers(unary(UnaryKind.NEG, np.negative)),
     "POW": power,
     "PRELU": prelu,
     "RELU": activation(FUSED["RELU"]),

@@ -1,6 +1,6 @@
 """Changes of resolution."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from xdsl.ir import SSAValue
@@ -15,8 +15,18 @@ Pair = tuple[int, int]
 
 
 def resize_bilinear(layer: Layer) -> SSAValue:
-    """RESIZE_BILINEAR."""
-    return _resize(layer, ResizeMode.BILINEAR, _coordinates(layer), NearestMode.FLOOR)
+    """RESIZE_BILINEAR; of int8 and int16 at coordinates of 10 bits, as LiteRT does it."""
+    coordinates = _coordinates(layer)
+    size, wanted = layer.rank4(0)[1:3], _size(layer)
+    if layer.dtype(0) not in ("INT8", "INT16"):
+        return _resize(layer, ResizeMode.BILINEAR, coordinates, NearestMode.FLOOR)
+    last = int(coordinates == CoordinateMode.ALIGN_CORNERS)
+    ratios = [(old - last, max(new - last, 1)) for old, new in zip(size, wanted, strict=True)]
+    if all(old * 1024 % new == 0 for old, new in ratios):
+        return _resize(layer, ResizeMode.BILINEAR, coordinates, NearestMode.FLOOR)
+    scales = [1024 / max((old * 1024 + new // 2) // new, 1) for old, new in ratios]
+    between = CoordinateMode.ASYMMETRIC if last else coordinates
+    return _resize(layer, ResizeMode.BILINEAR, between, NearestMode.FLOOR, scales)
 
 
 def resize_nearest_neighbor(layer: Layer) -> SSAValue:
@@ -65,13 +75,28 @@ def _coordinates(layer: Layer) -> CoordinateMode:
     return CoordinateMode.HALF_PIXEL if half else CoordinateMode.ASYMMETRIC
 
 
-def _resize(layer: Layer, mode: ResizeMode, coordinates: CoordinateMode, nearest: NearestMode) -> SSAValue:
-    layer.rank4(0)
+def _size(layer: Layer) -> tuple[int, ...]:
     size = layer.integers(1, "its size")
     if len(size) != 2 or min(size) < 1:
         raise InvalidInputError(f"its size is {list(size)}", location=layer.name)
+    return size
+
+
+def _resize(
+    layer: Layer,
+    mode: ResizeMode,
+    coordinates: CoordinateMode,
+    nearest: NearestMode,
+    scales: Sequence[float] | None = None,
+) -> SSAValue:
+    layer.rank4(0)
     operation = ktensor.ResizeOp(
-        to_nchw(layer, layer.value(0)), size, mode=mode, coordinate_mode=coordinates, nearest_mode=nearest
+        to_nchw(layer, layer.value(0)),
+        _size(layer),
+        mode=mode,
+        coordinate_mode=coordinates,
+        nearest_mode=nearest,
+        scales=scales,
     )
     return to_nhwc(layer, layer.put(operation))
 

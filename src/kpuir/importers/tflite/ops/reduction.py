@@ -29,10 +29,26 @@ def reduction(kind: ReduceKind, fold: Callable[..., Any]) -> Handler:
         if not axes:
             return layer.value(0)
         result = layer.reduce(kind, layer.value(0), axes, keep_dims)
-        return layer.truncated(result) if kind is ReduceKind.MEAN and layer.is_whole() else result
+        if kind is not ReduceKind.MEAN:
+            return result
+        if layer.is_whole():
+            return layer.truncated(result)
+        offset = _rounding_of_zero(layer) if keep_dims and axes == (1, 2) and rank == 4 else 0.0
+        return layer.activation(result, "add", offset) if offset else result
 
     handler.__doc__ = f"`ktensor.reduce<{kind}>` over constant axes."
     return handler
+
+
+def _rounding_of_zero(layer: Layer) -> float:
+    """By what LiteRT's mean of a map of bytes is off: it rounds the input's zero point to the output's steps first."""
+    source, target = (
+        layer.scope.tensors[i].quantization for i in (layer.operator.inputs[0], layer.operator.outputs[0])
+    )
+    if source is None or target is None:
+        return 0.0
+    zero = float(source.zero_point[0] * source.scale[0] / target.scale[0])
+    return (zero - math.copysign(math.floor(abs(zero) + 0.5), zero)) * float(target.scale[0])
 
 
 def softmax(layer: Layer) -> SSAValue:
