@@ -70,7 +70,7 @@ def test_models_of_one_size(tmp_path: Path) -> None:
     shape = net.constant([1, 8 * 640 * 480], np.int64)
     assert "the model takes no other input size: " in str(refused(saved(net, net.op("Reshape", x, shape), tmp_path)))
     module = import_model(saved(*segmentation(640, 480), tmp_path))
-    with pytest.raises(DoesNotFitError, match=r"takes no other input size: .* for ONNX models only"):
+    with pytest.raises(DoesNotFitError, match=r"takes no other input size: .* for model files only"):
         kpuir.compile(module, suggest_input_size=True)
 
 

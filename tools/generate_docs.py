@@ -213,7 +213,8 @@ def tflite_section() -> str:
         "rounded), or whole numbers: integers and bools are these, 0 and 1, in float32. Weights may be float16, int8 "
         "(also of float layers) or uint8, with one scale or one for each channel. Options are all honoured, or the "
         "layer is refused with its reason; those that only tell a runtime how to compute are left out here. "
-        "Parameters (shapes, axes, pads) must be constant, and so must all shapes be. Custom operators are refused."
+        "Parameters (shapes, axes, pads) must be constant, and so must all shapes be. Custom operators are refused "
+        "but for those listed, whose options are read to the last byte."
     )
     lines = [
         f"| {code(one.name)} | {', '.join(map(code, one.options))} | {one.place} | {one.text.replace('|', '&#124;')} |"

@@ -365,7 +365,7 @@ def _imported(
 ) -> "ModuleOp":
     if not isinstance(model, str | Path):
         if input_shapes or outputs:
-            raise UsageError("shapes and outputs can be given for ONNX models only, not for a module")
+            raise UsageError("shapes and outputs can be given for model files only, not for a module")
         return model.clone()
     from kpuir.importers import import_model
 

@@ -1,6 +1,7 @@
 """What is refused, and how: one error that names the layers, never a traceback."""
 
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from xdsl.dialects.builtin import ModuleOp
 
-from kpuir.errors import InvalidInputError, KpuirError, UnsupportedError
+from kpuir.errors import InvalidInputError, KpuirError, UnsupportedError, UsageError
 from kpuir.importers.tflite import import_tflite
 from kpuir.ir.locations import layer_name
 from tests.importers.tflite_builder import Operator, Tensor, build, constant, one_op
@@ -138,7 +139,8 @@ def test_all_refused_layers_are_reported_together() -> None:
     assert "UNIQUE is not supported: the size of its result" in problems["model/unique"]
     assert "FlexErf" in problems["model/flex"]
     assert "LSTM: its basic kernel; works: the full kernel" in problems["model/lstm"]
-    assert "TFLite_Detection_PostProcess is not supported: export" in problems["model/boxes"]
+    assert "TFLite_Detection_PostProcess is not supported: end the model in front" in problems["model/boxes"]
+    assert str(caught.value.hint) == "end the model in front of them with --outputs 'model/relu;more', or replace them"
 
 
 @pytest.mark.parametrize(
@@ -155,6 +157,47 @@ def test_activations_that_are_no_bytes(dtype: str, scale: list[float], reason: s
         import_tflite(build(tensors, [Operator("RELU", [0], [1])], [0], [1]))
     assert len(caught.value.problems) == 1
     assert "int8 or uint8" in str(caught.value.hint)
+
+
+DETECTION = [
+    *(Tensor((1, 4), name=name) for name in ("x", "unused", "boxes;a", "scores")),
+    *(Tensor((1,), name=name) for name in ("found", "classes")),
+]
+"""Boxes and scores that a custom operator, which no compiler knows, makes detections of."""
+
+
+def detector() -> bytes:
+    found = Operator("CUSTOM", [2, 3], [4, 5], custom="TFLite_Detection_PostProcess", custom_options=b"any")
+    operators = [Operator("RELU", [0], [2]), Operator("RELU6", [2], [3]), found, Operator("IF", [1], [1])]
+    return build(DETECTION, operators, [0, 1], [4, 5], subgraphs=("main", "then", "else"))
+
+
+def test_the_hint_where_to_end_is_a_model() -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        import_tflite(detector())
+    assert [layer for layer, _ in caught.value.problems] == ["model", "found", "unused"]
+    assert "--outputs 'boxes;a,scores'" in str(caught.value.hint)
+    for outputs in (("boxes;a", "scores"), ("boxes", "scores")):
+        module = import_tflite(detector(), outputs=outputs)
+        assert str(module).count("ktensor.name") == 3, "the input that only IF reads is dropped"
+    with pytest.raises(UsageError, match="no value or layer 'score' to end at") as wrong:
+        import_tflite(detector(), outputs=("score",))
+    assert str(wrong.value.hint).startswith("there are scores")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (struct.pack("<2i", 1, 2), "Convolution2DTransposeBias: its 8 bytes of options are not 3 integers"),
+        (struct.pack("<5i", 1, 2, 2, 1, 0), "its 20 bytes of options are not 3 integers"),
+        (struct.pack("<3i", 0, 2, 2), "has padding scheme 0 and strides 2x2"),
+    ],
+)
+def test_options_of_custom_operators(options: bytes, reason: str) -> None:
+    tensors = [Tensor((1, 3, 4, 3), name="x"), constant(WEIGHT), constant(np.zeros(4, np.float32)), Tensor((1,))]
+    up = Operator("CUSTOM", [0, 1, 2], [3], custom="Convolution2DTransposeBias", custom_options=options)
+    with pytest.raises(InvalidInputError, match=reason):
+        import_tflite(build(tensors, [up], [0], [3]))
 
 
 def test_operators_that_ignore_scales() -> None:

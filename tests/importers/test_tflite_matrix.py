@@ -53,7 +53,7 @@ INT16_STEPS = {
     **dict.fromkeys(
         ("ABS", "ADD", "AVERAGE_POOL_2D", "DIV", "FULLY_CONNECTED", "LEAKY_RELU", "MEAN", "MUL", "PRELU"), 1
     ),
-    **dict.fromkeys(("RELU", "RELU6", "SQRT", "SUB", "SUM"), 1),
+    **dict.fromkeys(("MAX_POOL_2D", "RELU", "RELU6", "SQRT", "SUB", "SUM"), 1),
     **dict.fromkeys(("BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "LOGISTIC", "TRANSPOSE_CONV"), 2),
     "TANH": 3,
     "REDUCE_PROD": 4,
@@ -65,7 +65,7 @@ INT16_STEPS = {
 
 
 def test_every_operator_has_forms() -> None:
-    assert set(FORMS) == set(OPS)
+    assert set(FORMS) == {kind for kind in OPS if not kind.startswith("CUSTOM")}
 
 
 def some(kind: str, most: int) -> list[Form]:

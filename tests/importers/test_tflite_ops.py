@@ -1,5 +1,6 @@
 """What the forms of `test_tflite_matrix` do not have: folding, dequantized weights, results that nobody computes."""
 
+import struct
 from typing import Any
 
 import numpy as np
@@ -173,6 +174,27 @@ def test_dynamic_range_weights(kind: str) -> None:
     zero = np.zeros(4, np.float32)
     wanted = run_litert(one_op(kind, [x, weight * along, zero], table, **options), inputs)
     compare(import_tflite(one_op(kind, [x, stored], table, **options)), inputs, wanted)
+
+
+@pytest.mark.parametrize(
+    ("padding", "stride", "kernel", "size"),
+    [(1, (2, 2), (3, 3), (8, 12)), (1, (2, 3), (2, 4), (8, 18)), (2, (2, 2), (3, 4), (9, 14))],
+)
+def test_transposed_convolution_of_mediapipe(
+    padding: int, stride: tuple[int, int], kernel: tuple[int, int], size: tuple[int, int]
+) -> None:
+    """TRANSPOSE_CONV of the same size is the reference: LiteRT has the custom operator for GPUs only."""
+    weight, bias = weights(6, *kernel, 3), weights(6)
+    tensors = [Tensor((1, 4, 6, 3), name="x"), constant(weight), constant(bias), Tensor((1,), name="y")]
+    packed = struct.pack("<3i", padding, stride[1], stride[0])
+    up = Operator("CUSTOM", [0, 1, 2], [3], custom="Convolution2DTransposeBias", custom_options=packed)
+    module, x = import_tflite(build(tensors, [up], [0], [3])), draw([(1, 4, 6, 3)])
+    options = {"Padding": padding - 1, "StrideH": stride[0], "StrideW": stride[1]}
+    stored = (1, *size, 6)
+    plain = one_op(
+        "TRANSPOSE_CONV", [ints(*stored), weight, (1, 4, 5, 3), bias], "TransposeConvOptions", 1, stored, **options
+    )
+    compare(module, x, run_litert(plain, x))
 
 
 def test_constant_output_and_argument_as_output() -> None:

@@ -50,6 +50,7 @@ class Operator:
     table: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     custom: str = ""
+    custom_options: bytes = b""
 
 
 def constant(array: Any, name: str = "", **more: Any) -> Tensor:
@@ -204,6 +205,8 @@ def _operator(b: flatbuffers.Builder, operator: Operator, code: int) -> int:
         "Inputs": _vector(b, operator.inputs),
         "Outputs": _vector(b, operator.outputs),
     }
+    if operator.custom_options:
+        fields["CustomOptions"] = b.CreateByteVector(operator.custom_options)
     if operator.table:
         options = {k: _option(b, v) for k, v in operator.options.items()}
         fields["BuiltinOptions"] = _table(b, operator.table, options)

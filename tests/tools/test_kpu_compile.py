@@ -481,7 +481,7 @@ def test_shapes_and_outputs(invoke: Invoke, tmp_path: Path) -> None:
 def test_shapes_are_for_onnx_models(invoke: Invoke, tmp_path: Path) -> None:
     path = tmp_path / "x.tflite"
     path.write_bytes(b"\x1c\0\0\0TFL3")
-    ran = invoke("kpu-compile", path, "--outputs", "y")
+    ran = invoke("kpu-compile", path, "--input-shape", "x=1x4")
     assert (ran.status, "for ONNX models only" in ran.err) == (2, True)
-    ran = invoke("kpu-translate", "--import-tflite", path, "--outputs", "y")
-    assert (ran.status, "are for --import-onnx" in ran.err) == (2, True)
+    ran = invoke("kpu-translate", "--import-tflite", path, "--input-shape", "x=1x4")
+    assert (ran.status, "--input-shape is for --import-onnx" in ran.err) == (2, True)

@@ -1,8 +1,11 @@
-"""What importers share: reading a file and telling formats apart by content."""
+"""What importers share: reading a file, telling formats apart by content, finding where a model shall end."""
 
+import difflib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from kpuir.errors import InvalidInputError
+from kpuir.errors import InvalidInputError, UsageError
 
 EXPECTED = "kpuir imports .onnx and .tflite models"
 TFLITE = "TFLite model"
@@ -52,3 +55,22 @@ def content_of(data: bytes) -> str | None:
         if data[offset : offset + len(magic)] == magic:
             return name
     return None
+
+
+_V = TypeVar("_V")
+
+
+def ends(names: Sequence[str], values: Mapping[str, _V], layers: Mapping[str, _V], last: str) -> tuple[_V, ...]:
+    """The values to end at, for names of values or of layers. Raises UsageError for one that is neither.
+
+    `layers` holds the (first) value that each makes, `last` names where the model ends by itself.
+    """
+    for name in names:
+        if name not in values and name not in layers:
+            near = difflib.get_close_matches(name, dict.fromkeys((*values, *layers)), cutoff=0.4)
+            hint = f"there are {', '.join(near)}" if near else f"the model ends at {last}"
+            raise UsageError(f"there is no value or layer {name!r} to end at", hint=hint)
+    found = tuple(values[name] if name in values else layers[name] for name in names)
+    if len(set(found)) < len(found):
+        raise UsageError(f"an output is named twice: {', '.join(names)}")
+    return found

@@ -210,7 +210,7 @@ def input_shape(text: str) -> tuple[str, tuple[int, ...]]:
 
 
 def add_model_options(parser: Parser) -> None:
-    """The options of programs that import ONNX models: sizes that are left open, and where to end."""
+    """The options of programs that import models: sizes that are left open, and where to end."""
     parser.add_argument(
         "--input-shape",
         type=input_shape,
@@ -224,7 +224,7 @@ def add_model_options(parser: Parser) -> None:
         type=lambda text: tuple(text.split(",")),
         metavar="NAME[,NAME]",
         default=(),
-        help="end an ONNX model at these values or layers",
+        help="end a model at these values or layers",
     )
 
 

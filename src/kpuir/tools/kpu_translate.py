@@ -49,7 +49,7 @@ def import_tflite(arguments: argparse.Namespace) -> str:
     """The module of a TFLite model, as text with locations."""
     from kpuir.importers.tflite import import_tflite as load
 
-    return _text(load(_path_or_bytes(arguments.file)))
+    return _text(load(_path_or_bytes(arguments.file), outputs=arguments.outputs))
 
 
 def import_kmodel(arguments: argparse.Namespace) -> str:
@@ -180,8 +180,10 @@ def _run(argv: list[str]) -> None:
     action = arguments.action or "export_kmodel"
     if arguments.file is None and action != "supported_ops":
         raise UsageError("the FILE is missing", hint=f"see {PROGRAM} --help; '-' is stdin")
-    if (arguments.input_shape or arguments.outputs) and action != "import_onnx":
-        raise UsageError("--input-shape and --outputs are for --import-onnx")
+    if arguments.input_shape and action != "import_onnx":
+        raise UsageError("--input-shape is for --import-onnx")
+    if arguments.outputs and action not in ("import_onnx", "import_tflite"):
+        raise UsageError("--outputs is for --import-onnx and --import-tflite")
     if arguments.output != "-":
         check_output(arguments.output, arguments.file)
     output = ACTIONS[action][0](arguments)

@@ -1,6 +1,5 @@
 """Reading an ONNX file: parsing, checking, local functions inlined, input shapes made static."""
 
-import difflib
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from kpuir.errors import InvalidInputError, UsageError
-from kpuir.importers.files import read_source
+from kpuir.importers.files import ends, read_source
 from kpuir.importers.onnx.elements import is_supported
 
 OLDEST_OPSET = 7
@@ -279,16 +278,8 @@ def _outputs(graph: GraphProto, names: Sequence[str]) -> tuple[str, ...]:
     nodes = {
         node.name: next(name for name in node.output if name) for node in graph.node if node.name and any(node.output)
     }
-    values = {name for node in graph.node for name in node.output if name}
-    for name in names:
-        if name not in values and name not in nodes:
-            near = difflib.get_close_matches(name, [*values, *nodes], cutoff=0.4)
-            hint = f"there are {', '.join(near)}" if near else f"the model ends at {graph.output[0].name}"
-            raise UsageError(f"there is no value or layer {name!r} to end at", hint=hint)
-    found = tuple(name if name in values else nodes[name] for name in names)
-    if len(set(found)) < len(found):
-        raise UsageError(f"an output is named twice: {', '.join(names)}")
-    return found
+    values = {name: name for node in graph.node for name in node.output if name}
+    return ends(names, values, nodes, graph.output[0].name)
 
 
 def needed(nodes: Sequence[NodeProto], outputs: Iterable[str]) -> list[NodeProto]:

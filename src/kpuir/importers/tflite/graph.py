@@ -5,11 +5,12 @@ are kept only for messages: converters store wrong ones when the batch is dynami
 """
 
 import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kpuir.errors import InvalidInputError
+from kpuir.importers.files import ends
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +24,6 @@ MAX_ELEMENTS = 1 << 26
 
 BROKEN = (struct.error, ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError, AttributeError)
 """What flatbuffers and numpy raise when a file is not what it says."""
-"""What flatbuffers' accessors raise when an offset leads outside the file."""
 
 DTYPES = {
     "FLOAT32": "<f4",
@@ -68,7 +68,10 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator: the builtin's name, tensor indices (-1: absent), its options table and its layer's name."""
+    """One operator: the builtin's name, tensor indices (-1: absent), its options and its layer's name.
+
+    The options are the builtin's table, of a custom operator the bytes that its maker gave it.
+    """
 
     kind: str
     custom: str
@@ -77,10 +80,15 @@ class Operator:
     options: Any
     layer: str
 
+    @property
+    def key(self) -> str:
+        """What its function is found by."""
+        return f"CUSTOM {self.custom}" if self.kind == "CUSTOM" else self.kind
+
 
 @dataclass(frozen=True)
 class Graph:
-    """The main subgraph of a model, and the names of all its subgraphs."""
+    """The main subgraph of a model (or a part of it), and the names of all its subgraphs."""
 
     tensors: tuple[Tensor, ...]
     operators: tuple[Operator, ...]
@@ -100,6 +108,20 @@ def read(data: bytes) -> Graph:
         hint = "the file is truncated or corrupt: export or download it again"
         reason = str(error) if isinstance(error, UnsoundError) else "it refers to bytes that are not there"
         raise InvalidInputError(f"broken TFLite file of {len(data)} bytes: {reason}", hint=hint) from error
+
+
+def cut(graph: Graph, names: Sequence[str]) -> Graph:
+    """What computes some values, named as in the model or by their layers. Raises UsageError for other names."""
+    values = {graph.tensors[i].name: i for operator in graph.operators[::-1] for i in operator.outputs}
+    layers = {operator.layer: operator.outputs[0] for operator in graph.operators if operator.outputs}
+    outputs = ends(names, values, layers, graph.tensors[graph.outputs[0]].name)
+    wanted, kept = set(outputs), list[Operator]()
+    for operator in reversed(graph.operators):
+        if not wanted.isdisjoint(operator.outputs):
+            kept.append(operator)
+            wanted.update(operator.inputs)
+    inputs = tuple(i for i in graph.inputs if i in wanted)
+    return replace(graph, operators=tuple(kept[::-1]), inputs=inputs, outputs=outputs)
 
 
 class _Reader:
@@ -176,7 +198,8 @@ class _Reader:
         if outputs and min(outputs) < 0:
             raise UnsoundError(f"{kind} has an output without a tensor")
         layer = labels.unique(tensors[outputs[0]].name if outputs else kind)
-        return Operator(kind, custom, inputs, outputs, self.options(table), layer)
+        options = _bytes(table.CustomOptionsAsNumpy()) if custom else self.options(table)
+        return Operator(kind, custom, inputs, outputs, options, layer)
 
     def options(self, table: Any) -> Any:
         kind = self.option_types.get(self.option_names.get(table.BuiltinOptionsType(), "NONE"))
@@ -214,6 +237,10 @@ def _text(raw: bytes | None) -> str:
 def _integers(vector: Any) -> tuple[int, ...]:
     """A vector accessor's array, or 0 where the field is absent."""
     return () if isinstance(vector, int) else tuple(vector.tolist())
+
+
+def _bytes(vector: Any) -> bytes:
+    return b"" if isinstance(vector, int) else vector.tobytes()
 
 
 def _indices(vector: Any, count: int) -> tuple[int, ...]:

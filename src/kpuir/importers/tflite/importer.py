@@ -1,6 +1,7 @@
 """The walk over a TFLite graph: one function per operator, every refusal collected, then one error or one module."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from xdsl.utils.exceptions import VerifyException
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError, UnsupportedError
 from kpuir.importers.files import read_source
-from kpuir.importers.tflite.graph import BROKEN, DTYPES, Graph, Operator, Tensor, read
+from kpuir.importers.tflite.graph import BROKEN, DTYPES, Graph, Operator, Tensor, cut, read
 from kpuir.importers.tflite.layer import (
     Handler,
     Layer,
@@ -44,22 +45,27 @@ _ZERO_POINTS = {"INT8": 128, "UINT8": 0}
 _INTEGER_ACTIVATIONS = (*_ZERO_POINTS, "INT16")
 
 
-def import_tflite(path_or_bytes: "str | Path | bytes") -> ModuleOp:
+def import_tflite(path_or_bytes: "str | Path | bytes", *, outputs: Sequence[str] = ()) -> ModuleOp:
     """The model of a .tflite file, or of its bytes, as a module with one function `@main` at `ktensor` level.
 
     Arguments and results are float32 in the model's own (channels-last) layout, a dynamic batch is 1. Tensors of an
     int8 or uint8 model are real numbers too, rounded by `ktensor.activation<fake_quantize>` to those that have a code;
     those of an int16 model are only limited to what 16 bits hold. Integers and bools are whole numbers, 0 and 1.
-    Raises UnsupportedError with all layers that cannot be expressed, InvalidInputError for everything else.
+    `outputs`, names of values or of layers, replace those of the model; inputs that these do not need are dropped.
+    Raises UnsupportedError with all layers that cannot be expressed, UsageError for an output that is not there,
+    InvalidInputError for everything else.
     """
+    return _import(_graph(path_or_bytes), outputs)
+
+
+def _graph(path_or_bytes: "str | Path | bytes") -> Graph:
     if isinstance(path_or_bytes, bytes):
-        return _import(read(path_or_bytes))
+        return read(path_or_bytes)
     data = read_source(Path(path_or_bytes))
     try:
-        graph = read(data)
+        return read(data)
     except InvalidInputError as error:
         raise InvalidInputError(error.message, location=Path(path_or_bytes).name, hint=error.hint) from error
-    return _import(graph)
 
 
 def handlers() -> dict[str, Handler]:
@@ -67,12 +73,14 @@ def handlers() -> dict[str, Handler]:
     return {**OPS, **plugin_table("tflite")}
 
 
-def _import(graph: Graph) -> ModuleOp:
+def _import(graph: Graph, outputs: Sequence[str]) -> ModuleOp:
     table = handlers()
-    problems = [*_subgraph_problems(graph), *_integer_problems(graph)]
-    if problems:
-        unknown = [(o.layer, refusal(o)) for o in graph.operators if o.kind not in table]
-        raise UnsupportedError([*problems, *unknown], hint=_HINT)
+    problems = [] if outputs else _subgraph_problems(graph)
+    graph = cut(graph, outputs) if outputs else graph
+    integers = _integer_problems(graph)
+    if integers:
+        unknown = [(o.layer, refusal(o)) for o in graph.operators if o.key not in table]
+        raise UnsupportedError([*problems, *integers, *unknown], hint=_HINT)
     arguments = [TensorType(f32, _input_shape(graph.tensors[i])) for i in graph.inputs]
     block = Block(arg_types=arguments)
     scope = Scope(graph.tensors, block)
@@ -81,10 +89,20 @@ def _import(graph: Graph) -> ModuleOp:
         producer = Layer(Operator("input", "", (), (index,), None, graph.tensors[index].name), scope)
         scope.values[index] = _rounded(producer, argument, graph.tensors[index])
     _fill_empty_constants(graph, scope)
-    problems = [problem for operator in graph.operators if (problem := _import_layer(operator, scope, table))]
+    problems += [problem for operator in graph.operators if (problem := _import_layer(operator, scope, table))]
     if problems:
-        raise UnsupportedError(problems)
+        raise UnsupportedError(problems, hint=_cutting(graph, scope))
     return _module(graph, scope, arguments)
+
+
+def _cutting(graph: Graph, scope: Scope) -> str:
+    """Where to end the model in front of layers that were refused: what they read, and outputs without them."""
+    read = [i for operator in graph.operators if scope.refused.issuperset(operator.outputs) for i in operator.inputs]
+    done = [i for i in dict.fromkeys((*graph.outputs, *read)) if isinstance(scope.values.get(i), SSAValue)]
+    names = [graph.tensors[i].name for i in done if i not in graph.inputs]
+    if not names or any("," in name for name in names):
+        return "replace these layers by a form that works"
+    return f"end the model in front of them with --outputs {shlex.quote(','.join(names))}, or replace them"
 
 
 _HINT = "give the float32 model, or one quantized to int8 or uint8 with one scale for each tensor of activations"
@@ -175,7 +193,7 @@ def _fill_empty_constants(graph: Graph, scope: Scope) -> None:
 def _import_layer(operator: Operator, scope: Scope, table: dict[str, Handler]) -> tuple[str, str] | None:
     """Import one layer; the problem with it if there is one that is not another layer's already."""
     try:
-        handler = table.get(operator.kind)
+        handler = table.get(operator.key)
         if handler is None:
             raise NotExpressibleError(refusal(operator))
         layer = Layer(operator, scope)

@@ -4,6 +4,7 @@ A value is an `SSAValue` (float32, computed when the model runs) or a numpy arra
 whatever is folded from them, such as the shape arithmetic of a dynamic batch).
 """
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
@@ -153,6 +154,13 @@ class Layer(Emitter):
             raise InvalidInputError(f"{self.operator.kind} has no option {name}", location=self.name)
         return read()
 
+    def custom_options(self, count: int) -> tuple[int, ...]:
+        """The first 32-bit integers among the options of a custom operator; all others must be 0."""
+        stored: bytes = self.operator.options
+        if len(stored) % 4 or len(stored) < 4 * count or any(stored[4 * count :]):
+            self.refuse(f"its {len(stored)} bytes of options are not {count} integers")
+        return struct.unpack_from(f"<{count}i", stored)
+
     def list_option(self, name: str) -> tuple[int, ...]:
         """A vector option, empty where it is absent."""
         read = getattr(self.operator.options, f"{name}AsNumpy", None)
@@ -174,7 +182,7 @@ class Layer(Emitter):
     def refuse(self, reason: str, nearest: str = "") -> NoReturn:
         """Give up on the layer: `reason` says what is in the way, `nearest` the form that works."""
         works = f"; works: {nearest}" if nearest else ""
-        raise NotExpressibleError(f"{self.operator.kind}: {reason}{works}")
+        raise NotExpressibleError(f"{self.operator.custom or self.operator.kind}: {reason}{works}")
 
     def emit(self, op: ktensor.KTensorOp) -> SSAValue:
         """`put`, for what importers share."""

@@ -2,10 +2,10 @@
 
 from kpuir.importers.tflite.graph import Operator
 
-_DETECTION = "export the model without its post-processing and run that part in the application"
+_DETECTION = "end the model in front of its post-processing and run that part in the application"
 _RECURRENT = "recurrent layers cannot be compiled: unroll the layer over its time steps"
 _CONTROL_FLOW = "it is control flow, which cannot be compiled: export a model without branches and loops"
-_SHAPE = "the size of its result depends on its values: cut the model before it"
+_SHAPE = "the size of its result depends on its values"
 
 _REASONS = {
     "UNIQUE": _SHAPE,
@@ -27,6 +27,22 @@ _REASONS = {
 }
 
 
+_COMPILED = "it was compiled for another chip: give the model that went into that compiler"
+_APPLICATION = "that is work of the application: end the model in front of it"
+
+_CUSTOM = {
+    "TFLite_Detection_PostProcess": _DETECTION,
+    "edgetpu-custom-op": _COMPILED,
+    "ethos-u": _COMPILED,
+    "AudioSpectrogram": _APPLICATION,
+    "Mfcc": _APPLICATION,
+    "NumericVerify": "convert the model without the debugger of its quantization",
+    "Landmarks2TransformMatrix": _APPLICATION,
+    "TransformLandmarks": _APPLICATION,
+    "TransformTensorBilinear": _APPLICATION,
+}
+
+
 def refusal(operator: Operator) -> str:
     """One line: the operator, as the user's converter calls it, and what to do instead where something is known."""
     if operator.kind != "CUSTOM":
@@ -34,5 +50,5 @@ def refusal(operator: Operator) -> str:
         return f"{operator.kind} is not supported" + (f": {reason}" if reason else "")
     if operator.custom.startswith("Flex"):
         return f"the TensorFlow op {operator.custom} is not supported: convert without SELECT_TF_OPS"
-    known = f": {_DETECTION}" if "PostProcess" in operator.custom else ""
-    return f"the custom op {operator.custom or '?'} is not supported{known}"
+    reason = _CUSTOM.get(operator.custom)
+    return f"the custom op {operator.custom or '?'} is not supported" + (f": {reason}" if reason else "")

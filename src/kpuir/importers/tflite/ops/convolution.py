@@ -69,6 +69,28 @@ def transpose_conv(layer: Layer) -> SSAValue:
     return to_nhwc(layer, fused_activation(layer, layer.put(operation)))
 
 
+def convolution_2d_transpose_bias(layer: Layer) -> SSAValue:
+    """MediaPipe's transposed convolution(input, weights [OC, KH, KW, IC], bias): its result is what padding leaves."""
+    padding, stride_width, stride_height = layer.custom_options(3)
+    if padding not in (1, 2) or min(stride_width, stride_height) < 1:
+        raise layer.invalid(f"has padding scheme {padding} and strides {stride_height}x{stride_width}")
+    weight = _weight(layer, 1, (3, 0, 1, 2))
+    strides = (stride_height, stride_width)
+    axes = list(zip(layer.rank4(0)[1:3], shape_of(weight)[2:], strides, strict=True))
+    if padding == 1 and any(size % stride for size, _, stride in axes):
+        layer.refuse("runtimes differ in the size of its result", "a size that is a multiple of the stride")
+    totals = [max(kernel - stride, 0) if padding == 1 else 0 for _, kernel, stride in axes]
+    top, left = (total // 2 for total in totals)
+    operation = ktensor.Conv2dTransposeOp(
+        to_nchw(layer, layer.value(0)),
+        weight,
+        _bias(layer, 2),
+        strides=strides,
+        pads=(top, left, totals[0] - top, totals[1] - left),
+    )
+    return to_nhwc(layer, layer.put(operation))
+
+
 def _convolution(layer: Layer, weight: SSAValue, groups: int) -> SSAValue:
     size = layer.rank4(0)[1:3]
     kernel = cast("Pair", shape_of(weight)[2:])
@@ -115,6 +137,7 @@ def _bias(layer: Layer, position: int) -> SSAValue | None:
 
 OPS: Mapping[str, Handler] = {
     "CONV_2D": conv_2d,
+    "CUSTOM Convolution2DTransposeBias": convolution_2d_transpose_bias,
     "DEPTHWISE_CONV_2D": depthwise_conv_2d,
     "TRANSPOSE_CONV": transpose_conv,
 }
