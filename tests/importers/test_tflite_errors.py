@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tflite
 from xdsl.dialects.builtin import ModuleOp
 
 from kpuir.errors import InvalidInputError, KpuirError, UnsupportedError, UsageError
@@ -198,6 +199,28 @@ def test_options_of_custom_operators(options: bytes, reason: str) -> None:
     up = Operator("CUSTOM", [0, 1, 2], [3], custom="Convolution2DTransposeBias", custom_options=options)
     with pytest.raises(InvalidInputError, match=reason):
         import_tflite(build(tensors, [up], [0], [3]))
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "model"),
+    [
+        ("Conv2DOptions", 7, lambda: conv(Newer=1)),
+        ("Tensor", 10, lambda: conv(w=constant(WEIGHT, more={"Newer": 1}))),
+    ],
+)
+def test_fields_of_a_newer_schema(name: str, fields: int, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as newer:
+        newer.setitem(vars(tflite), f"{name}Start", lambda b: b.StartObject(fields + 1))
+        newer.setitem(vars(tflite), f"{name}AddNewer", lambda b, value: b.PrependInt32Slot(fields, value, 0))
+        data = model()
+    with pytest.raises(UnsupportedError, match="holds what is newer than kpuir"):
+        import_tflite(data)
+
+
+def test_options_of_another_operator() -> None:
+    model = one_op("CONV_2D", [(1, 6, 6, 3), WEIGHT], "Pool2DOptions", StrideH=1, StrideW=1)
+    with pytest.raises(UnsupportedError, match="CONV_2D: its options are Pool2DOptions, not Conv2DOptions"):
+        import_tflite(model)
 
 
 def test_operators_that_ignore_scales() -> None:

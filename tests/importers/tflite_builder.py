@@ -38,6 +38,7 @@ class Tensor:
     zero_point: Sequence[int] = ()
     axis: int = 0
     variable: bool = False
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,7 @@ def _tensor(b: flatbuffers.Builder, tensor: Tensor, buffer: int) -> int:
         "Type": getattr(NAMES["TensorType"], TYPES[tensor.dtype]),
         "Buffer": buffer,
         "Name": b.CreateString(tensor.name or f"tensor{buffer}"),
+        **tensor.more,
     }
     if tensor.variable:
         fields["IsVariable"] = True

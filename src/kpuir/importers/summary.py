@@ -60,7 +60,8 @@ class TfliteOp(NamedTuple):
 
 def tflite_ops() -> list[TfliteOp]:
     """Every TFLite operator that has a function of ours, by name."""
-    from kpuir.importers.tflite.ops import FAMILIES, PLACES, options_of
+    from kpuir.importers.tflite.ops import FAMILIES, PLACES
+    from kpuir.importers.tflite.options import options_of
 
     found = [
         TfliteOp(name, tuple(options_of(name)), PLACES[family], " ".join((handler.__doc__ or "").split()))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kpuir.errors import InvalidInputError
 from kpuir.importers.files import ends
+from kpuir.importers.tflite.options import has_newer_fields, unread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,6 +80,8 @@ class Operator:
     outputs: tuple[int, ...]
     options: Any
     layer: str
+    problem: str | None = None
+    """What stands in its options that would be ignored."""
 
     @property
     def key(self) -> str:
@@ -166,6 +169,8 @@ class _Reader:
         name = _text(table.Name()) or f"tensor_{index}"
         stored = self.buffer(table.Buffer())
         quantization = _quantization(table.Quantization())
+        if has_newer_fields(table):
+            return Tensor(name, shape, signature, dtype, problem=f"tensor {name} holds what is newer than kpuir")
         if not len(stored):
             return Tensor(name, shape, signature, dtype, quantization=quantization)
         if dtype not in DTYPES:
@@ -198,14 +203,23 @@ class _Reader:
         if outputs and min(outputs) < 0:
             raise UnsoundError(f"{kind} has an output without a tensor")
         layer = labels.unique(tensors[outputs[0]].name if outputs else kind)
-        options = _bytes(table.CustomOptionsAsNumpy()) if custom else self.options(table)
-        return Operator(kind, custom, inputs, outputs, options, layer)
+        if kind == "CUSTOM":
+            return Operator(kind, custom, inputs, outputs, _bytes(table.CustomOptionsAsNumpy()), layer)
+        options = self.options(table)
+        if table.BuiltinOptions2Type() or isinstance(options, int):
+            problem = "its options are of a kind that kpuir does not know"
+        else:
+            problem = None if options is None else unread(kind, options)
+        return Operator(kind, custom, inputs, outputs, options, layer, problem)
 
     def options(self, table: Any) -> Any:
-        kind = self.option_types.get(self.option_names.get(table.BuiltinOptionsType(), "NONE"))
-        union = table.BuiltinOptions()
-        if kind is None or union is None:
+        """The table of options, None where there is none, its number where it is unknown."""
+        number, union = table.BuiltinOptionsType(), table.BuiltinOptions()
+        if number == 0 or union is None:
             return None
+        kind = self.option_types.get(self.option_names.get(number, ""))
+        if kind is None:
+            return number
         options = kind()
         options.Init(union.Bytes, union.Pos)
         return options

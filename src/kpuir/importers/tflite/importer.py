@@ -197,6 +197,8 @@ def _import_layer(operator: Operator, scope: Scope, table: dict[str, Handler]) -
         if handler is None:
             raise NotExpressibleError(refusal(operator))
         layer = Layer(operator, scope)
+        if operator.problem is not None:
+            layer.refuse(operator.problem)
         results = _as_list(handler(layer))
         if len(results) != len(operator.outputs):
             raise ValueError(f"{len(results)} results, but {len(operator.outputs)} outputs")

@@ -52,32 +52,3 @@ PLACES: Mapping[str, str] = {
 
 OPS: Mapping[str, Handler] = {name: handler for family in FAMILIES.values() for name, handler in family.items()}
 """Every builtin operator that can be imported."""
-
-_TABLES = {
-    **dict.fromkeys(("AVERAGE_POOL_2D", "L2_POOL_2D", "MAX_POOL_2D"), "Pool2D"),
-    **dict.fromkeys(("MEAN", "SUM", "REDUCE_ALL", "REDUCE_ANY", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD"), "Reducer"),
-    "DEPTHWISE_CONV_2D": "DepthwiseConv2D",
-    "L2_NORMALIZATION": "L2Norm",
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
-    "BIDIRECTIONAL_SEQUENCE_LSTM": "BidirectionalSequenceLSTM",
-    "UNIDIRECTIONAL_SEQUENCE_RNN": "SequenceRNN",
-}
-"""The tables of options whose names are not the operators'."""
-
-
-_OF_RUNTIMES = frozenset(
-    {"AsymmetricQuantizeInputs", "Init", "Num", "NumSplits", "PotScaleInt16", "QuantizedBiasType", "ValuesCount"}
-)
-"""Options that change no result, or say again how many inputs or outputs there are."""
-_ACCESSORS = ("AsNumpy", "BufferHasIdentifier", "IsNone", "Length")
-
-
-def options_of(kind: str) -> list[str]:
-    """The options that a file may hold for an operator."""
-    import tflite
-
-    title = _TABLES.get(kind, kind.title().replace("_", ""))
-    names = {name.lower(): name for name in dir(tflite)}
-    table = getattr(tflite, names.get(f"{title}Options".lower(), ""), None)
-    found = [name for name in dir(table) if name[0].isupper() and name not in _OF_RUNTIMES]
-    return [name for name in found if not name.startswith("GetRoot") and not name.endswith(_ACCESSORS)]

@@ -25,7 +25,7 @@ def concatenation(layer: Layer) -> Value:
     """CONCATENATION along an axis."""
     axis = layer.axis(int(layer.option("Axis")), len(layer.shape(0)))
     constants = _all_constant(layer)
-    if constants is not None:
+    if constants is not None and not layer.option("FusedActivationFunction", 0):
         return np.concatenate(constants, axis)
     values = [layer.value(position) for position in layer.inputs]
     return fused_activation(layer, _joined(layer, values, axis))
