@@ -1,5 +1,6 @@
 """TFLite models through the compiler: what no instruction does, and preprocessing that the model does itself."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,3 +85,42 @@ def test_the_bytes_of_a_camera_go_in(dtype: str, steps: list[tuple[str, Any]]) -
     assert set(compiled.report.cpu_ops) <= {"dequantize", "transpose"}
     ours, (wanted,) = compiled.run({"x": images[0]}), run_litert(model, [images[0].astype(dtype)])
     assert np.abs(next(iter(ours.values())) - wanted).max() < 0.02 * np.abs(wanted).max()
+
+
+def quantized_conv(dtype: str, quantize: bool, dequantize: bool) -> bytes:
+    """A quantized convolution, maybe behind the QUANTIZE of a float input and in front of a DEQUANTIZE."""
+    low = 0 if dtype == "uint8" else -128
+    weight = np.random.default_rng(0).integers(-100, 101, (8, 3, 3, 3)) + (128 + low)
+    tensors = [
+        Tensor((1, 16, 16, 3), name="x"),
+        Tensor((1, 16, 16, 3), dtype, "codes", scale=[1 / 128], zero_point=[low + 128]),
+        constant(weight.astype(dtype), "w", scale=[0.01], zero_point=[low + 128]),
+        constant(np.arange(8, dtype=np.int32) * 40, "b", scale=[0.01 / 128], zero_point=[0]),
+        Tensor((1, 16, 16, 8), dtype, "y", scale=[0.02], zero_point=[low + 100]),
+        Tensor((1, 16, 16, 8), name="numbers"),
+    ]
+    conv = Operator("CONV_2D", [1, 2, 3], [4], "Conv2DOptions", {**WINDOW, "FusedActivationFunction": 0})
+    before = [Operator("QUANTIZE", [0], [1])] if quantize else []
+    after = [Operator("DEQUANTIZE", [4], [5])] if dequantize else []
+    return build(tensors, [*before, conv, *after], [0 if quantize else 1], [5 if dequantize else 4])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+@pytest.mark.parametrize(("quantize", "dequantize"), [(True, True), (True, False), (False, True), (False, False)])
+def test_conversions_at_the_ends(tmp_path: Path, dtype: str, quantize: bool, dequantize: bool) -> None:
+    """What goes in are the bytes of a camera either way; what comes out differs from LiteRT at its second rounding."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(quantized_conv(dtype, quantize, dequantize))
+    compiled = kpuir.compile(path)
+    assert set(compiled.report.cpu_ops) <= {"dequantize", "transpose"}
+    loaded, low = compiled.loaded(), 0 if dtype == "uint8" else -128
+    (port,) = loaded.inputs
+    assert (port.type, port.scale, port.zero_point) == ("uint8", 1 / 128, 128)
+    codes = np.random.default_rng(1).integers(low, low + 256, (1, 16, 16, 3)).astype(dtype)
+    given = (codes.astype(np.float32) - (low + 128)) / 128 if quantize else codes
+    (stored,) = loaded.to_kmodel({port.name: given})
+    np.testing.assert_array_equal(stored, (codes.astype(np.int32) - low).transpose(0, 3, 1, 2))
+    (ours,), (wanted,) = compiled.run({port.name: given}).values(), run_litert(path.read_bytes(), [given])
+    steps = np.abs(ours / np.float32(0.02) - (wanted / np.float32(0.02) if dequantize else wanted - (low + 100.0)))
+    assert steps.max() < 1.01
+    assert (steps > 0.01).mean() < 0.005
