@@ -39,7 +39,6 @@ from kpuir.ir.locations import is_unknown, layer_name
 from kpuir.passes.channel_scales import absorbs_scales, channel_scales, compensated, is_mixed, leaves
 
 _BYTE_KINDS = ("add", "sub", "mul", "min", "max")
-_CLAMPS = {"relu": (0.0, float("inf")), "relu6": (0.0, 6.0)}
 
 Range = tuple[float, float]
 
@@ -140,8 +139,7 @@ def _clamp(op: Operation) -> Range | None:
         return None
     if op.function.quantized is not None:
         return op.function.quantized.bounds
-    kind = op.function.kind.value
-    return (op.function.values[0], op.function.values[1]) if kind == "clamp" else _CLAMPS.get(kind)
+    return ktensor.limits(op.function)
 
 
 class _Ranges:

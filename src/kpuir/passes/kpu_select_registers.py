@@ -41,7 +41,7 @@ _SMALLEST_ERROR = 1e-6
 _POOL_DIVISORS = {kpu.PoolKind.MEAN_2_S2: 4, kpu.PoolKind.MEAN_2_S1: 4, kpu.PoolKind.MEAN_4_S4: 16}
 
 
-def scalar_function(activation: "tuple[ktensor.ActivationAttr, ...]") -> "Callable[[NDArray[Any]], NDArray[Any]]":
+def composed(activation: "tuple[ktensor.ActivationAttr, ...]") -> "Callable[[NDArray[Any]], NDArray[Any]]":
     """The functions of a layer, applied in order, as one function of an array."""
     from kpuir.interpreters.kernels.elementwise import apply
 
@@ -74,7 +74,7 @@ class SelectRegisters(RewritePattern):
         if weight is None or bias is None:
             raise InvalidInputError("weights and bias of a layer must be constants", location=layer_name(op))
         parameters = [QuantizationParameters(t.scale_value, t.zero_point_value) for t in (source, result)]
-        function = scalar_function(op.activation.data)
+        function = composed(op.activation.data)
         scale = op.attributes.get(kpu.WEIGHT_SCALE)
         chosen = None if scale is None or self.weight_bits == 16 else to_numpy(scale)
         quantized = quantize_weights(weight, chosen, self.weight_bits)
