@@ -56,6 +56,7 @@ MAY_KNOW = ALONE | {
         *("analysis", "dialects", "errors", "fitting", "importers", "ir", "mixed_precision", "named_pipelines"),
         *("passes", "pipelines", "runtime", "target", "versions"),
     },
+    "conversion": {"compiler", "dialects", "ir", "named_pipelines", "pipelines", "translate", "versions"},
     "onnx_backend": {"compiler", "errors", "importers", "runtime"},
     "reports": {"analysis", "dialects"},
     "kpuir": set[str](),

@@ -460,13 +460,10 @@ def _sidecar(
     """What the kmodel's users need to know and the kmodel does not hold."""
     from importlib.metadata import version as installed
 
-    from kpuir.dialects import kbuf
-    from kpuir.ir.locations import layer_name
     from kpuir.runtime import kbuf_ports
 
     inputs, outputs = kbuf_ports(module)
     preprocessing = {"mean": _list(mean), "std": _list(std)}
-    layers = [op for op in module.walk() if isinstance(op, kbuf.InstructionOp)]
     return {
         "kpuir": installed("kpuir"),
         "source": None if source is None else {"file": source.name, "sha256": _sha256(source)},
@@ -478,19 +475,32 @@ def _sidecar(
             {**_described(port, of_source), "mean": None, "std": None}
             for port, of_source in zip(outputs, own[1], strict=True)
         ],
+        **file_description(module, report.kmodel_bytes),
+    }
+
+
+def file_description(module: "ModuleOp", kmodel_bytes: int) -> dict[str, Any]:
+    """What a side-car says of the file itself: the layer of each instruction, and memory in bytes."""
+    from kpuir.analysis.memory import memory
+    from kpuir.dialects import kbuf
+    from kpuir.ir.locations import layer_name
+
+    use = memory(module)
+    return {
         "instructions": [
             {
                 "op": op.name.removeprefix("kbuf."),
                 "layer": layer_name(op),
                 "where": "KPU" if isinstance(op, kbuf.KpuConv2dOp) else "CPU",
             }
-            for op in layers
+            for op in module.walk()
+            if isinstance(op, kbuf.InstructionOp)
         ],
         "memory": {
-            "kpu_ram_peak": report.kpu_ram_peak,
-            "main_ram_peak": report.main_ram_peak,
-            "constants_bytes": report.constants_bytes,
-            "kmodel_bytes": report.kmodel_bytes,
+            "kpu_ram_peak": use.peak(kbuf.Space.KPU),
+            "main_ram_peak": use.peak(kbuf.Space.MAIN),
+            "constants_bytes": use.constant_bytes,
+            "kmodel_bytes": kmodel_bytes,
         },
     }
 

@@ -74,6 +74,14 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "kbuf-in-place",
         "kbuf-allocate",
     ),
+    "kbuf-convert": (
+        "kbuf-unallocate",
+        "kbuf-raise",
+        "kbuf-legalize-v3",
+        "kbuf-legalize-v5",
+        "kbuf-in-place",
+        "kbuf-allocate",
+    ),
     "kpu-default": (
         "ktensor-simplify",
         "ktensor-keep-float",

@@ -19,13 +19,18 @@ def version_for(kmodel: str | None, firmware: str | None, weights_bits: int) -> 
     if firmware is not None and version not in FIRMWARES[firmware].loads:
         loads = " and ".join(FIRMWARES[firmware].loads)
         raise UsageError(f"{firmware} loads kmodels {loads}, not {version}", hint="leave the version out")
-    if version not in VERSIONS:
-        raise UsageError(f"kmodel version '{version}' cannot be written", hint=f"choose {', '.join(VERSIONS)}")
+    check_version(version)
     if weights_bits not in RUNTIMES[version].weight_bits:
         others = [one for one in VERSIONS if weights_bits in RUNTIMES[one].weight_bits]
         hint = f"kmodel {' or '.join(others)} has them" if others else "choose 8 or 16"
         raise UsageError(f"kmodel {version} has no weights of {weights_bits} bits", hint=hint)
     return version
+
+
+def check_version(version: str) -> None:
+    """Raise UsageError for a version of kmodels that cannot be written."""
+    if version not in VERSIONS:
+        raise UsageError(f"kmodel version '{version}' cannot be written", hint=f"choose {', '.join(VERSIONS)}")
 
 
 def check_release(version: str, release: str | None) -> None:

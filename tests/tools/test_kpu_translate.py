@@ -200,3 +200,35 @@ def test_older_and_newer_kmodels_are_named(invoke: Invoke) -> None:
 def test_import_a_part_of_a_model(invoke: Invoke, digits: Path) -> None:
     text = invoke("kpu-translate", "--import-onnx", digits / "digits.onnx", "--outputs", "conv2").out
     assert text.count("ktensor.conv2d") == 2
+
+
+def test_convert(invoke: Invoke, kmodel: Path, digits: Path) -> None:
+    assert invoke("kpu-translate", "--convert", "v5", kmodel, "-o", "x.kmodel").status == 0
+    assert describe(Path("x.kmodel").read_bytes()).version == "v5, runtime 1.9"
+    assert invoke("kpu-translate", "--convert", "v5", "--runtime", "1.0-beta", "x.kmodel", "-o", "y.kmodel").status == 0
+    assert describe(Path("y.kmodel").read_bytes()).version == "v5, runtime 1.0-beta"
+    assert "--runtime is for --convert v5" in failure(invoke, "--convert", "v4", "--runtime", "1.0", kmodel)[1]
+    status, text = failure(invoke, "--convert", "v3", kmodel, "-o", "z.kmodel")
+    assert (status, text.splitlines()[0]) == (
+        1,
+        f"error: {kmodel}: input: it has 12 bytes, of which no map of at least 4x4 pixels can be made",
+    )
+    assert not Path("z.kmodel").exists()
+
+
+def test_the_json_goes_with_a_converted_kmodel(invoke: Invoke, digits: Path) -> None:
+    arguments = ("--dataset", digits / "calibration", "-o", "v4.kmodel")
+    assert invoke("kpu-compile", digits / "digits.onnx", *arguments).status == 0
+    assert invoke("kpu-translate", "--convert", "v3", "v4.kmodel", "-o", "v3.kmodel").status == 0
+    described = json.loads(Path("v3.json").read_text())
+    assert described["inputs"] == json.loads(Path("v4.json").read_text())["inputs"]
+    assert described["instructions"][0]["layer"] == "conv1+conv1.relu"
+    run = [
+        invoke("kpu-run", f"{version}.kmodel", "--inputs", digits / "test.npz", "--json").out
+        for version in ("v3", "v4")
+    ]
+    assert [json.loads(out)["outputs"][0]["name"] for out in run] == ["scores", "scores"]
+    before = Path("v4.kmodel").read_bytes()
+    status, text = failure(invoke, "--convert", "v3", "v4.kmodel", "-o", "v4.kmodel")
+    assert (status, "would overwrite what is read" in text) == (2, True)
+    assert Path("v4.kmodel").read_bytes() == before

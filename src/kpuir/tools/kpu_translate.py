@@ -3,11 +3,13 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from kpuir.errors import UsageError
+from kpuir.target.stackvm import RELEASES
 from kpuir.tools.common import Parser, add_model_options, check_output, guard, make_parser, read_file, write_file
+from kpuir.versions import VERSIONS
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -20,10 +22,14 @@ def make_arguments() -> Parser:
     parser = make_parser(PROGRAM, "Translate between models, IR and kmodels.")
     what = parser.add_mutually_exclusive_group(required=True)
     for name, (_, text) in ACTIONS.items():
-        if name != "export_kmodel":
+        if name not in _OF_VERSIONS:
             flag = f"--{name.replace('_', '-')}"
             what.add_argument(flag, dest="action", action="store_const", const=name, help=text)
-    what.add_argument("--export-kmodel", choices=("v3", "v4", "v5"), help=ACTIONS["export_kmodel"][1])
+    for name in _OF_VERSIONS:
+        what.add_argument(f"--{name.replace('_', '-')}", choices=VERSIONS, help=ACTIONS[name][1])
+    parser.add_argument(
+        "--runtime", choices=RELEASES, metavar="R", help="of --convert v5: the release of the runtime (the newest, 1.9)"
+    )
     parser.add_argument(
         "--address",
         type=lambda text: int(text, 0),
@@ -62,6 +68,26 @@ def import_kmodel(arguments: argparse.Namespace) -> str:
 def export_kmodel(arguments: argparse.Namespace) -> bytes:
     """The bytes of the kmodel a module at the `kbuf` level is."""
     return _kmodel_bytes(arguments, arguments.export_kmodel)
+
+
+def convert(arguments: argparse.Namespace) -> bytes | dict[Path, bytes]:
+    """The bytes of a kmodel as one of another version; with them the .json, if there is one beside the file."""
+    import json
+
+    from kpuir.conversion import convert as converted
+    from kpuir.runtime import naming, read_sidecar
+
+    between_files = arguments.file != "-" and arguments.output != "-"
+    with naming(arguments.file):
+        data = read_file(arguments.file)
+        sidecar = read_sidecar(Path(arguments.file)) if between_files else None
+        model = converted(data, arguments.convert, runtime=arguments.runtime, sidecar=sidecar)
+    if model.sidecar is None:
+        return model.kmodel_bytes
+    output = Path(arguments.output)
+    description = output.with_suffix(".json")
+    check_output(str(description), str(Path(arguments.file).with_suffix(".json")))
+    return {output: model.kmodel_bytes, description: json.dumps(model.sidecar, indent=1).encode()}
 
 
 def export_dot(arguments: argparse.Namespace) -> str:
@@ -112,11 +138,12 @@ def supported_ops(arguments: argparse.Namespace) -> str:
     return summary_text()
 
 
-ACTIONS: dict[str, tuple[Callable[[argparse.Namespace], str | bytes], str]] = {
+ACTIONS: dict[str, tuple[Callable[[argparse.Namespace], str | bytes | dict[Path, bytes]], str]] = {
     "import_onnx": (import_onnx, "an ONNX model as a module"),
     "import_tflite": (import_tflite, "a TFLite model as a module"),
     "import_kmodel": (import_kmodel, "a kmodel as a module"),
     "export_kmodel": (export_kmodel, "a module at the kbuf level as a kmodel"),
+    "convert": (convert, "a kmodel as one of another version"),
     "export_c_array": (export_c_array, "a kmodel as C source"),
     "export_kfpkg": (export_kfpkg, "a kmodel as a package for the flashing tool"),
     "export_dot": (export_dot, "a module, model or kmodel as a Graphviz graph"),
@@ -124,6 +151,8 @@ ACTIONS: dict[str, tuple[Callable[[argparse.Namespace], str | bytes], str]] = {
     "supported_ops": (supported_ops, "the ops that can be imported (no FILE)"),
 }
 """What each option does, and its help."""
+_OF_VERSIONS = ("export_kmodel", "convert")
+"""Those that a version is given to."""
 
 
 def _path_or_bytes(file: str) -> str | bytes:
@@ -177,16 +206,23 @@ def _module_info(module: "ModuleOp", file: str) -> str:
 
 def _run(argv: list[str]) -> None:
     arguments = make_arguments().parse_args(argv)
-    action = arguments.action or "export_kmodel"
+    action = arguments.action or ("convert" if arguments.convert else "export_kmodel")
     if arguments.file is None and action != "supported_ops":
         raise UsageError("the FILE is missing", hint=f"see {PROGRAM} --help; '-' is stdin")
     if arguments.input_shape and action != "import_onnx":
         raise UsageError("--input-shape is for --import-onnx")
     if arguments.outputs and action not in ("import_onnx", "import_tflite"):
         raise UsageError("--outputs is for --import-onnx and --import-tflite")
+    if arguments.runtime is not None and arguments.convert != "v5":
+        raise UsageError("--runtime is for --convert v5")
     if arguments.output != "-":
         check_output(arguments.output, arguments.file)
     output = ACTIONS[action][0](arguments)
+    if isinstance(output, dict):
+        from kpuir.compiler import write_atomically
+
+        write_atomically(output)
+        return
     if isinstance(output, bytes) and arguments.output == "-" and sys.stdout.isatty():
         raise UsageError("a kmodel is not for a terminal", hint="give a file with -o")
     write_file(arguments.output, output)

@@ -117,10 +117,13 @@ class _Importer:
         """The inputs or the outputs."""
         for index, (tensor, start) in enumerate(zip(types, v5.offsets(types), strict=False)):
             self.location = f"{location.name.lower()} {index}"
-            if tensor.datatype not in (DataType.FLOAT32, DataType.UINT8) or len(tensor.shape) > _PORT_RANK:
+            if tensor.datatype not in (DataType.FLOAT32, DataType.UINT8):
                 raise InvalidInputError(f"is {tensor.datatype.name} {tensor.shape}", location=self.location)
             buffer = self.buffer(v5.Address(location, start), tensor.datatype, tensor.shape)
-            shape = (1,) * (_PORT_RANK - len(tensor.shape)) + tuple(tensor.shape)
+            more = len(tensor.shape) - _PORT_RANK  # the first dimensions are one where there are too many
+            shape = (
+                (prod(tensor.shape[: more + 1]), *tensor.shape[more + 1 :]) if more > 0 else (1,) * -more + tensor.shape
+            )
             port = kbuf.InputOp if location is v5.Location.INPUT else kbuf.OutputOp
             self.add(port(buffer, index, shape))
 

@@ -33,6 +33,8 @@ def deliver_input(legalizer: Legalizer) -> None:
             "make it uint8, or keep that layer in float"
         )
     if kbuf.space_of(port.buffer) is kbuf.Space.KPU:
+        if (images := kbuf.shape_of(port.buffer)[0]) != 1:
+            raise RefusalError(f"it is {images} images in KPU RAM; a layer of v3 reads one")
         _insert_copy(legalizer, port, port.buffer, None)
         return
     main, shape = port.buffer, map_shape(kbuf.shape_of(port.buffer))
