@@ -8,8 +8,8 @@
 float to the instructions of a kmodel and runs these. The only device is "CPU".
 
 Inputs that must be known at compile time, a new shape say, are in that interface inputs like others. So a model is
-imported when it is first run: where it does not import with all inputs left open, integers of the first run that are
-vectors or scalars, and then all inputs but the first, are taken as constants.
+imported when it is first run: where it does not import with all inputs left open, scalars and vectors of integers of
+the first run, and then all inputs but the first, are taken as constants.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kpuir.runtime import Port
 
 Array: TypeAlias = NDArray[Any]
+_UNREAD = "kpuir.unread"
 Through: TypeAlias = Literal["ktensor", "kbuf"]
 
 
@@ -57,13 +58,11 @@ class PreparedModel(BackendRep):
     def _bound(self, given: Mapping[str, Array]) -> "tuple[_Run, dict[str, Array]]":
         """What runs the model with as many inputs left open as possible, and their arrays."""
         empty = {name for name, array in given.items() if not array.size}  # of these at most the type matters
-        small = {name for name, array in given.items() if array.dtype.kind in "iub" and array.ndim < 2}
+        small = {name for name, array in given.items() if array.ndim < 1 + (array.dtype.kind in "iub")}
         refusal: KpuirError | None = None
         for bound in dict.fromkeys((frozenset[str](), frozenset(small), frozenset(self._names[1:]))):
             constants = {name: array for name, array in given.items() if name in bound | empty}
             feeds = {name: array for name, array in given.items() if name not in constants}
-            if not feeds and constants:
-                continue
             key = frozenset(feeds)
             try:
                 if constants or key not in self._runs:
@@ -95,7 +94,7 @@ class _Run:
 
     def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name; codes where the model has codes."""
-        arrays = {port.name: feeds[port.name] for port in self._inputs}
+        arrays = {port.name: feeds.get(port.name, np.zeros((), np.float32)) for port in self._inputs}
         floats = {
             port.name: arrays[port.name] if port.codes else arrays[port.name].astype(np.float32)
             for port in self._inputs
@@ -152,12 +151,12 @@ class KpuirBackend(Backend):
 
 
 def with_constants(model: onnx.ModelProto, values: Mapping[str, Array]) -> onnx.ModelProto:
-    """The model with some inputs turned into initializers."""
+    """The model with some inputs turned into initializers; it has one that it does not read if none is left."""
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     kept = [value for value in changed.graph.input if value.name not in values]
     del changed.graph.input[:]
-    changed.graph.input.extend(kept)
+    changed.graph.input.extend(kept or [_value(_UNREAD, np.dtype(np.float32), ())])
     changed.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in values.items())
     return changed
 

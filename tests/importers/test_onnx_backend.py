@@ -1,4 +1,4 @@
-"""ONNX's own node tests for the ops in scope: each passes, or is refused for a reason listed here.
+"""ONNX's own node tests for the ops in scope: each passes, or is listed in `backend` with the reason.
 
 The pooling cases and those made of functions' bodies are left out here, since making them takes ten seconds; all of
 them: `python -m tests.importers.backend`.
@@ -17,22 +17,8 @@ from onnx import TensorProto
 import kpuir
 from kpuir import onnx_backend, plugins
 from kpuir.errors import InvalidInputError, KpuirError
-from tests.importers.backend import SLOW, cases, in_scope, outcome
+from tests.importers.backend import FAILING, FAILING_AS_INSTRUCTIONS, SLOW, cases, in_scope, outcome, surprises
 from tests.importers.nets import net, node
-
-# what a refusal says, and the cases (by a part of their names) it is expected for
-REFUSED: dict[str, tuple[str, ...]] = {
-    "training_mode = 1": ("batchnorm",),
-    "training_mode ('t')": ("training_dropout",),
-    "it has no seed": ("bernoulli",),
-    "Range has no counterpart": ("range",),
-    "ConstantOfShape has no counterpart": ("constantofshape",),
-    "the graph has no inputs": ("test_constant",),
-}
-# these want length_resized - 1 of a fractional length; ONNX Runtime takes the whole one, as we do
-DIFFERENT = {"test_resize_downsample_scales_linear_align_corners", "test_resize_downsample_scales_cubic_align_corners"}
-# remainders of infinities, which an instruction clamps
-WITHOUT_INFINITIES = {f"test_mod_float_edge_cases_fmod_0_float{bits}" for bits in (16, 32, 64)}
 
 
 @pytest.fixture(autouse=True)
@@ -46,30 +32,23 @@ def found() -> dict[str, Any]:
     return {name: case for name, case in cases(SLOW, functions=False).items() if in_scope(case)}
 
 
-def is_expected(name: str, message: str) -> bool:
-    """Whether a case that does not pass is one of those listed above."""
-    return any(reason in message and any(part in name for part in parts) for reason, parts in REFUSED.items())
-
-
 def test_node_cases() -> None:
     """Every other case; which of them changes with the version of onnx."""
     results = {name: outcome(found()[name]) for name in sorted(found())[::2]}
-    failed = {name: message for name, message in results.items() if message != "passed"}
-    different = {name for name, message in failed.items() if message.startswith("wrong")}
-    assert different <= DIFFERENT
-    unexpected = {name: text for name, text in failed.items() if name not in different and not is_expected(name, text)}
-    assert not unexpected
+    assert not surprises(results, "ktensor")
     assert len(results) >= 325
-    assert len(failed) <= 0.03 * len(results)
 
 
 def test_node_cases_as_instructions() -> None:
     """Every fifteenth case, compiled in float and run by the machine."""
-    chosen = sorted(found())[::15]
-    results = {name: outcome(found()[name], "kbuf") for name in chosen}
-    failed = {name: message for name, message in results.items() if message != "passed"}
-    assert {name for name, message in failed.items() if message.startswith("wrong")} <= DIFFERENT | WITHOUT_INFINITIES
-    assert len(failed) <= 0.1 * len(results)
+    results = {name: outcome(found()[name], "kbuf") for name in sorted(found())[::15]}
+    assert not surprises(results, "kbuf")
+
+
+def test_few_cases_fail() -> None:
+    """Of those in scope, 1126 with onnx 1.23, at least 97 percent pass as functions, and 90 percent as instructions."""
+    assert len(FAILING) <= 0.03 * len(found())
+    assert len(FAILING) + len(FAILING_AS_INSTRUCTIONS) <= 0.1 * len(found())
 
 
 def test_integers_and_bools_come_back_as_such() -> None:

@@ -48,6 +48,32 @@ def test_all_unsupported_layers_are_reported_together() -> None:
     assert "4 layers are not supported" in str(error)
 
 
+def test_all_that_is_wrong_is_reported_together() -> None:
+    """Contradictions of single layers, inputs of open sizes, weights that are no numbers, ops that there are not."""
+    nodes = [
+        node("Conv", ["x", "w"], ["a"], strides=[0, 1], pads=[1, 1, 1, 1], node_name="first"),
+        node("Add", ["b", "c"], ["d"], node_name="second"),
+        node("Relu", ["d"], ["e"]),
+        node("Mul", ["b", "nan"], ["f"], node_name="third"),
+        node("Relu", ["open"], ["g"]),
+        node("IsNaN", ["g"], ["y"], node_name="fourth"),
+    ]
+    constants = {"w": np.ones((4, 4, 3, 3), "f4"), "c": floats([1] * 5), "nan": floats([np.nan])}
+    inputs: dict[str, Any] = {**X, "b": (2, 3), "open": (1, "height", "width")}
+    model = net(nodes, inputs, constants, outputs=("a", "e", "f", "y"))
+    error = refused(model)
+    assert isinstance(error, UnsupportedError)
+    assert [layer for layer, _ in error.problems] == ["open", "first", "second", "third", "fourth"]
+    assert "5 layers cannot be imported" in str(error)
+    assert "dimension 1 is dynamic ('height'), dimension 2 is dynamic ('width') (give a shape" in str(error)
+    assert "--input-shape open=1x224x224" in str(error)
+    assert "strides = [0, 1]" in str(error)
+    model = net(nodes[:4], {**X, "b": (2, 3)}, constants, outputs=("a", "e", "f"))
+    error = refused(model)
+    assert "3 layers cannot be imported" in str(error)
+    assert error.hint == "export the model again"
+
+
 REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     # op type, constants (None: a graph input), attributes, what the reason says
     "computed weights": ("Conv", {"w": None}, {}, "weights ('w') is computed at run time"),

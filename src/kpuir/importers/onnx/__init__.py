@@ -27,7 +27,8 @@ def import_onnx(
     not need are dropped; weights become float32; constant subgraphs are evaluated; node names become locations and
     graph input and output names `ktensor.name` attributes. External data is looked for beside the file. Raises
     InvalidInputError for a file that is no valid model of static shapes, UsageError for a shape or output that does
-    not fit it, UnsupportedError naming every node that cannot be expressed.
+    not fit it, UnsupportedError naming every input and node that is in the way where there are several, or where a node
+    cannot be expressed.
     """
     from kpuir.importers.onnx.build import build_module
     from kpuir.importers.onnx.graph import load

@@ -14,7 +14,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError, UnsupportedError
-from kpuir.importers.onnx.elements import result_elements
+from kpuir.importers.onnx.elements import is_supported, result_elements
 from kpuir.importers.onnx.folding import NEVER_FOLDED, evaluate
 from kpuir.importers.onnx.graph import Source, captured, needed, one_line, read_constants, type_name
 from kpuir.importers.onnx.inference import output_shapes
@@ -31,6 +31,9 @@ _MOVES = frozenset(
 """Ops that do no arithmetic: what they make of codes are codes of the same scale."""
 
 
+_CUT = "cut the model before these layers, or replace them by a form that works"
+
+
 class _Unknown:
     """The result of a node that was refused: what is computed from it is not looked at any further."""
 
@@ -39,7 +42,7 @@ _UNKNOWN = _Unknown()
 
 
 def build_module(source: Source, converters: Table) -> ModuleOp:
-    """The module of a checked model. Raises UnsupportedError with every node that cannot be expressed."""
+    """The module of a checked model. Raises InvalidInputError with everything that is in the way."""
     return _Builder(source, converters).build()
 
 
@@ -57,16 +60,15 @@ class _Builder:
             argument.name_hint = _hint(entry.name)
             self.values[entry.name] = self._rounded(entry.name, argument)
         self.converters = converters
+        self.values.update(dict.fromkeys(source.rejected, _UNKNOWN))
         self.materialized: dict[str, SSAValue] = {}
-        self.problems: list[tuple[str, str]] = []
+        self.problems: list[InvalidInputError] = list(source.rejected.values())
 
     def build(self) -> ModuleOp:
         """Walk the nodes and close the function."""
         self._walk(recognize(self.source.nodes, self.source.constants), self.source.outputs)
         if self.problems:
-            raise UnsupportedError(
-                self.problems, hint="cut the model before these layers, or replace them by a form that works"
-            )
+            raise _together(self.problems)
         input_attributes = [_attributes(entry.name, self.codes.get(entry.name)) for entry in self.source.inputs]
         output_attributes = [_attributes(name, self.codes.get(name)) for name in self.source.outputs]
         results = [self._output(name) for name in self.source.outputs]
@@ -94,7 +96,7 @@ class _Builder:
         value = self.values.get(name)
         if isinstance(value, SSAValue):
             return value
-        if isinstance(value, np.ndarray) and value.dtype.kind not in "OUSV":
+        if isinstance(value, np.ndarray) and is_supported(element_of(value)):
             return Node(NodeProto(op_type="output"), name, 0, (), self.block).constant(value, name)
         raise InvalidInputError(f"output {name!r} is not a tensor that the graph computes", location=name)
 
@@ -103,16 +105,19 @@ class _Builder:
             layer = _layer(node)
             try:
                 results = self._convert(node, layer)
-            except RefusedError as refusal:
-                self.problems.append((layer, str(refusal)))
+                self._check_count(node, results)
+            except (RefusedError, InvalidInputError) as problem:
+                self.problems.append(problem if isinstance(problem, InvalidInputError) else _refusal(layer, problem))
                 results = self._stand_ins(node)
             self._bind(node, results)
 
-    def _bind(self, node: NodeProto, results: Sequence[Any]) -> None:
+    def _check_count(self, node: NodeProto, results: Sequence[Any]) -> None:
         if len(results) < len([name for name in node.output if name]):
             raise InvalidInputError(
                 f"{node.op_type} has {len(node.output)} outputs, but computes {len(results)}", location=_layer(node)
             )
+
+    def _bind(self, node: NodeProto, results: Sequence[Any]) -> None:
         elements = result_elements(node, [self._element(name) for name in node.input], self.source.opsets)
         for name, result, element in zip(node.output, results, elements, strict=False):
             if not name:
@@ -214,6 +219,25 @@ class _Builder:
         works = f"; works: {form}" if form else ""
         domain = f" of domain {node.domain!r}" if "::" in key else ""
         raise RefusedError(f"{node.op_type}{domain} has no counterpart on the K210{works}")
+
+
+def _refusal(layer: str, refusal: RefusedError) -> UnsupportedError:
+    return UnsupportedError([(layer, str(refusal))], hint=_CUT)
+
+
+def _together(problems: Sequence[InvalidInputError]) -> InvalidInputError:
+    """One error for all that is wrong with a model; what is wrong in itself comes with what to do about it."""
+    if len(problems) == 1:
+        return problems[0]
+    reasons: list[tuple[str, str]] = []
+    for one in problems:
+        if isinstance(one, UnsupportedError):
+            reasons += one.problems
+        else:
+            reasons.append((one.location or "model", f"{one.message} ({one.hint})" if one.hint else one.message))
+    refused = [one for one in problems if isinstance(one, UnsupportedError)]
+    what = "are not supported" if len(refused) == len(problems) else "cannot be imported"
+    return UnsupportedError(reasons, what=what, hint=_CUT if refused else "export the model again")
 
 
 def element_of(array: "np.ndarray[Any, Any]") -> int:

@@ -48,7 +48,8 @@ class Input:
 class Source:
     """A checked ONNX model of static input shapes.
 
-    `opsets` maps a domain to its version, `constants` an initializer's name to its array.
+    `opsets` maps a domain to its version, `constants` an initializer's name to its array, `rejected` the name of an
+    input that is not usable, which is not among the `inputs`, to the reason.
     """
 
     nodes: tuple[NodeProto, ...]
@@ -57,6 +58,7 @@ class Source:
     constants: dict[str, NDArray[Any]]
     opsets: dict[str, int]
     location: str
+    rejected: dict[str, InvalidInputError]
 
 
 def load(
@@ -85,17 +87,24 @@ def load(
     used = {value.name for value in fed}
     if outputs:
         used &= {name for node in needed(graph.node, results) for name in captured(node)}
-    inputs = tuple(_static_input(value) for value in fed if value.name in used)
-    if not inputs:
+    if not used:
         raise InvalidInputError("the graph has no inputs", location=location, hint="it would compute a constant")
+    inputs: list[Input] = []
+    rejected: dict[str, InvalidInputError] = {}
+    for value in fed:
+        try:
+            inputs += [_static_input(value)] if value.name in used else []
+        except InvalidInputError as error:
+            rejected[value.name] = error
     constants = read_constants(graph)
     return Source(
         nodes=tuple(graph.node),
-        inputs=inputs,
+        inputs=tuple(inputs),
         outputs=results,
         constants=constants,
         opsets=opsets,
         location=location,
+        rejected=rejected,
     )
 
 
@@ -327,26 +336,22 @@ def _static_input(value: ValueInfoProto) -> Input:
             location=value.name,
             hint="make it float32, or uint8 followed by a Cast to float32",
         )
-    for axis, dimension in enumerate(tensor.shape.dim):
-        _fix_dimension(value.name, axis, dimension)
+    for dimension in list(tensor.shape.dim)[:1]:
+        dimension.dim_value = dimension.dim_value if dimension.dim_value > 0 else 1
+    if open_sizes := [(axis, one.dim_param) for axis, one in enumerate(tensor.shape.dim) if one.dim_value < 1]:
+        named = ", ".join(
+            f"dimension {axis} is dynamic ({repr(name) if name else 'unknown'})" for axis, name in open_sizes
+        )
+        example = "x".join(str(one.dim_value if one.dim_value > 0 else 224) for one in tensor.shape.dim)
+        raise InvalidInputError(
+            f"input {value.name!r}: {named}",
+            location=value.name,
+            hint=f"give a shape (--input-shape {value.name}={example}), or export it fixed; only the batch becomes 1",
+        )
     shape = tuple(dimension.dim_value for dimension in tensor.shape.dim)
     if _elements(shape) > MAX_ELEMENTS:
         raise InvalidInputError(f"input {value.name!r} of shape {list(shape)} is too large", location=value.name)
     return Input(value.name, shape, element)
-
-
-def _fix_dimension(name: str, axis: int, dimension: Any) -> None:
-    if dimension.HasField("dim_value") and dimension.dim_value > 0:
-        return
-    if axis == 0:
-        dimension.dim_value = 1
-        return
-    symbol = repr(dimension.dim_param) if dimension.dim_param else "unknown"
-    raise InvalidInputError(
-        f"input {name!r}: dimension {axis} is dynamic ({symbol})",
-        location=name,
-        hint=f"give them (--input-shape {name}=1x3x224x224), or export with fixed sizes; only the batch becomes 1",
-    )
 
 
 def _elements(shape: Iterable[int]) -> int:

@@ -80,7 +80,7 @@ class _Matcher:
         node = self.producers.get(name)
         if array is None and node is not None and node.op_type == "Constant":
             array = _constant_value(node)
-        if array is None or array.size != 1 or array.dtype.kind not in "fiu":
+        if array is None or array.size != 1 or array.dtype.kind not in "fiuV":
             return None
         return float(array.reshape(-1)[0])
 
