@@ -19,6 +19,7 @@ By default some forms of each operator are tested; `KPUIR_ALL_FORMS=1` takes all
 """
 
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -92,6 +93,12 @@ def test_int8_and_uint8(kind: str) -> None:
         for per_channel in (True, False) if kind == "CONV_2D" else (True,):
             integer = [quantized(form, dtype, per_channel=per_channel) for form in floats]
             expect_none([(form, problem(form, steps=steps)) for form in integer])
+
+
+@pytest.mark.parametrize("kind", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"])
+def test_int4_weights(kind: str) -> None:
+    forms = [replace(form, weight_bits=4) for form in some(kind, 2)]
+    expect_none([(form, problem(form, steps=1)) for form in (quantized(form, "int8") for form in forms)])
 
 
 @pytest.mark.parametrize("kind", sorted(INT16_STEPS))

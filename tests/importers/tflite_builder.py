@@ -13,6 +13,7 @@ NAMES: Mapping[str, Any] = vars(tflite)
 TYPES = {
     "float32": "FLOAT32",
     "float16": "FLOAT16",
+    "int4": "INT4",
     "int8": "INT8",
     "uint8": "UINT8",
     "int16": "INT16",
@@ -70,7 +71,7 @@ def build(
 ) -> bytes:
     """The bytes of a model; further subgraphs are empty copies of the first one's tensors."""
     b = flatbuffers.Builder(1024)
-    buffers = [_buffer(b, None), *(_buffer(b, tensor.data) for tensor in tensors)]
+    buffers = [_buffer(b, None), *(_buffer(b, _stored(tensor)) for tensor in tensors)]
     codes = [_code(b, operator) for operator in operators]
     graphs = [
         _graph(b, name, tensors, operators if i == 0 else (), inputs, outputs) for i, name in enumerate(subgraphs)
@@ -144,6 +145,13 @@ def _copied(root: Any, table: Any) -> Operator:
     kind = kinds[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
     inputs, outputs = table.InputsAsNumpy().tolist(), table.OutputsAsNumpy().tolist()
     return Operator(kind, inputs, outputs, "" if name == "NONE" else name, fields)
+
+
+def _stored(tensor: Tensor) -> NDArray[Any] | None:
+    if tensor.dtype != "int4" or tensor.data is None:
+        return tensor.data
+    flat = np.append(tensor.data.ravel(), np.zeros(tensor.data.size % 2, np.int8)).astype(np.int8)
+    return (flat[0::2] & 15) | (flat[1::2] << 4)
 
 
 def _buffer(b: flatbuffers.Builder, data: NDArray[Any] | None) -> int:

@@ -41,6 +41,8 @@ class Form:
     same: bool = False
     """Whether results have the quantization of the inputs, which have one for all."""
     custom: str = ""
+    weight_bits: int = 8
+    """Of int8 weights."""
 
     def tensors(self) -> list[Tensor | None]:
         """The inputs as tensors."""
@@ -102,7 +104,7 @@ def quantized(form: Form, dtype: str, *, per_channel: bool = True) -> Form:
             inputs.append(tensor)
         elif position == weights:
             axis = form.weights[1] if form.weights and per_channel else None
-            inputs.append(_weights(tensor, dtype, axis))
+            inputs.append(_weights(tensor, dtype, axis, form.weight_bits))
         elif position == bias:
             data = next(t for i, t in enumerate(inputs) if t.scale and i != weights)
             inputs.append(_bias(tensor, data, inputs[weights], dtype))
@@ -142,15 +144,16 @@ def _activation(tensor: Tensor, dtype: str, low: float, high: float) -> Tensor:
     return replace(tensor, dtype=dtype, scale=[scale], zero_point=[int(zero_point)], data=data)
 
 
-def _weights(tensor: Tensor, dtype: str, axis: int | None) -> Tensor:
+def _weights(tensor: Tensor, dtype: str, axis: int | None, bits: int) -> Tensor:
     if dtype == "uint8":
         return _activation(tensor, dtype, -1.0, 0.9)
     assert tensor.data is not None
     axes = tuple(i for i in range(tensor.data.ndim) if i != axis) if axis is not None else None
-    scale = np.abs(tensor.data).max(axes, keepdims=True) / 127
-    data = np.clip(np.rint(tensor.data / scale), -127, 127).astype(np.int8)
+    most = 2 ** (bits - 1) - 1
+    scale = np.abs(tensor.data).max(axes, keepdims=True) / most
+    data = np.clip(np.rint(tensor.data / scale), -most, most).astype(np.int8)
     scales = scale.ravel().tolist()
-    return replace(tensor, dtype="int8", data=data, scale=scales, zero_point=[0] * len(scales), axis=axis or 0)
+    return replace(tensor, dtype=f"int{bits}", data=data, scale=scales, zero_point=[0] * len(scales), axis=axis or 0)
 
 
 def _bias(tensor: Tensor, data: Tensor, weights: Tensor, dtype: str) -> Tensor:

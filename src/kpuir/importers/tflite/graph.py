@@ -173,6 +173,8 @@ class _Reader:
             return Tensor(name, shape, signature, dtype, problem=f"tensor {name} holds what is newer than kpuir")
         if not len(stored):
             return Tensor(name, shape, signature, dtype, quantization=quantization)
+        if dtype == "INT4":
+            dtype, stored = "INT8", _nibbles(stored, shape)
         if dtype not in DTYPES:
             return Tensor(name, shape, signature, dtype, problem=f"constant {name} is {dtype}")
         if table.Sparsity() is not None:
@@ -262,6 +264,17 @@ def _indices(vector: Any, count: int) -> tuple[int, ...]:
     if any(not -1 <= i < count for i in indices):
         raise UnsoundError(f"a tensor index is not among {count} tensors: {indices[:8]}")
     return indices
+
+
+def _nibbles(stored: "NDArray[np.uint8]", shape: tuple[int, ...]) -> "NDArray[np.uint8]":
+    """Integers of 4 bits, the first of two in the lower ones, as bytes; behind an odd number of them is padding."""
+    import math
+
+    import numpy as np
+
+    both = np.stack([stored << 4, stored], axis=-1).view(np.int8) >> 4
+    padded = stored.size * 2 - math.prod(shape) == 1
+    return both.reshape(-1)[: -1 if padded else None].view(np.uint8)
 
 
 def _typed(stored: "NDArray[np.uint8]", dtype: str, shape: tuple[int, ...], name: str) -> "NDArray[Any]":
