@@ -494,6 +494,15 @@ def recurrent() -> Iterator[Form]:
         inputs = [shape, weights(units, size), weights(units, units), weights(units), *states((batch, units))]
         options = {"FusedActivationFunction": fused, "TimeMajor": major}
         yield Form("UNIDIRECTIONAL_SEQUENCE_RNN", inputs, "SequenceRNNOptions", options)
+    for merge, major in product((False, True), repeat=2):
+        shape = (steps, batch, size) if major else (batch, steps, size)
+        ways: list[Any] = []
+        for state in states((batch, units), (batch, units)):
+            ways += [weights(units, size), weights(units, units) * (1 - len(ways) / 8), weights(units), state]
+        options = {"FusedActivationFunction": 4, "TimeMajor": major, "MergeOutputs": merge}
+        outputs = (Tensor((1,)),) * (1 if merge else 2)
+        inputs = [shape, *ways, None, None, None]
+        yield Form("BIDIRECTIONAL_SEQUENCE_RNN", inputs, "BidirectionalSequenceRNNOptions", options, outputs)
     inputs = [(batch, size), weights(units, size), weights(units, units), weights(units), *states((batch, units))]
     yield Form("RNN", inputs, "RNNOptions", {"FusedActivationFunction": 1})
 

@@ -3,7 +3,7 @@
 from kpuir.importers.tflite.graph import Operator
 
 _DETECTION = "end the model in front of its post-processing and run that part in the application"
-_RECURRENT = "recurrent layers cannot be compiled: unroll the layer over its time steps"
+_RECURRENT = "it lives from what it kept of earlier inferences, and kmodels keep nothing between two"
 _CONTROL_FLOW = "it is control flow, which cannot be compiled: export a model without branches and loops"
 _SHAPE = "the size of its result depends on its values"
 
@@ -18,7 +18,6 @@ _REASONS = {
     "READ_VARIABLE": "variables cannot be compiled: export a stateless model",
     "ASSIGN_VARIABLE": "variables cannot be compiled: export a stateless model",
     "SVDF": _RECURRENT,
-    "BIDIRECTIONAL_SEQUENCE_RNN": _RECURRENT,
     "NON_MAX_SUPPRESSION_V4": _DETECTION,
     "NON_MAX_SUPPRESSION_V5": _DETECTION,
     "CONV_3D": "only 2-D convolutions can be compiled",

@@ -1,7 +1,4 @@
-"""RNN, GRU and LSTM, unrolled: a step of the sequence after the other, as products and functions of their sums.
-
-All steps' products with W are one product; what a step adds is the product of the last state with R.
-"""
+"""RNN, GRU and LSTM, unrolled (`importers.recurrence`): steps as products with R and functions of their sums."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,8 +10,8 @@ from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
 from kpuir.importers.emitter import MAX_COPIES
 from kpuir.importers.onnx.node import Converter, Node, Table, documented
+from kpuir.importers.recurrence import State, Step, unrolled
 
-_State = tuple[SSAValue, ...]
 _Function = Callable[[SSAValue], SSAValue]
 _PARAMETERS: dict[str, tuple[str, tuple[float, ...]]] = {
     "Sigmoid": ("sigmoid", ()),
@@ -82,20 +79,17 @@ class _Cell:
         return self.node.emit(ktensor.MatmulOp(value, weights))
 
 
-_Step = Callable[[_Cell], Callable[[SSAValue, _State], _State]]
-
-
-def _rnn(cell: _Cell) -> Callable[[SSAValue, _State], _State]:
+def _rnn(cell: _Cell) -> Step:
     recurrent = cell.matrix(2)
     bias = (cell.row(3, 1, 1),) if cell.node.has(3) else ()
 
-    def step(projected: SSAValue, state: _State) -> _State:
+    def step(projected: SSAValue, state: State) -> State:
         return (cell.functions[0](cell.add(projected, cell.product(state[0], recurrent), *bias)),)
 
     return step
 
 
-def _gru(cell: _Cell) -> Callable[[SSAValue, _State], _State]:
+def _gru(cell: _Cell) -> Step:
     """Gates z, r and h; `linear_before_reset` multiplies r with the product instead of the state."""
     node, hidden = cell.node, cell.hidden
     recurrent = cell.matrix(2)
@@ -105,7 +99,7 @@ def _gru(cell: _Cell) -> Callable[[SSAValue, _State], _State]:
     last_bias = (cell.row(3, 5, 1),) if node.has(3) else ()
     linear = node.integer("linear_before_reset", 0)
 
-    def step(projected: SSAValue, state: _State) -> _State:
+    def step(projected: SSAValue, state: State) -> State:
         (h,) = state
         both = cell.functions[0](cell.add(cell.gate(projected, 0, 2), cell.product(h, gates), *bias))
         z, r = cell.gate(both, 0), cell.gate(both, 1)
@@ -119,7 +113,7 @@ def _gru(cell: _Cell) -> Callable[[SSAValue, _State], _State]:
     return step
 
 
-def _lstm(cell: _Cell) -> Callable[[SSAValue, _State], _State]:
+def _lstm(cell: _Cell) -> Step:
     """Gates i, o, f and c; peepholes P are of i, o and f."""
     node = cell.node
     recurrent = cell.matrix(2)
@@ -130,7 +124,7 @@ def _lstm(cell: _Cell) -> Callable[[SSAValue, _State], _State]:
     def peeped(gate: SSAValue, number: int, c: SSAValue) -> SSAValue:
         return cell.add(gate, cell.mul(peepholes[number], c)) if peepholes else gate
 
-    def step(projected: SSAValue, state: _State) -> _State:
+    def step(projected: SSAValue, state: State) -> State:
         h, c = state
         f, g, last = cell.functions
         sums = cell.add(projected, cell.product(h, recurrent), *bias)
@@ -143,7 +137,7 @@ def _lstm(cell: _Cell) -> Callable[[SSAValue, _State], _State]:
     return step
 
 
-def _layer(gates: int, states: int, functions: Sequence[str], make: _Step) -> Converter:
+def _layer(gates: int, states: int, functions: Sequence[str], make: Callable[[_Cell], Step]) -> Converter:
     """The converter of one kind of layer: its gates, states and default functions, and what a step does."""
 
     def convert(node: Node) -> Sequence[SSAValue]:
@@ -154,16 +148,15 @@ def _layer(gates: int, states: int, functions: Sequence[str], make: _Step) -> Co
         x = node.transpose(node.value(0), (1, 0, 2) if batch_first else (0, 1, 2))
         steps, batch, _ = ktensor.shape_of(x)
         hidden = node.shape(2)[2]
-        if steps > MAX_COPIES:
-            node.refuse(f"{steps} steps", f"up to {MAX_COPIES}, which are unrolled")
         ways = [direction == "reverse"] if direction != "bidirectional" else [False, True]
         masks = _masks(node, steps, batch, any(ways))
         outputs: list[SSAValue] = []
-        finals: list[_State] = []
+        finals: list[State] = []
         for index, backwards in enumerate(ways):
             cell = _Cell(node, index, hidden, _functions(node, functions, index))
             state = tuple(_initial(cell, 5 + number, batch, batch_first) for number in range(states))
-            rows, state = _unrolled(cell, x, gates, make(cell), state, masks, backwards)
+            bias = node.reshape(cell.row(3, 0, gates), (gates * hidden,)) if node.has(3) else None
+            rows, state = unrolled(node, x, cell.matrix(1), bias, make(cell), state, backwards=backwards, masks=masks)
             outputs.append(node.reshape(rows, (steps, 1, batch, hidden)))
             finals.append(state)
         y = node.concat(outputs, 1)
@@ -175,33 +168,6 @@ def _layer(gates: int, states: int, functions: Sequence[str], make: _Step) -> Co
         return [y, *(node.transpose(one, (1, 0, 2) if batch_first else (0, 1, 2)) for one in last)]
 
     return documented(convert, f"Unrolled, up to {MAX_COPIES} steps; sequences that end early only forwards.")
-
-
-def _unrolled(
-    cell: _Cell,
-    x: SSAValue,
-    gates: int,
-    step: Callable[[SSAValue, _State], _State],
-    state: _State,
-    masks: Sequence[SSAValue] | None,
-    backwards: bool,
-) -> tuple[SSAValue, _State]:
-    """The outputs of all steps, one below the other, and the last state."""
-    node, hidden = cell.node, cell.hidden
-    steps, batch, inputs = ktensor.shape_of(x)
-    projected = cell.product(node.reshape(x, (steps * batch, inputs)), cell.matrix(1))
-    if node.has(3):
-        projected = cell.add(projected, cell.row(3, 0, gates))
-    rows: list[SSAValue] = []
-    for time in reversed(range(steps)) if backwards else range(steps):
-        new = step(node.cut(projected, 0, time * batch, (time + 1) * batch), state)
-        if masks is None:
-            rows.append(new[0])
-        else:
-            new = tuple(node.select(masks[time], one, old) for one, old in zip(new, state, strict=True))
-            rows.append(cell.mul(new[0], masks[time]))
-        state = new
-    return node.reshape(node.concat(rows[::-1] if backwards else rows, 0), (steps * batch, hidden)), state
 
 
 def _masks(node: Node, steps: int, batch: int, backwards: bool) -> list[SSAValue] | None:

@@ -1,4 +1,4 @@
-"""Recurrent layers, unrolled: a step of the sequence after the other. States start at 0, as at LiteRT's first run."""
+"""Recurrent layers, unrolled (`importers.recurrence`). States start at 0, as at LiteRT's first run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from xdsl.ir import SSAValue
 
 from kpuir.dialects import ktensor
-from kpuir.importers.emitter import MAX_COPIES
+from kpuir.importers.recurrence import State, unrolled
 from kpuir.importers.tflite.layer import Handler, Layer, shape_of
 from kpuir.importers.tflite.ops.common import activated
 
@@ -44,28 +44,21 @@ class _Lstm:
 
     def run(self, x: SSAValue, backwards: bool = False) -> SSAValue:
         """The outputs [steps, batch, outputs] of a sequence [steps, batch, inputs]."""
-        layer = self.layer
-        steps, batch, inputs = shape_of(x)
-        if steps > MAX_COPIES:
-            layer.refuse(f"{steps} steps", f"up to {MAX_COPIES}, which are unrolled")
-        gates = self.gates()
-        units = self.weights(1).shape[0]
+        layer, gates = self.layer, self.gates()
+        batch, units = shape_of(x)[1], self.weights(1).shape[0]
         kernel = np.concatenate([self.weights(gate) for gate in gates])
         recurrent = layer.constant(np.concatenate([self.weights(4 + gate) for gate in gates]).T.copy())
-        outputs = shape_of(recurrent)[0]
-        rows = layer.reshape(x, (steps * batch, inputs))
         bias = None
         if self.norms is None:
             bias = layer.constant(np.concatenate([self.weights(11 + gate) for gate in gates]))
-        sums = layer.emit(ktensor.MatmulOp(rows, layer.constant(kernel.T.copy()), bias))
-        h, c = layer.constant(np.zeros((batch, outputs))), layer.constant(np.zeros((batch, units)))
-        found: list[SSAValue] = []
-        for step in range(steps)[:: -1 if backwards else 1]:
-            projected = layer.cut(sums, 0, step * batch, (step + 1) * batch)
-            total = layer.binary("add", projected, layer.emit(ktensor.MatmulOp(h, recurrent)))
-            h, c = self.step(total, c, gates, units)
-            found.append(h)
-        return layer.reshape(layer.concat(found[:: -1 if backwards else 1], 0), (steps, batch, outputs))
+
+        def step(projected: SSAValue, state: State) -> State:
+            h, c = state
+            sums = layer.binary("add", projected, layer.emit(ktensor.MatmulOp(h, recurrent)))
+            return self.step(sums, c, gates, units)
+
+        zeros = [layer.constant(np.zeros((batch, size))) for size in (shape_of(recurrent)[0], units)]
+        return unrolled(layer, x, layer.constant(kernel.T.copy()), bias, step, tuple(zeros), backwards=backwards)[0]
 
     def step(self, sums: SSAValue, c: SSAValue, gates: Sequence[int], units: int) -> tuple[SSAValue, SSAValue]:
         """The next output and cell state."""
@@ -125,14 +118,10 @@ def lstm(layer: Layer) -> SSAValue:
 
 def bidirectional_sequence_lstm(layer: Layer) -> list[SSAValue]:
     """BIDIRECTIONAL_SEQUENCE_LSTM without auxiliary inputs."""
-    if any(layer.has(position) for position in range(39, 48)):
-        layer.refuse("it has auxiliary inputs", "a layer without")
+    _refuse_auxiliary(layer, range(39, 48))
     swap = (0, 1, 2) if layer.option("TimeMajor", True) else (1, 0, 2)
     x = layer.transpose(layer.value(0), swap)
-    ways = [_lstm(layer, 1, None).run(x), _lstm(layer, 18, None).run(x, backwards=True)]
-    if layer.option("MergeOutputs", False):
-        return [layer.transpose(layer.concat(ways, 2), swap)]
-    return [layer.transpose(way, swap) for way in ways]
+    return _both(layer, [_lstm(layer, 1, None).run(x), _lstm(layer, 18, None).run(x, backwards=True)], swap)
 
 
 def _lstm(layer: Layer, first: int, norms: int | None) -> _Lstm:
@@ -144,39 +133,54 @@ def _lstm(layer: Layer, first: int, norms: int | None) -> _Lstm:
 def unidirectional_sequence_rnn(layer: Layer) -> SSAValue:
     """UNIDIRECTIONAL_SEQUENCE_RNN(input, weights, recurrent weights, bias)."""
     swap = (0, 1, 2) if layer.option("TimeMajor", False) else (1, 0, 2)
-    return layer.transpose(_rnn(layer, layer.transpose(layer.value(0), swap)), swap)
+    return layer.transpose(_rnn(layer, layer.transpose(layer.value(0), swap), 1), swap)
+
+
+def bidirectional_sequence_rnn(layer: Layer) -> list[SSAValue]:
+    """BIDIRECTIONAL_SEQUENCE_RNN without auxiliary inputs."""
+    _refuse_auxiliary(layer, range(9, 12))
+    swap = (0, 1, 2) if layer.option("TimeMajor", True) else (1, 0, 2)
+    x = layer.transpose(layer.value(0), swap)
+    return _both(layer, [_rnn(layer, x, 1), _rnn(layer, x, 5, backwards=True)], swap)
 
 
 def rnn(layer: Layer) -> SSAValue:
     """RNN: one step from the state 0."""
     value = layer.value(0)
-    output = _rnn(layer, layer.reshape(value, (1, *shape_of(value))))
+    output = _rnn(layer, layer.reshape(value, (1, *shape_of(value))), 1)
     return layer.reshape(output, shape_of(output)[1:])
 
 
-def _rnn(layer: Layer, x: SSAValue) -> SSAValue:
-    steps, batch, inputs = shape_of(x)
-    if steps > MAX_COPIES:
-        layer.refuse(f"{steps} steps", f"up to {MAX_COPIES}, which are unrolled")
-    kernel, recurrent = layer.weights(1), layer.weights(2)
+def _rnn(layer: Layer, x: SSAValue, first: int, backwards: bool = False) -> SSAValue:
+    kernel, recurrent = layer.weights(first), layer.weights(first + 1)
     if kernel is None or recurrent is None:
         layer.refuse("its weights are computed by the model", "constant ones")
-    products = ktensor.MatmulOp(
-        layer.reshape(x, (steps * batch, inputs)), layer.constant(kernel.T.copy()), layer.value(3)
-    )
-    sums, weights = layer.emit(products), layer.constant(recurrent.T.copy())
-    code = int(layer.option("FusedActivationFunction"))
-    found: list[SSAValue] = []
-    for step in range(steps):
-        total = layer.cut(sums, 0, step * batch, (step + 1) * batch)
-        if found:
-            total = layer.binary("add", total, layer.emit(ktensor.MatmulOp(found[-1], weights)))
-        found.append(activated(layer, total, code))
-    return layer.reshape(layer.concat(found, 0), (steps, batch, kernel.shape[0]))
+    code, weights = int(layer.option("FusedActivationFunction")), layer.constant(recurrent.T.copy())
+
+    def step(projected: SSAValue, state: State) -> State:
+        total = layer.binary("add", projected, layer.emit(ktensor.MatmulOp(state[0], weights)))
+        return (activated(layer, total, code),)
+
+    zero = (layer.constant(np.zeros((shape_of(x)[1], kernel.shape[0]))),)
+    inputs, bias = layer.constant(kernel.T.copy()), layer.value(first + 2)
+    return unrolled(layer, x, inputs, bias, step, zero, backwards=backwards)[0]
+
+
+def _refuse_auxiliary(layer: Layer, positions: range) -> None:
+    if any(layer.has(position) for position in positions):
+        layer.refuse("it has auxiliary inputs", "a layer without")
+
+
+def _both(layer: Layer, ways: list[SSAValue], swap: tuple[int, int, int]) -> list[SSAValue]:
+    """Both directions' outputs, joined or not."""
+    if layer.option("MergeOutputs", False):
+        return [layer.transpose(layer.concat(ways, 2), swap)]
+    return [layer.transpose(way, swap) for way in ways]
 
 
 OPS: Mapping[str, Handler] = {
     "BIDIRECTIONAL_SEQUENCE_LSTM": bidirectional_sequence_lstm,
+    "BIDIRECTIONAL_SEQUENCE_RNN": bidirectional_sequence_rnn,
     "LSTM": lstm,
     "RNN": rnn,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": unidirectional_sequence_lstm,
