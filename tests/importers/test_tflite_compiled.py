@@ -117,7 +117,7 @@ def test_conversions_at_the_ends(tmp_path: Path, dtype: str, quantize: bool, deq
     (port,) = loaded.inputs
     assert (port.type, port.scale, port.zero_point) == ("uint8", 1 / 128, 128)
     codes = np.random.default_rng(1).integers(low, low + 256, (1, 16, 16, 3)).astype(dtype)
-    given = (codes.astype(np.float32) - (low + 128)) / 128 if quantize else codes
+    given: Any = (codes.astype(np.float32) - (low + 128)) / np.float32(128) if quantize else codes
     (stored,) = loaded.to_kmodel({port.name: given})
     np.testing.assert_array_equal(stored, (codes.astype(np.int32) - low).transpose(0, 3, 1, 2))
     (ours,), (wanted,) = compiled.run({port.name: given}).values(), run_litert(path.read_bytes(), [given])

@@ -79,6 +79,11 @@ def convolutions() -> Iterator[Form]:
                 weights=(1, 0),
             )
     # the bias of TRANSPOSE_CONV is input 3
+    for padding, stride, dilation, fused in ((SAME, 1, 1, 1), (VALID, 1, 2, 0), (SAME, 2, 1, 3), (VALID, 2, 1, 0)):
+        axes = {f"Stride{axis}": stride for axis in "DHW"} | {f"Dilation{axis}Factor": dilation for axis in "DHW"}
+        options = {"Padding": padding, "FusedActivationFunction": fused, **axes}
+        given = ((2, 5, 6, 7, 3), weights(3, 2, 3, 3, 4), weights(4))
+        yield Form("CONV_3D", given, "Conv3DOptions", options)
 
 
 def pools() -> Iterator[Form]:
@@ -198,6 +203,14 @@ def binaries() -> Iterator[Form]:
     yield Form("POW", ((3,), np.ones((1, 2, 1), np.float32)[:, :1]))
     yield Form("FLOOR_MOD", (MAP, np.float32(-0.75)))
     yield Form("ADD_N", (MAP, MAP, MAP))
+    yield Form("ATAN2", (MAP, MAP))
+    yield Form("ATAN2", (MAP, np.array([-1, 0, 1, 0, 2, -3, 1e-9, 0], np.float32) * np.ones(MAP, np.float32)))
+    yield Form("ATAN2", (np.zeros(MAP, np.float32), MAP))
+    for dtype in ("int8", "uint8", "int16", "int32"):
+        bits = np.array([0, 1, 2, 3, 4, 5, 6, 7], dtype) * np.ones(MAP, dtype)
+        yield Form(
+            "RIGHT_SHIFT", (typed(MAP, dtype), bits), "", {}, result(dtype), 0 if dtype == "uint8" else -100, 100
+        )
 
 
 def logic() -> Iterator[Form]:
@@ -436,6 +449,8 @@ def choosing() -> Iterator[Form]:
     yield Form("SCATTER_ND", (np.array([[1], [3], [1]], np.int32), (3, 2), ints(5, 2)))
     yield Form("SCATTER_ND", (pairs((0, 1), (2, 0)), (2, 4), ints(3, 2, 4)))
     yield Form("SEGMENT_SUM", ((5, 3), ints(0, 0, 1, 1, 2)))
+    yield Form("UNSORTED_SEGMENT_SUM", ((5, 3), ints(3, 0, 1, -1, 0), np.int32(4)))
+    yield Form("UNSORTED_SEGMENT_SUM", ((2, 2, 3), pairs((2, 0), (2, 1)), np.int32(3)))
 
 
 def states(*shapes: tuple[int, ...]) -> list[Tensor]:

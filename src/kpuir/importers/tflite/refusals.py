@@ -20,8 +20,7 @@ _REASONS = {
     "SVDF": _RECURRENT,
     "NON_MAX_SUPPRESSION_V4": _DETECTION,
     "NON_MAX_SUPPRESSION_V5": _DETECTION,
-    "CONV_3D": "only 2-D convolutions can be compiled",
-    "CONV_3D_TRANSPOSE": "only 2-D convolutions can be compiled",
+    "CONV_3D_TRANSPOSE": "only convolutions of volumes can be compiled, not transposed ones",
     "DENSIFY": "export the model with dense weights",
 }
 

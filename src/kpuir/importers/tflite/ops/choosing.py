@@ -103,6 +103,18 @@ def segment_sum(layer: Layer) -> SSAValue:
     return layer.reshape(sums, (shape_of(sums)[0], *inner))
 
 
+def unsorted_segment_sum(layer: Layer) -> SSAValue:
+    """UNSORTED_SEGMENT_SUM by constant segments, of which negative ones go nowhere: a product with 0s and 1s."""
+    where, shape = layer.array(1, "its segments"), layer.shape(0)
+    (count,) = layer.integers(2, "how many segments there are")
+    if where.dtype.kind not in "iu" or shape[: where.ndim] != where.shape or count < 1:
+        raise layer.invalid(f"of {list(shape)} by {list(where.shape)} into {count}")
+    inner = shape[where.ndim :]
+    rows = np.where(where.ravel() < 0, count, where.ravel())
+    sums = _sums_of_rows(layer, 0, rows, count + 1, math.prod(inner))
+    return layer.reshape(layer.cut(sums, 0, 0, count), (count, *inner))
+
+
 def _sums_of_rows(layer: Layer, position: int, rows: "np.ndarray", count: int, inner: int) -> SSAValue:
     """Row number i of an input is added to row rows[i] of the result."""
     if count * rows.size > selection.MOST:
@@ -132,4 +144,5 @@ OPS: Mapping[str, Handler] = {
     "SCATTER_ND": of_numbers(scatter_nd),
     "SEGMENT_SUM": segment_sum,
     "TOPK_V2": topk_v2,
+    "UNSORTED_SEGMENT_SUM": unsorted_segment_sum,
 }

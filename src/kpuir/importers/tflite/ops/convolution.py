@@ -1,4 +1,7 @@
-"""Convolutions. TFLite's weights are [OC, KH, KW, IC/groups], depthwise [1, KH, KW, C * multiplier]."""
+"""Convolutions. TFLite's weights are [OC, KH, KW, IC/groups], depthwise [1, KH, KW, C * multiplier].
+
+Those of volumes are [KD, KH, KW, IC, OC].
+"""
 
 from collections.abc import Mapping
 from typing import cast
@@ -69,6 +72,42 @@ def transpose_conv(layer: Layer) -> SSAValue:
     return to_nhwc(layer, fused_activation(layer, layer.put(operation)))
 
 
+def conv_3d(layer: Layer) -> SSAValue:
+    """CONV_3D with constant weights: a sum of convolutions, one for each plane of the kernel."""
+    weights, shape = layer.weights(1), layer.shape(0)
+    if weights is None:
+        layer.refuse("its weights are computed by the model", "constant ones")
+    if len(shape) != 5 or weights.ndim != 5 or shape[4] != weights.shape[3]:
+        raise layer.invalid(f"of {list(shape)} with weights of {list(weights.shape)}")
+    strides, dilations = (
+        layer.positive(*(f"{what}{axis}{more}" for axis in "DHW"))
+        for what, more in (("Stride", ""), ("Dilation", "Factor"))
+    )
+    spans = [(taps - 1) * dilation + 1 for taps, dilation in zip(weights.shape[:3], dilations, strict=True)]
+    line, beside = ((1, shape[1]), (1, spans[0]), (1, strides[0])), (shape[2:4], (spans[1], spans[2]), strides[1:])
+    (_, front, _, back), pads = (window_pads(layer, *cast("tuple[Pair, Pair, Pair]", one)) for one in (line, beside))
+    value = layer.value(0)
+    if front or back:
+        value = layer.put(ktensor.PadOp(value, (0, front, 0, 0, 0), (0, back, 0, 0, 0), 0.0))
+    count = (shape[1] + front + back - spans[0]) // strides[0] + 1
+    total: SSAValue | None = None
+    for plane, taps in enumerate(weights):
+        start = plane * dilations[0]
+        taken = layer.cut(value, 1, start, start + (count - 1) * strides[0] + 1, strides[0])
+        operation = ktensor.Conv2dOp(
+            to_nchw(layer, layer.reshape(taken, (shape[0] * count, *shape[2:]))),
+            layer.put_constant(np.ascontiguousarray(taps.transpose(3, 2, 0, 1))),
+            _bias(layer, 2) if plane == 0 else None,
+            strides=strides[1:],
+            pads=pads,
+            dilations=dilations[1:],
+        )
+        part = layer.put(operation)
+        total = part if total is None else layer.binary("add", total, part)
+    maps = to_nhwc(layer, fused_activation(layer, cast("SSAValue", total)))
+    return layer.reshape(maps, (shape[0], count, *shape_of(maps)[1:]))
+
+
 def convolution_2d_transpose_bias(layer: Layer) -> SSAValue:
     """MediaPipe's transposed convolution(input, weights [OC, KH, KW, IC], bias): its result is what padding leaves."""
     padding, stride_width, stride_height = layer.custom_options(3)
@@ -137,6 +176,7 @@ def _bias(layer: Layer, position: int) -> SSAValue | None:
 
 OPS: Mapping[str, Handler] = {
     "CONV_2D": conv_2d,
+    "CONV_3D": conv_3d,
     "CUSTOM Convolution2DTransposeBias": convolution_2d_transpose_bias,
     "DEPTHWISE_CONV_2D": depthwise_conv_2d,
     "TRANSPOSE_CONV": transpose_conv,

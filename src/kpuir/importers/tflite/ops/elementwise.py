@@ -13,6 +13,8 @@ from kpuir.importers.tflite.layer import Constant, Handler, Layer, Result, Value
 from kpuir.importers.tflite.ops.common import FUSED, fused_activation
 
 Fold = Callable[..., Any]
+_TINY = 1e-30
+"""What is divided by instead of 0; the quotient's arc tangent is half a turn's."""
 
 
 def unary(kind: UnaryKind, fold: Fold) -> Handler:
@@ -151,6 +153,25 @@ def power(layer: Layer) -> Value:
             return layer.binary("pow", value, layer.value(1))
 
 
+def atan2(layer: Layer) -> Value:
+    """ATAN2(y, x): the angle of atan(y / x), half a turn further where x is negative."""
+    above, right = layer.known(0), layer.known(1)
+    if above is not None and right is not None:
+        return folded(layer, np.arctan2, above, right)
+    y, x = layer.value(0), layer.value(1)
+    nonzero = layer.select(layer.binary("equal", x, 0.0), layer.constant(_TINY), x)
+    angle = layer.unary("atan", layer.binary("div", y, nonzero))
+    below = layer.rbinary("greater", 0.0, y)
+    turn = layer.select(below, layer.constant(-math.pi), layer.constant(math.pi))
+    return layer.binary("add", angle, layer.binary("mul", layer.rbinary("greater", 0.0, x), turn))
+
+
+def right_shift(layer: Layer) -> SSAValue:
+    """RIGHT_SHIFT by constants: of integers, rounded down."""
+    bits = layer.array(1, "by how many bits it shifts")
+    return layer.unary("floor", layer.binary("mul", layer.value(0), np.exp2(-bits.astype(np.float32))))
+
+
 def fake_quant(layer: Layer) -> SSAValue:
     """FAKE_QUANT: rounding to 2 to 16 bits between two numbers, which are nudged until 0 has a code."""
     low, high = float(layer.option("Min")), float(layer.option("Max"))
@@ -172,6 +193,7 @@ OPS: Mapping[str, Handler] = {
     "ABS": unary(UnaryKind.ABS, np.abs),
     "ADD": binary(BinaryKind.ADD, np.add, fuses=True),
     "ADD_N": add_n,
+    "ATAN2": atan2,
     "CEIL": unary(UnaryKind.CEIL, np.ceil),
     "COS": unary(UnaryKind.COS, np.cos),
     "DIV": division,
@@ -197,6 +219,7 @@ OPS: Mapping[str, Handler] = {
     "RELU6": activation(FUSED["RELU6"]),
     "RELU_0_TO_1": activation(ActivationAttr.of(ActivationKind.CLAMP, 0.0, 1.0)),
     "RELU_N1_TO_1": activation(FUSED["RELU_N1_TO_1"]),
+    "RIGHT_SHIFT": right_shift,
     "ROUND": unary(UnaryKind.ROUND, np.rint),
     "RSQRT": unary(UnaryKind.RSQRT, lambda x: 1 / np.sqrt(x)),
     "SIN": unary(UnaryKind.SIN, np.sin),
