@@ -211,8 +211,8 @@ def tflite_section() -> str:
         "All versions of an operator are read: what a version adds are types and options. Tensors may be float32, "
         "float16, int8 and uint8 (rounded to the codes the model gives them), int16 (limited to its range, not "
         "rounded), or whole numbers: integers and bools are these, 0 and 1, in float32. Weights may be float16, int4, "
-        "int8 (also of float layers) or uint8, with one scale or one for each channel. Options are all honoured, or the "
-        "layer is refused with its reason; those that only tell a runtime how to compute are left out here. "
+        "int8 (also of float layers) or uint8, with one scale or one for each channel. Options are all honoured, or "
+        "the layer is refused with its reason; those that only tell a runtime how to compute are left out here. "
         "Parameters (shapes, axes, pads) must be constant, and so must all shapes be. Custom operators are refused "
         "but for those listed, whose options are read to the last byte."
     )
