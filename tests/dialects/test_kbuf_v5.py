@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from kpuir.dialects import kbuf
-from kpuir.target.stackvm import DataType
+from kpuir.target.stackvm import DataType, tensors
 from tests.dialects.test_kbuf import floats, module_of
 
 PAD: dict[str, Any] = {
@@ -23,3 +25,25 @@ def test_the_values_of_a_tensor_function() -> None:
     assert op.values() == {"function": "pad", "fields": PAD, "numbers": {"value": 0.5}}
     assert [name for name, _ in op.buffers()] == ["in", "out"]
     assert (op.sources, op.destinations) == ((x.result,), (y.result,))
+
+
+WINDOW = {"stride_h": 1, "stride_w": 1, "dil_h": 1, "dil_w": 1}
+SHAPES = {"sh": (1, 4, 5, 5), "st": (100, 25, 5, 1), "sh_w": (6, 2, 3, 3), "st_w": (18, 9, 3, 1), "st_bias": (1,)}
+CONV: dict[str, Any] = {**SHAPES, **WINDOW, "groups": 2}
+PADS = {"pad_h": (0, 0, 0), "pad_w": (0, 0, 0)}
+
+
+@pytest.mark.parametrize(
+    ("function", "fields", "why"),
+    [
+        ("conv2d", CONV | {"groups": 1}, "4 channels in 1 groups, weights for 2, 6 results"),
+        ("conv2d", CONV | {"groups": 2, "dil_w": 0}, "dil_w is 0"),
+        ("matmul", {"sh1": (1, 3), "sh2": (4, 2), "shd": (1, 2)}, r"\[1, 3\] times \[4, 2\] does not give"),
+        ("softmax", {"sh": (1, 3), "axis": 2}, "there is no axis 2 of 2"),
+        ("lut1d", {"table_len": 255}, "the table has 255 entries"),
+        ("reduce", {"dt": DataType.FLOAT32, "sh": (), "st": (), "sh_axes": (0,)}, "the fields of reduce do not fit"),
+    ],
+)
+def test_fields_that_do_not_fit(function: str, fields: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        tensors(function, fields, PADS)

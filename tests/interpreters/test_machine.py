@@ -221,6 +221,29 @@ def test_the_number_of_inputs_must_fit() -> None:
         Machine(negate(0, 0)).run([X, X])
 
 
+def test_more_memory_than_the_chip_has_is_refused() -> None:
+    module = negate(0, 0)
+    module.attributes["kbuf.main_bytes"] = IntegerAttr(1 << 31, i64)
+    with pytest.raises(InvalidInputError, match="2147483648 bytes of main memory are needed, the chip has 6291456"):
+        Machine(module)
+
+
+def test_a_filter_may_be_far_larger_than_the_image() -> None:
+    x, y, size = main_buffer(4, 0), main_buffer(4, 64), 1 << 30
+    window = {f"{name}_{axis}": 1 for name in ("stride", "dilation") for axis in "hw"}
+    window |= {f"filter_{axis}": 2 * size + 1 for axis in "hw"} | {f"pad_{axis}": (size, size) for axis in "hw"}
+    pool = kbuf.ReduceWindow2dOp(x, y, op="sum", in_shape=(1, 1, 2, 2), init=0.0, act=(-9e9, 9e9), **window)
+    machine = Machine(module_of(x, y, InputOp(x, 0, (1, 1, 2, 2)), pool, OutputOp(y, 0)))
+    assert machine.run([X])[0].tolist() == [10.0] * 4
+
+
+def test_instructions_on_nothing_do_nothing() -> None:
+    x, y, e = main_buffer(4, 0), main_buffer(4, 64), main_buffer(0, 0)
+    softmax = kbuf.SoftmaxOp(e, e, inner_size=0, outer_size=1, beta=1.0)
+    module = module_of(x, y, e, InputOp(x, 0, (1, 1, 1, 4)), softmax, kbuf.UnaryOp(x, y, op="neg"), OutputOp(y, 0))
+    assert Machine(module).run([X])[0].tolist() == [-1, -2, -3, -4]
+
+
 @irdl_op_definition
 class DoubleOp(IRDLOperation):
     """Someone else's instruction: doubles a buffer in place."""

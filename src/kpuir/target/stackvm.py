@@ -305,7 +305,7 @@ def tensors(function: str, fields: Mapping[str, Any], numbers: Mapping[str, Any]
         raise ValueError(f"the tensors of {function} are not known")
     try:
         found = _TENSORS[function](fields, numbers)
-    except (IndexError, KeyError, TypeError) as error:
+    except (ArithmeticError, IndexError, KeyError, TypeError) as error:
         raise ValueError(f"the fields of {function} do not fit: {error!r}") from error
     for name, one in found.items():
         if len(one.shape) != len(one.strides) or min((*one.shape, *one.strides), default=0) < 0:
@@ -314,12 +314,13 @@ def tensors(function: str, fields: Mapping[str, Any], numbers: Mapping[str, Any]
 
 
 def window_size(size: Sequence[int], filters: Sequence[int], f: Mapping[str, Any], n: Mapping[str, Any]) -> list[int]:
-    """Rows and columns that a window of `filters` gives of an image of `size`. Raises ValueError for strides of 0."""
+    """Rows and columns that a window of `filters` gives of an image of `size`. Raises ValueError for steps of 0."""
     found: list[int] = []
     for axis, length, kernel in zip("hw", size, filters, strict=True):
         before, after = n[f"pad_{axis}"][:2]
-        if not f[f"stride_{axis}"]:
-            raise ValueError(f"stride_{axis} is 0")
+        for name in (f"stride_{axis}", f"dil_{axis}"):
+            if not f[name]:
+                raise ValueError(f"{name} is 0")
         reach = f[f"dil_{axis}"] * (kernel - 1) + 1
         found.append((length + before + after - reach) // f[f"stride_{axis}"] + 1)
     return found
@@ -334,7 +335,15 @@ def _same(f: Mapping[str, Any], n: Mapping[str, Any]) -> dict[str, Tensor]:
     return {"in": Tensor(source, f["sh"], f["st"]), "out": Tensor(result, f["sh"], f["std"])}
 
 
+def _along_an_axis(f: Mapping[str, Any], n: Mapping[str, Any]) -> dict[str, Tensor]:
+    if not -len(f["sh"]) <= f["axis"] < len(f["sh"]):
+        raise ValueError(f"there is no axis {f['axis']} of {len(f['sh'])}")
+    return _same(f, n)
+
+
 def _looked_up(f: Mapping[str, Any], n: Mapping[str, Any]) -> dict[str, Tensor]:
+    if f["table_len"] != 256:
+        raise ValueError(f"the table has {f['table_len']} entries instead of 256")
     return {**_same(f, n), "table": Tensor(f["dt"], (f["table_len"],), (1,))}
 
 
@@ -348,12 +357,17 @@ def _two(f: Mapping[str, Any], n: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _product(f: Mapping[str, Any], n: Mapping[str, Any]) -> dict[str, Tensor]:
+    if f["sh1"][-1] != f["sh2"][-2] or f["shd"][-2:] != (f["sh1"][-2], f["sh2"][-1]):
+        raise ValueError(f"{list(f['sh1'])} times {list(f['sh2'])} does not give {list(f['shd'])}")
     return {**_two(f, n), "bias": Tensor(_F32, f["sh2"][-1:], (1,))}
 
 
 def _convolution(f: Mapping[str, Any], n: Mapping[str, Any]) -> dict[str, Tensor]:
-    batch, _, *size = f["sh"]
-    channels, _, *filters = f["sh_w"]
+    batch, taken, *size = f["sh"]
+    channels, per_group, *filters = f["sh_w"]
+    groups = f["groups"]
+    if not groups or taken != groups * per_group or channels % groups:
+        raise ValueError(f"{taken} channels in {groups} groups, weights for {per_group}, {channels} results")
     return {
         "in": Tensor(_F32, f["sh"], f["st"]),
         "weights": Tensor(_F32, f["sh_w"], f["st_w"]),
@@ -382,6 +396,11 @@ def _pooled(f: Mapping[str, Any], n: Mapping[str, Any]) -> list[int]:
     return [*f["sh"][:2], *window_size(f["sh"][2:], (f["fh"], f["fw"]), f, n)]
 
 
+def _resized(f: Mapping[str, Any], n: Mapping[str, Any]) -> list[int]:
+    batch, channels, _, _ = f["sh"]
+    return [batch, channels, int(n["out_h"]), int(n["out_w"])]
+
+
 def _sliced(f: Mapping[str, Any], n: Mapping[str, Any]) -> list[int]:
     axes = zip(f["sh_begin"], f["sh_end"], f["sh_step"], strict=True)
     return [len(range(begin, end, step)) for begin, end, step in axes]
@@ -401,10 +420,10 @@ _TENSORS: dict[str, _TensorsOf] = {
     "quantize": _same,
     "reduce": _of_shape(_reduced),
     "reduce_window2d": _of_shape(_pooled),
-    "resize_image": _of_shape(lambda f, n: [*f["sh"][:2], int(n["out_h"]), int(n["out_w"])]),
+    "resize_image": _of_shape(_resized),
     "sigmoid": _same,
     "slice": _of_shape(_sliced),
-    "softmax": _same,
+    "softmax": _along_an_axis,
     "transpose": _of_shape(lambda f, n: [f["sh"][axis] for axis in f["sh_perm"]]),
     "unary": _same,
 }

@@ -8,7 +8,8 @@ from kpuir.dialects.kbuf.base import Shape, check_count, require
 
 def window_size(size: int, pad: Shape, window: int, dilation: int, stride: int) -> int:
     """Positions of a window along an axis (`kmodel-v4.md` section 6); 0 where it does not fit."""
-    require(stride > 0, f"a stride is {stride}, but must be at least 1")
+    for name, value in (("stride", stride), ("dilation", dilation), ("filter's size", window)):
+        require(value > 0, f"a {name} is {value}, but must be at least 1")
     return max(0, (size + sum(pad) - ((window - 1) * dilation + 1) + stride) // stride)
 
 

@@ -37,6 +37,7 @@ class Memory:
 
     All RAMs are filled with zeros once; a run does not clear them (`kmodel-v4.md` 11: neither does the runtime).
     The array of a space is as large as the space itself; where accesses are checked, as large as the buffers reach.
+    Raises InvalidInputError for more than the chip has.
     """
 
     module: ModuleOp
@@ -59,6 +60,10 @@ class Memory:
             kbuf.Space.CONST: _module_size(self.module, "kbuf.constant_bytes", reach[kbuf.Space.CONST]),
         }
         extents = {space: max(size, reach[space] if self.check else 0) for space, size in self.sizes.items()}
+        for space, size in extents.items():
+            if size > K210.MAIN_RAM_BYTES:
+                message = f"{size} bytes of {space.value} memory are needed, the chip has {K210.MAIN_RAM_BYTES}"
+                raise InvalidInputError(message)
         self.arrays = {space: np.zeros(size + _MARGIN, np.uint8) for space, size in extents.items()}
         shadowed = extents if self.check else {}
         self.written = {space: np.zeros(size + _MARGIN, np.bool_) for space, size in shadowed.items()}

@@ -1,6 +1,7 @@
 """How the instructions of kmodel v5 run: tensor functions on strided views, and downloads (`kmodel-v5.md` 8 and 10)."""
 
 from collections.abc import Callable
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from kpuir.interpreters.kbuf.machine import Step, executes
 from kpuir.interpreters.kbuf.memory import Access
 from kpuir.interpreters.kernels import neutral, tensor_functions
 from kpuir.interpreters.kernels.kpu_layout import Layout, copy_map
+from kpuir.target.k210 import K210
 from kpuir.target.stackvm import BINARY, REDUCE, UNARY, DataType, tensors
 
 if TYPE_CHECKING:
@@ -74,6 +76,9 @@ class _Call:
         tensor, buffer = self.tensors[name], self.buffers[name]
         if tensor.datatype is not _TYPES[kbuf.element_size(buffer)]:
             raise InvalidInputError(f"the interpreter has no tensors of {tensor.datatype.name.lower()}")
+        size = prod(tensor.shape) * tensor.datatype.itemsize
+        if size > K210.MAIN_RAM_BYTES:  # where strides are 0, more than the buffer
+            raise InvalidInputError(f"{name} has {size} bytes, the chip has {K210.MAIN_RAM_BYTES}")
         flat = ask(buffer, (tensor.extent,))
         steps = tuple(step * flat.itemsize for step in tensor.strides)
         return np.lib.stride_tricks.as_strided(flat, tensor.shape, steps)
@@ -86,13 +91,13 @@ def _tensor_function(op: kbuf.V5TensorOp, access: Access) -> Step:
         raise InvalidInputError(f"the interpreter does not execute the tensor function {op.function.data}")
     try:
         return prepare(_Call(op, access))
-    except (IndexError, ValueError) as error:
+    except (ArithmeticError, IndexError, ValueError) as error:
         raise InvalidInputError(f"{op.function.data}: {error}") from error
 
 
 def _binary(call: _Call) -> Step:
-    a, b = call.read("a"), call.read("b")
     out, kind, act = call.out, BINARY[call["op"]], call.act
+    a, b = (np.broadcast_to(call.read(name), out.shape) for name in ("a", "b"))
     return lambda: tensor_functions.binary(kind, a, b, out, act)
 
 
@@ -140,6 +145,8 @@ def _lut1d(call: _Call) -> Step:
 
 def _matmul(call: _Call) -> Step:
     a, b = call.read("a"), call.read("b")
+    if a.ndim != 2 or b.ndim != 2:
+        raise InvalidInputError("the interpreter multiplies no batches of matrices")
     bias, out, act = call.read("bias"), call.out, call.act
     return lambda: neutral.matmul(a, b, bias, out, act)
 

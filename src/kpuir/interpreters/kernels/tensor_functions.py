@@ -38,14 +38,13 @@ def unary(kind: str, x: "F32", out: "F32") -> None:
 
 
 def binary(kind: str, a: "F32", b: "F32", out: "F32", act: tuple[float, float]) -> None:
-    """out = clamp(op(a, b)), broadcast."""
+    """out = clamp(op(a, b)), operands already of out's shape."""
     if kind == "pow":
         with np.errstate(all="ignore"):
             out[...] = np.power(a, b)
         neutral.clamp(out, act)
         return
-    shape = out.shape
-    neutral.binary(kind, np.broadcast_to(a, shape), np.broadcast_to(b, shape), out, act)
+    neutral.binary(kind, a, b, out, act)
 
 
 def quantize(x: "F32", out: "U8", scale: float, bias: float) -> None:
@@ -75,8 +74,7 @@ def softmax(x: "F32", out: "F32", axis: int, beta: float) -> None:
 
 def reduce(kind: str, x: "F32", out: "F32", init: float) -> None:
     """Reduction over the axes that `out` has only one place along; mean divides by the number of elements."""
-    count = x.size // max(out.size, 1)
-    neutral.reduce(kind, x, out, init, 1 / count)
+    neutral.reduce(kind, x, out, init, out.size / max(x.size, 1))
 
 
 def resize(x: "NDArray[Any]", out: "NDArray[Any]", *, nearest: bool, corners: bool, centres: bool) -> None:

@@ -91,24 +91,25 @@ def multiply_matrices(a: NDArray[Any], b: NDArray[Any], bias: NDArray[Any], out:
 
 @njit(cache=True, error_model="numpy")
 def pool(x: NDArray[np.float32], kind: int, init: np.float32, window: Windowed, out: NDArray[np.float32]) -> None:
-    """Windows from `init`, taps outside skipped; kind 0 mean (by the taps inside), 1 min, 2 max, 3 sum."""
+    """Windows from `init`, taps outside skipped; kind 0 mean (by the taps inside), 1 min, 2 max, 3 sum.
+
+    Loops are over the taps inside: a filter may be far larger than the image.
+    """
     size_h, size_w, stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w = window
     batch, channels, rows, columns = out.shape
     height, width = x.shape[2], x.shape[3]
     for n in range(batch):
         for c in range(channels):
             for oy in range(rows):
+                top = oy * stride_h - pad_h
+                bottom = min(top + size_h * dilation_h, height)
                 for ox in range(columns):
+                    left = ox * stride_w - pad_w
+                    right = min(left + size_w * dilation_w, width)
                     total = init
                     count = 0
-                    for ky in range(size_h):
-                        iy = oy * stride_h - pad_h + ky * dilation_h
-                        if iy < 0 or iy >= height:
-                            continue
-                        for kx in range(size_w):
-                            ix = ox * stride_w - pad_w + kx * dilation_w
-                            if ix < 0 or ix >= width:
-                                continue
+                    for iy in range(top if top >= 0 else top % dilation_h, bottom, dilation_h):
+                        for ix in range(left if left >= 0 else left % dilation_w, right, dilation_w):
                             value = x[n, c, iy, ix]
                             count += 1
                             if kind == 1:

@@ -80,7 +80,9 @@ def interpolate(x: "NDArray[Any]", rows: "NDArray[np.float32]", columns: "NDArra
 
 
 def resize_scale(size: int, count: int, align_corners: bool) -> "np.float32":
-    """How far apart in the input the pixels of a resized axis are."""
+    """How far apart in the input the pixels of a resized axis are. Raises InvalidInputError where it has none."""
+    if not size:
+        raise InvalidInputError("an image without pixels cannot be resized")
     if align_corners and count > 1:
         return np.float32(size - 1) / np.float32(count - 1)
     return np.float32(size) / np.float32(count)

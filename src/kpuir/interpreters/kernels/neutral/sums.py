@@ -152,14 +152,14 @@ def reduce(kind: str, x: "F32", out: "F32", init: float, mean_scale: float) -> N
         raise InvalidInputError(f"the shapes are {x.shape} and {out.shape}: a reduced axis has size 1")
     kept = [axis for axis in range(x.ndim) if axis not in axes]
     rows = x.transpose(kept + axes).reshape(out.size, -1)
-    start = np.full((out.size, 1), init, np.float32)
     with np.errstate(all="ignore"):
         if kind in ("mean", "sum"):
+            start = np.full((out.size, 1), init, np.float32)
             # accumulate, unlike sum, adds strictly one after the other
             result = np.add.accumulate(np.concatenate([start, rows], axis=1), axis=1)[:, -1]
         else:
             combine = np.fmin if kind == "min" else np.fmax
-            result = combine(combine.reduce(rows, axis=1), start[:, 0])
+            result = combine.reduce(rows, axis=1, initial=np.float32(init))
         if kind == "mean":
             result = result * np.float32(mean_scale)
     out[...] = result.reshape(out.shape)
