@@ -4,19 +4,17 @@ import re
 import zipfile
 from collections import defaultdict
 from functools import cache
-from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from kpuir.interpreters.kbuf import Machine
 from kpuir.translate import read_kmodel
+from tests.kmodel.vectors import is_the_runtimes
 from tests.shared import SHARED, shared_file
 
 ARCHIVE = "vectors/v4.zip"
-LIBRARY_DEPENDENT = ("unary", "softmax", "nnil_unary_method")
-"""Families whose cos, exp, log and sin may differ in the last digits from one C library to another."""
+BY_LIBRARY = ("unary", "softmax", "nnil_unary_method")
+"""Families with cos, exp, log and sin."""
 
 
 @cache
@@ -83,14 +81,8 @@ def differences(machine: Machine, files: list[str], family: str) -> list[str]:
     return [
         f"output {index}"
         for index, (output, raw) in enumerate(zip(outputs, expected, strict=True))
-        if output.tobytes() != raw and not nearly(output, raw, family)
+        if not is_the_runtimes(output, raw, by_library=family in BY_LIBRARY)
     ]
-
-
-def nearly(output: NDArray[Any], raw: bytes, family: str) -> bool:
-    if family not in LIBRARY_DEPENDENT:
-        return False
-    return np.allclose(output.reshape(-1), np.frombuffer(raw, np.float32), rtol=3e-7, atol=1e-37, equal_nan=True)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
