@@ -4,7 +4,6 @@ import glob
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +26,10 @@ def _candidates() -> Iterator[str]:
 
 
 def _output(*command: str) -> str:
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    except OSError:
+        return ""
     return ran.stdout.strip() if ran.returncode == 0 else ""
 
 
@@ -59,17 +61,23 @@ def _python() -> str:
 
 
 @pytest.fixture(scope="session")
-def peer() -> Peer:
-    """Runs an action of peer.py on a folder; tests that ask for it are skipped, saying so, where it cannot be had."""
+def found_python() -> str | LookupError:
+    """A Python that imports nncase, or what is missing."""
     try:
-        python = _python()
+        return _python()
     except LookupError as missing:
-        print(f"NEEDS NNCASE 1.9: {missing}", file=sys.stderr)
-        pytest.skip(f"NEEDS NNCASE 1.9: {missing}")
+        return missing
+
+
+@pytest.fixture
+def peer(found_python: str | LookupError, request: pytest.FixtureRequest) -> Peer:
+    """Runs an action of peer.py on a folder; tests that ask for it are skipped by name where it cannot be had."""
+    if isinstance(found_python, LookupError):
+        pytest.skip(f"{request.node.name} NEEDS NNCASE 1.9: {found_python}")
 
     def run(action: str, folder: Path) -> None:
         ran = subprocess.run(
-            [python, str(PEER), action, str(folder)], capture_output=True, text=True, check=False, timeout=900
+            [found_python, str(PEER), action, str(folder)], capture_output=True, text=True, check=False, timeout=900
         )
         assert ran.returncode == 0, ran.stderr[-2000:]
 
