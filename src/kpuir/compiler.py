@@ -234,6 +234,7 @@ def compile(  # the name users expect: kpuir.compile
         "ranges": tuple(str(path) for path in files),
     }
     record = read_ranges(files)
+    nodes = None if allocation_seconds is None else search_nodes(allocation_seconds)
     options = {
         "ktensor-split-inputs": {**of_dataset, "parts": 1 if input_type == "uint8" else None},
         "kpu-equalize": of_dataset,
@@ -247,7 +248,8 @@ def compile(  # the name users expect: kpuir.compile
         "ktensor-absorb-layouts": {"outputs": output_layout == "NCHW"},
         "kpu-explain": {"require": require_kpu},
         "ktensor-keep-float": {"layers": tuple(float_layers) or None},
-        "kbuf-allocate": {"nodes": None if allocation_seconds is None else search_nodes(allocation_seconds)},
+        "kbuf-spill": {"nodes": nodes},
+        "kbuf-allocate": {"nodes": nodes},
     }
     chosen = [
         configured(one, options.get(one.name, {})) for one in parse_passes(passes or "kpu-default", lambda: PIPELINES)

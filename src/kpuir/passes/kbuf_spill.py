@@ -36,6 +36,7 @@ from kpuir.dialects import kbuf, kpu
 from kpuir.dialects.kbuf.attributes import RegistersAttr
 from kpuir.ir.functions import entry_function
 from kpuir.memory import Access, Cuts, Moves, Segment, Way, allocate, busiest_step, plan, segments
+from kpuir.memory.allocate import NODES
 from kpuir.passes.convert_kpu_to_kbuf.lowering import Lowering, has_words
 from kpuir.passes.convert_kpu_to_kbuf.placement import copy
 from kpuir.passes.kbuf_allocate import buffers_in
@@ -197,32 +198,33 @@ def _spill(function: func.FuncOp, limit: int, reason: str) -> None:
             _Split(uses, reason, words).run(cuts)
 
 
-def _needed(function: func.FuncOp, capacity: int) -> tuple[int, int]:
+def _needed(function: func.FuncOp, capacity: int, nodes: int) -> tuple[int, int]:
     """The bytes of KPU RAM that allocation takes, and those that are alive at once."""
     buffers = list(buffers_in(kbuf.Space.KPU, list(function.body.block.ops)).values())
-    return allocate(buffers, capacity).peak, busiest_step(buffers)[1]
+    return allocate(buffers, capacity, nodes).peak, busiest_step(buffers)[1]
 
 
 @dataclass(frozen=True)
 class KbufSpillPass(ModulePass):
     """Let maps that are not needed soon wait elsewhere where KPU RAM does not hold all.
 
-    `capacity`: the bytes of KPU RAM to make do with; all there are unless given.
+    `capacity`: the bytes of KPU RAM to make do with; all there are unless given. `nodes`: as of `kbuf-allocate`.
     """
 
     name = "kbuf-spill"
 
     capacity: int = CAPACITIES[kbuf.Space.KPU]
+    nodes: int = NODES
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module in place. Where places, not bytes, are what is missing, fewer bytes are aimed at."""
         function = entry_function(op)
-        peak, alive = _needed(function, self.capacity)
+        peak, alive = _needed(function, self.capacity, self.nodes)
         reason = f"KPU RAM is full: of maps of {alive} bytes, needed at once, it holds {self.capacity}"
         limit, best = self.capacity, function
         while peak > self.capacity and limit > 0:
             _spill(trial := function.clone(), limit, reason)
-            needed, alive = _needed(trial, self.capacity)
+            needed, alive = _needed(trial, self.capacity, self.nodes)
             if needed < peak:
                 peak, best = needed, trial
             if alive > limit:
