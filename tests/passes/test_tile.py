@@ -138,6 +138,21 @@ def test_maps_between_layers_never_exist_whole() -> None:
     assert (ours.report.uploads, ours.report.downloads) == (0, 1)
 
 
+def test_layers_that_read_slices_of_what_does_not_fit() -> None:
+    """A slice is small, the map it is of is there meanwhile: bands of it are cut out once for all who read slices."""
+    rng = np.random.default_rng(0)
+
+    def body(block: Block, put: Put) -> list[SSAValue]:
+        x = conv(put, rng, block.args[0], 16)
+        slices = [put(kpu.ChannelSliceOp(x, begin, 4)) for begin in (0, 4, 8, 12)]
+        parts = [conv(put, rng, each, 4, 1, Pool.MAX_2_S2) for each in slices]
+        return [x, conv(put, rng, put(kpu.ConcatOp(parts)), 4)]
+
+    module = module_of([(1, 3, 40, 64)], body)
+    (ours,) = check(module, rng, 16 * 36 * 64)
+    assert ours.report.uploads == 2
+
+
 def test_no_band_of_a_layer_fits() -> None:
     rng = np.random.default_rng(0)
     module = module_of([(1, 4, 16, 64)], lambda block, put: [conv(put, rng, block.args[0], 60, 1)])

@@ -65,7 +65,25 @@ def exceeds(op: Operation, ram: int) -> bool:
     copied = [value for value in op.operands if _is_copied(value, op)]
     if isinstance(op, kpu.LayerOp) and not k210.height_rule(kpu.size4(op.input.type)[2]).ok:
         return True
-    return max((_bytes(value) for value in copied), default=0) + _bytes(op.results[0]) > ram
+    return max((_bytes(_held(value)) for value in copied), default=0) + _bytes(op.results[0]) > ram
+
+
+def _held(value: SSAValue) -> SSAValue:
+    """The map that is in KPU RAM while a value is read: all of what a slice is of, unless that was written in parts."""
+    whole = value
+    while isinstance(whole.owner, kpu.ChannelSliceOp):
+        whole = whole.owner.input
+    return value if isinstance(whole.owner, kpu.ConcatOp) else whole
+
+
+def beside(op: Operation, ram: int) -> list[Operation]:
+    """The layers that read slices of a map, where one of them exceeds KPU RAM for its size: all need the same bands."""
+    whole = _held(op.operands[0])
+    if whole is op.operands[0] or _bytes(whole) + _bytes(op.results[0]) <= ram:
+        return []
+    slices = [use.operation for use in whole.uses if isinstance(use.operation, kpu.ChannelSliceOp)]
+    layers = [use.operation for each in slices for use in each.output.uses if isinstance(use.operation, kpu.LayerOp)]
+    return [*slices, *layers]
 
 
 def _is_copied(value: SSAValue, op: Operation) -> bool:
@@ -297,7 +315,7 @@ def _output_places(region: Region, value: SSAValue) -> list[Place]:
 
 def _with_places(region: Region, ram: int, alive: int, places: Places) -> Bands | None:
     """The fewest bands that fit."""
-    whole = sum(_bytes(value) for value, place in places.items() if place is not Place.MAIN)
+    whole = sum(map(_bytes, {_held(value) for value, place in places.items() if place is not Place.MAIN}))
     overlap, most = region.overlap, region.tallest
     low = min(region.most_units(ram - ram // _SLACK - whole, places), most)
     if low < region.least:

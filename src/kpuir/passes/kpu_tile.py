@@ -137,7 +137,8 @@ def _best(ops: Sequence[Operation], layer: Operation, exceeding: Sequence[Operat
             if not behind or len(region.outputs) <= _MOST_RESULTS:
                 yield priced(region)
 
-    best = _cheapest(_cheapest(grown({layer, *above[:front]})) for front in range(len(above) + 1))
+    seed = {layer, *bands.beside(layer, ram)}
+    best = _cheapest(_cheapest(grown(seed | set(above[:front]))) for front in range(len(above) + 1))
     if best is None:
         raise DoesNotFitError(
             f"{_reason(layer, ram)}; {_maps(layer)}\n"
