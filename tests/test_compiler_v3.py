@@ -71,6 +71,16 @@ def test_networks(make: Callable[[], onnx.ModelProto], same: bool, tmp_path: Pat
             np.testing.assert_allclose(mine, other, atol=(1e-5 if same else 0.02) * spread)
 
 
+def test_large_maps_are_sent_in_bands(tmp_path: Path) -> None:
+    """A result of 320x240 pixels, as the camera gives, is more than a layer sends at once."""
+    net = networks.Net(0, image=(1, 1, 240, 320))
+    model = net.model(net.conv(net.op("Relu", net.conv("image", 1, 2)), 2, 1))
+    samples = samples_of(model, 1)
+    ours, theirs = compiled(model, samples, tmp_path), kpuir.compile(tmp_path / "x.onnx", dataset=samples)
+    (mine,), (other,) = ours.run(samples[0]).values(), theirs.run(samples[0]).values()
+    np.testing.assert_allclose(mine, other, atol=1e-6)
+
+
 def test_words(tmp_path: Path) -> None:
     """Weights of 16 bits, in a file that says so; those of 8 bits were rounded well, so results are about as good."""
     model = networks.mobilenet()

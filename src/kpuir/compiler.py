@@ -248,7 +248,8 @@ def compile(  # the name users expect: kpuir.compile
         "ktensor-absorb-layouts": {"outputs": output_layout == "NCHW"},
         "kpu-explain": {"require": require_kpu},
         "ktensor-keep-float": {"layers": tuple(float_layers) or None},
-        "kbuf-spill": {"nodes": nodes},
+        "kpu-tile": {"sent": RUNTIMES[version].sent_pixels},
+        "kbuf-spill": {"nodes": nodes, "sent": RUNTIMES[version].sent_pixels},
         "kbuf-allocate": {"nodes": nodes},
     }
     chosen = [

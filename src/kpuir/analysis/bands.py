@@ -7,11 +7,10 @@ overlap by as many rows, so that each row of a result is right in one of them. N
 Rows are counted in units: so many rows that every map of the region gets whole ones of them, whatever is pooled.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from math import lcm
 from typing import TYPE_CHECKING
@@ -47,6 +46,19 @@ class Place(Enum):
 Places = Mapping[SSAValue, Place]
 
 
+@dataclass(frozen=True)
+class Limits:
+    """The bytes of KPU RAM, and the most pixels per channel that a layer may send to main RAM (None: any number)."""
+
+    ram: int
+    sent: int | None = None
+
+    def may_send(self, value: SSAValue) -> bool:
+        """Whether a layer may send its result."""
+        _, _, height, width = kpu.size4(value.type)
+        return self.sent is None or height * width <= self.sent
+
+
 def is_tileable(op: Operation) -> bool:
     """Whether an operation on feature maps does the same to all rows."""
     if not isinstance(op, _OPS) or not isinstance(op.results[0].type, kpu.FeatureMapType):
@@ -58,14 +70,16 @@ def is_tileable(op: Operation) -> bool:
     return all(kpu.size4(value.type)[0] == 1 for value in (*op.operands, *op.results))
 
 
-def exceeds(op: Operation, ram: int) -> bool:
-    """Whether an operation reads and writes more than KPU RAM or the engine takes, and bands could be less."""
+def exceeds(op: Operation, limits: Limits) -> bool:
+    """Whether an operation reads, writes or sends more than KPU RAM or the engine takes, and bands could be less."""
     if not is_tileable(op):
         return False
     copied = [value for value in op.operands if _is_copied(value, op)]
     if isinstance(op, kpu.LayerOp) and not k210.height_rule(kpu.size4(op.input.type)[2]).ok:
         return True
-    return max((_bytes(_held(value)) for value in copied), default=0) + _bytes(op.results[0]) > ram
+    if _is_downloaded(op.results[0]) and not limits.may_send(op.results[0]):
+        return True
+    return max((_bytes(_held(value)) for value in copied), default=0) + _bytes(op.results[0]) > limits.ram
 
 
 def _held(value: SSAValue) -> SSAValue:
@@ -126,52 +140,66 @@ class Bands:
         return _kept(self.region, value, self.starts, self.units)
 
 
+class Catalog:
+    """What many regions ask of the same operations and maps, looked up once. The module does not change meanwhile."""
+
+    def __init__(self) -> None:
+        self.size = cache(lambda value: kpu.size4(value.type))
+        self.operands: Callable[[Operation], tuple[SSAValue, ...]] = cache(lambda op: tuple(dict.fromkeys(op.operands)))
+        self.users = cache(lambda value: [use.operation for use in value.uses])
+        self.pool = cache(_pool)
+        self.layer = cache(_layer)
+        self.row_bytes = cache(lambda value: _bytes(value, 1))
+
+
 class Region:
     """Operations in order, with what they read and what others read of them."""
 
-    def __init__(self, ops: Sequence[Operation]) -> None:
-        self.ops, self.inside = tuple(ops), frozenset(ops)
-        self.made = dict.fromkeys(value for op in ops for value in op.results)
-        self.inputs = tuple(dict.fromkeys(value for op in ops for value in op.operands if value not in self.made))
-        self.outputs = tuple(value for value in self.made if self.readers(value))
+    def __init__(self, ops: Sequence[Operation], catalog: Catalog) -> None:
+        self.ops, self.inside, self.catalog = tuple(ops), frozenset(ops), catalog
+        operands = [catalog.operands(op) for op in ops]
+        self.edges = [(op, sources, op.results[0]) for op, sources in zip(ops, operands, strict=True)]
+        self.made = dict.fromkeys(result for _, _, result in self.edges)
+        self.inputs = tuple(dict.fromkeys(value for each in operands for value in each if value not in self.made))
+        self.outputs = tuple(value for value in self.made if not self.inside.issuperset(catalog.users(value)))
         self.values = *self.inputs, *self.made
-        self.sizes = {value: kpu.size4(value.type) for value in self.values}
+        self.sizes = {value: catalog.size(value) for value in self.values}
         self._layers: dict[tuple[int, int], Cost] = {}
 
     def readers(self, value: SSAValue) -> list[Operation]:
         """What reads a map outside of the region."""
-        return [use.operation for use in value.uses if use.operation not in self.inside]
+        return [user for user in self.catalog.users(value) if user not in self.inside]
 
     @cached_property
     def scales(self) -> "dict[SSAValue, int] | None":
         """How many rows of the finest map are one of each map; None where maps have no common measure."""
-        found: dict[SSAValue, Fraction] = {self.ops[0].results[0]: Fraction(1)}
+        found: dict[SSAValue, int] = {self.edges[0][2]: 0}  # the logarithm, as strides are 1, 2 or 4
         edges = [
-            (operand, op.results[0], _pool(op).stride) for op in self.ops for operand in dict.fromkeys(op.operands)
+            (source, result, self.catalog.pool(op).stride.bit_length() - 1)
+            for op, sources, result in self.edges
+            for source in sources
         ]
         while True:
             before = len(found)
             for source, result, stride in edges:
                 if source in found:
-                    found.setdefault(result, found[source] * stride)
+                    found.setdefault(result, found[source] + stride)
                 elif result in found:
-                    found[source] = found[result] / stride
+                    found[source] = found[result] - stride
             if len(found) == before:
                 break
-        right = all(s in found and r in found and found[r] == found[s] * stride for s, r, stride in edges)
-        if not right:
+        if not all(s in found and r in found and found[r] == found[s] + stride for s, r, stride in edges):
             return None
         finest = min(found.values())
-        scales = {value: scale / finest for value, scale in found.items()}
-        return None if any(s.denominator > 1 for s in scales.values()) else {v: int(s) for v, s in scales.items()}
+        return {value: 1 << (scale - finest) for value, scale in found.items()}
 
     @cached_property
     def margins(self) -> dict[SSAValue, tuple[int, int]]:
         """How many rows of each map are spoilt at the top of a band and at its bottom, where it has neighbours."""
         found: dict[SSAValue, tuple[int, int]] = dict.fromkeys(self.inputs, (0, 0))
-        for op in self.ops:
-            tops, bottoms = zip(*(found[value] for value in op.operands), strict=True)
-            found[op.results[0]] = _spoilt(op, max(tops), max(bottoms))
+        for op, sources, result in self.edges:
+            tops, bottoms = zip(*(found[value] for value in sources), strict=True)
+            found[result] = _spoilt(op, max(tops), max(bottoms))
         return found
 
     @cached_property
@@ -213,19 +241,23 @@ class Region:
         """What all layers of a band take, of one at the end of the maps with `end` set to all units."""
         if (units, end) not in self._layers:
             cost = estimates.NOTHING
-            for op in self.ops:
+            for op, (source, *_), _ in self.edges:
                 if isinstance(op, kpu.LayerOp):
-                    rows = units * self.unit_rows(op.input)
-                    more = self.sizes[op.input][2] - end * self.unit_rows(op.input) if end else 0
-                    cost += _layer(op, rows + more)
+                    rows = units * self.unit_rows(source)
+                    more = self.sizes[source][2] - end * self.unit_rows(source) if end else 0
+                    cost += self.catalog.layer(op, rows + more)
             self._layers[units, end] = cost
         return self._layers[units, end]
 
     @cached_property
     def tallest(self) -> int:
         """The most units of a band: fewer than all, and the engine's most rows."""
-        heights = ((self.unit_rows(value), self.sizes[value][2]) for value in self.values)
-        return min(self.units - 1, *((K210.MAX_HEIGHT - h + self.units * step) // step for step, h in heights))
+        return min(self.units - 1, *(self.most_rows(value, K210.MAX_HEIGHT) for value in self.values))
+
+    def most_rows(self, value: SSAValue, rows: int) -> int:
+        """The most units of a band that has up to so many rows of a map."""
+        step = self.unit_rows(value)
+        return (rows - self.sizes[value][2] + self.units * step) // step
 
     @cached_property
     def lives(self) -> list[tuple[SSAValue, int, int]]:
@@ -242,8 +274,8 @@ class Region:
             if isinstance(op, kpu.ChannelSliceOp):
                 roots[op.output] = roots.get(op.input, op.input)
         lives: dict[SSAValue, tuple[int, int]] = {}
-        for step, op in enumerate(self.ops):
-            for value in (*op.operands, *op.results):
+        for step, (_, sources, result) in enumerate(self.edges):
+            for value in (*sources, result):
                 root = roots.get(value, value)
                 lives[root] = lives.get(root, (step, step))[0], step
         return [(value, *life) for value, life in lives.items()]
@@ -258,8 +290,8 @@ class Region:
 
         step, height = self.unit_rows(value), self.sizes[value][2]
         busy = np.zeros((2, len(self.ops)), np.int64)
-        busy[0, first : last + 1] = _bytes(value, step)
-        busy[1, first : last + 1] = _bytes(value, height - self.units * step) if height > self.units * step else 0
+        busy[0, first : last + 1] = self.catalog.row_bytes(value) * step
+        busy[1, first : last + 1] = self.catalog.row_bytes(value) * (height - self.units * step)
         return busy
 
     def most_units(self, room: int, places: Places) -> int:
@@ -271,22 +303,22 @@ class Region:
         return max(int(((room - busy[1]) // busy[0].clip(1)).min()), 0)
 
 
-def plan(region: Region, ram: int, alive: int = 0) -> Bands | None:
-    """The best way to compute a region in bands with `ram` bytes of KPU RAM, None where there is none.
+def plan(region: Region, limits: Limits, alive: int = 0) -> Bands | None:
+    """The best way to compute a region in bands within the limits, None where there is none.
 
     `alive` bytes of other maps are to be there meanwhile, or have to wait in main RAM.
     """
     if region.scales is None or region.units <= region.least:
         return None
-    options = {value: _input_places(value) for value in region.inputs}
+    options = {value: _input_places(value, limits) for value in region.inputs}
     options |= {value: _output_places(region, value) for value in region.outputs}
     best: Bands | None = None
     for start in (0, -1):
         places = {value: choice[start] for value, choice in options.items()}
-        best = _cheaper(best, _with_places(region, ram, alive, places))
+        best = _cheaper(best, _with_places(region, limits, alive, places))
     for value, place in [(value, place) for value, choice in options.items() for place in choice]:
         if best is not None and place is not best.places[value]:
-            best = _cheaper(best, _with_places(region, ram, alive, {**best.places, value: place}))
+            best = _cheaper(best, _with_places(region, limits, alive, {**best.places, value: place}))
     return best
 
 
@@ -301,8 +333,11 @@ def price(cost: Cost) -> float:
     return cost.milliseconds + cost.bytes / _BYTES_PER_MILLISECOND
 
 
-def _input_places(value: SSAValue) -> list[Place]:
-    return [Place.KPU, Place.MAIN] if isinstance(value.owner, kpu.UploadOp | kpu.LayerOp) else [Place.KPU]
+def _input_places(value: SSAValue, limits: Limits) -> list[Place]:
+    owner = value.owner
+    sent = isinstance(owner, kpu.LayerOp) or (isinstance(owner, kpu.UploadOp) and isinstance(owner.input, BlockArgument))
+    possible = isinstance(owner, kpu.UploadOp | kpu.LayerOp) and (not sent or limits.may_send(value))
+    return [Place.KPU, Place.MAIN] if possible else [Place.KPU]
 
 
 def _output_places(region: Region, value: SSAValue) -> list[Place]:
@@ -313,10 +348,14 @@ def _output_places(region: Region, value: SSAValue) -> list[Place]:
     return [here, Place.MAIN] if isinstance(value.owner, kpu.LayerOp) else [here]
 
 
-def _with_places(region: Region, ram: int, alive: int, places: Places) -> Bands | None:
+def _with_places(region: Region, limits: Limits, alive: int, places: Places) -> Bands | None:
     """The fewest bands that fit."""
+    ram = limits.ram
     whole = sum(map(_bytes, {_held(value) for value, place in places.items() if place is not Place.MAIN}))
+    sent = [value for value, place in places.items() if value in region.made and place is not Place.KPU]
     overlap, most = region.overlap, region.tallest
+    if limits.sent is not None:
+        most = min([most, *(region.most_rows(value, limits.sent // region.sizes[value][3]) for value in sent)])
     low = min(region.most_units(ram - ram // _SLACK - whole, places), most)
     if low < region.least:
         low = min(region.most_units(ram - whole, places), region.least, most)

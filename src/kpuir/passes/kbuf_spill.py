@@ -60,16 +60,17 @@ class _Use:
         return self.op.operands[self.operand]
 
 
-def _moves(op: Operation, shape: Sequence[int]) -> Moves:
-    """What it costs to move the map of `shape` that an operation writes."""
+def _moves(op: Operation, shape: Sequence[int], sent: int | None) -> Moves:
+    """What it costs to move the map of `shape` that an operation writes; a layer sends at most `sent` pixels."""
     back = estimates.upload(shape)
     copied = estimates.layer(shape, shape[1], depthwise=True) if shape[1] <= K210.MAX_CHANNELS else inf
     if isinstance(op, kbuf.KpuConv2dOp) and op.main_output is None:
-        return Moves(copied, estimates.download(shape), back)
+        possible = sent is None or shape[2] * shape[3] <= sent
+        return Moves(copied, estimates.download(shape) if possible else inf, back)
     return Moves(copied, back if isinstance(op, kbuf.InputOp) else 0.0, back)
 
 
-def _uses(ops: Sequence[Operation]) -> list[list[_Use]]:
+def _uses(ops: Sequence[Operation], sent: int | None) -> list[list[_Use]]:
     """The uses of each buffer in KPU RAM, in order; steps count instructions from 1, inputs are filled at 0."""
     found: dict[SSAValue, list[_Use]] = {}
     step = 0
@@ -87,7 +88,7 @@ def _uses(ops: Sequence[Operation]) -> list[list[_Use]]:
                 0 if isinstance(op, kbuf.InputOp) else step,
                 start,
                 start + kbuf.byte_size(value),
-                _moves(op, kbuf.shape_of(value)) if writes else None,
+                _moves(op, kbuf.shape_of(value), sent) if writes else None,
             )
             found.setdefault(kbuf.root_of(value), []).append(_Use(op, index, access))
     return list(found.values())
@@ -190,9 +191,9 @@ def _erase(value: SSAValue) -> None:
     owner.erase()
 
 
-def _spill(function: func.FuncOp, limit: int, reason: str) -> None:
+def _spill(function: func.FuncOp, limit: int, sent: int | None, reason: str) -> None:
     """Cut buffers until `limit` bytes suffice, or as few more as possible."""
-    buffers, words = _uses(list(function.body.block.ops)), has_words(function.walk())
+    buffers, words = _uses(list(function.body.block.ops), sent), has_words(function.walk())
     for uses, cuts in zip(buffers, plan([[use.access for use in uses] for uses in buffers], limit), strict=True):
         if cuts:
             _Split(uses, reason, words).run(cuts)
@@ -209,12 +210,14 @@ class KbufSpillPass(ModulePass):
     """Let maps that are not needed soon wait elsewhere where KPU RAM does not hold all.
 
     `capacity`: the bytes of KPU RAM to make do with; all there are unless given. `nodes`: as of `kbuf-allocate`.
+    `sent`: as of `kpu-tile`.
     """
 
     name = "kbuf-spill"
 
     capacity: int = CAPACITIES[kbuf.Space.KPU]
     nodes: int = NODES
+    sent: int | None = None
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module in place. Where places, not bytes, are what is missing, fewer bytes are aimed at."""
@@ -223,7 +226,7 @@ class KbufSpillPass(ModulePass):
         reason = f"KPU RAM is full: of maps of {alive} bytes, needed at once, it holds {self.capacity}"
         limit, best = self.capacity, function
         while peak > self.capacity and limit > 0:
-            _spill(trial := function.clone(), limit, reason)
+            _spill(trial := function.clone(), limit, self.sent, reason)
             needed, alive = _needed(trial, self.capacity, self.nodes)
             if needed < peak:
                 peak, best = needed, trial

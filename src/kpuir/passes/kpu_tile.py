@@ -30,7 +30,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint
 
 from kpuir.analysis import bands
-from kpuir.analysis.bands import Bands, Place, Region
+from kpuir.analysis.bands import Bands, Catalog, Limits, Place, Region
 from kpuir.dialects import kpu, ktensor
 from kpuir.errors import DoesNotFitError
 from kpuir.ir.functions import entry_function
@@ -113,35 +113,36 @@ def _cheapest(candidates: Iterable[_Found | None]) -> _Found | None:
     return best
 
 
-def _best(ops: Sequence[Operation], layer: Operation, exceeding: Sequence[Operation], ram: int) -> Bands:
+def _best(ops: Sequence[Operation], layer: Operation, exceeding: Sequence[Operation], limits: Limits) -> Bands:
     """The best way to do a layer in bands, with those around it that are better done with it.
 
     What remains of other layers that exceed KPU RAM is taken to be done one by one. Raises DoesNotFitError.
     """
+    catalog = Catalog()
     elsewhere = {op: bands.price(bands.whole_cost(op)) for op in ops}
     for op in exceeding:
-        alone = bands.plan(Region([op]), ram)
+        alone = bands.plan(Region([op], catalog), limits)
         elsewhere[op] = _NEVER if alone is None else bands.price(alone.cost)
     index, total = ops.index(layer), sum(elsewhere.values())
     above, lives = _above(ops[:index], layer), _Lives(ops)
 
     def priced(region: Region) -> _Found | None:
-        plan = bands.plan(region, ram, lives.around(region))
+        plan = bands.plan(region, limits, lives.around(region))
         others = total - sum(elsewhere[op] for op in region.ops)
         return None if plan is None else (bands.price(plan.cost) + others, plan)
 
     def grown(inside: set[Operation]) -> Iterator[_Found | None]:
         below = _below(ops[min(map(lives.steps.__getitem__, inside)) :], inside)
         for behind in range(len(below) + 1):
-            region = Region(sorted(inside | set(below[:behind]), key=lives.steps.__getitem__))
+            region = Region(sorted(inside | set(below[:behind]), key=lives.steps.__getitem__), catalog)
             if not behind or len(region.outputs) <= _MOST_RESULTS:
                 yield priced(region)
 
-    seed = {layer, *bands.beside(layer, ram)}
+    seed = {layer, *bands.beside(layer, limits.ram)}
     best = _cheapest(_cheapest(grown(seed | set(above[:front]))) for front in range(len(above) + 1))
     if best is None:
         raise DoesNotFitError(
-            f"{_reason(layer, ram)}; {_maps(layer)}\n"
+            f"{_reason(layer, limits)}; {_maps(layer)}\n"
             f"tried: bands of rows, of this layer and with those around it; any takes at least {_least(layer)} bytes",
             location=layer_name(layer),
             hint="use a smaller input (kpu-compile --suggest-input-size finds the largest that fits), fewer channels, "
@@ -174,8 +175,12 @@ def _least(layer: Operation) -> int:
     )
 
 
-def _reason(layer: Operation, ram: int) -> str:
-    return k210.ram_rule(*_sizes(layer), ram).reason or k210.height_rule(kpu.size4(layer.operands[0].type)[2]).reason
+def _reason(layer: Operation, limits: Limits) -> str:
+    """The rule that a layer breaks."""
+    _, _, *source = kpu.size4(layer.operands[0].type)
+    _, _, *result = kpu.size4(layer.results[0].type)
+    rules = k210.ram_rule(*_sizes(layer), limits.ram), k210.height_rule(source[0]), k210.dma_rule(*result)
+    return next((rule.reason for rule in rules if not rule.ok), "KPU RAM does not hold what it is a slice of")
 
 
 class _Tiling:
@@ -310,17 +315,19 @@ class _Tiling:
 class KpuTilePass(ModulePass):
     """Do layers band by band where KPU RAM does not hold their maps.
 
-    `ram`: the bytes of KPU RAM to make do with; all there are unless given.
+    `ram`: the bytes of KPU RAM to make do with; all there are unless given. `sent`: the most pixels per channel of what
+    a layer sends to main RAM, any number unless given.
     """
 
     name = "kpu-tile"
 
     ram: int = k210.K210.KPU_RAM_BYTES
+    sent: int | None = None
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module in place. Raises DoesNotFitError."""
-        block = entry_function(op).body.block
-        while exceeding := [each for each in block.ops if bands.exceeds(each, self.ram)]:
+        block, limits = entry_function(op).body.block, Limits(self.ram, self.sent)
+        while exceeding := [each for each in block.ops if bands.exceeds(each, limits)]:
             largest = max(exceeding, key=lambda each: sum(_sizes(each)))
-            plan = _best(list(block.ops), largest, exceeding, self.ram)
-            _Tiling(plan, _reason(largest, self.ram)).run()
+            plan = _best(list(block.ops), largest, exceeding, limits)
+            _Tiling(plan, _reason(largest, limits)).run()

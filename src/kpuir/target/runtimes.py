@@ -5,6 +5,7 @@ A row of the table per version; what else depends on the version asks it here.
 
 from dataclasses import dataclass
 
+from kpuir.target.k210 import K210
 from kpuir.target.stackvm import NEWEST, signatures
 
 
@@ -16,7 +17,8 @@ class Runtime:
     that the first one must be among, any where it is None, and `most_inputs` is None where there is no limit.
     `float_input`: whether any model may have inputs of float32, rather than one that begins with a matrix product.
     `takes_pixels`: whether an instruction takes one pixel of each channel, which layers need not do then.
-    `alignment` is that of the file's place in main RAM.
+    `sent_pixels`: the most pixels per channel that a layer sends to main RAM, None where nobody checks (`k210.dma_rule`;
+    layers of v5 send nothing). `alignment` is that of the file's place in main RAM.
     """
 
     version: str
@@ -27,6 +29,7 @@ class Runtime:
     most_inputs: int | None
     float_input: bool
     takes_pixels: bool
+    sent_pixels: int | None
 
 
 _V3 = """
@@ -55,6 +58,7 @@ RUNTIMES = {
             most_inputs=1,
             float_input=False,
             takes_pixels=True,
+            sent_pixels=K210.MAX_DMA_PIXELS,
         ),
         Runtime(
             version="v4",
@@ -65,6 +69,7 @@ RUNTIMES = {
             most_inputs=None,
             float_input=True,
             takes_pixels=False,
+            sent_pixels=None,
         ),
         Runtime(
             version="v5",
@@ -75,6 +80,7 @@ RUNTIMES = {
             most_inputs=None,
             float_input=True,
             takes_pixels=False,
+            sent_pixels=None,
         ),
     )
 }
