@@ -335,7 +335,9 @@ def price(cost: Cost) -> float:
 
 def _input_places(value: SSAValue, limits: Limits) -> list[Place]:
     owner = value.owner
-    sent = isinstance(owner, kpu.LayerOp) or (isinstance(owner, kpu.UploadOp) and isinstance(owner.input, BlockArgument))
+    sent = isinstance(owner, kpu.LayerOp) or (
+        isinstance(owner, kpu.UploadOp) and isinstance(owner.input, BlockArgument)
+    )
     possible = isinstance(owner, kpu.UploadOp | kpu.LayerOp) and (not sent or limits.may_send(value))
     return [Place.KPU, Place.MAIN] if possible else [Place.KPU]
 
