@@ -20,7 +20,8 @@ from kpuir.importers.onnx.graph import Source, captured, needed, one_line, read_
 from kpuir.importers.onnx.inference import output_shapes
 from kpuir.importers.onnx.node import Codes, Node, Operand, RefusedError, Result, Table
 from kpuir.importers.onnx.ops import NEAREST_FORM
-from kpuir.importers.onnx.ops.quantization import TAKES_CODES, encoded, input_codes, rounding
+from kpuir.importers.onnx.ops.qoperators import TAKES_CODES
+from kpuir.importers.onnx.ops.quantization import encoded, input_codes, rounding
 from kpuir.importers.onnx.patterns import DOMAIN, OPSET, recognize
 from kpuir.ir.functions import CODES, NAME, codes_attribute
 

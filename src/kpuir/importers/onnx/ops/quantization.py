@@ -41,12 +41,12 @@ def encoded(node: Node, value: SSAValue, codes: Codes) -> SSAValue:
 
 def quantize_linear(node: Node) -> SSAValue:
     """QuantizeLinear: to 8 bits with one scale the numbers that the codes stand for, else the codes."""
-    return _quantized(node, node.value(0), 1, 2)
+    return quantized(node, node.value(0), 1, 2)
 
 
 def dequantize_linear(node: Node) -> SSAValue:
     """DequantizeLinear, of what QuantizeLinear gave or of any integers."""
-    return _real(node, 0, 1, 2)
+    return real(node, 0, 1, 2)
 
 
 def q_linear_conv(node: Node) -> SSAValue:
@@ -55,15 +55,15 @@ def q_linear_conv(node: Node) -> SSAValue:
     if node.has(8):
         scale = node.array(1, "the input's scale") * node.array(4, "the weights' scale")
         bias = node.array(8, "the bias") * scale
-    weights = _constant_real(node, 3, 4, 5, axis=0)
-    value = conv(node.becoming("Conv", [_real(node, 0, 1, 2), weights, bias]))
-    return _quantized(node, value, 6, 7)
+    weights = constant_real(node, 3, 4, 5, axis=0)
+    value = conv(node.becoming("Conv", [real(node, 0, 1, 2), weights, bias]))
+    return quantized(node, value, 6, 7)
 
 
 def q_linear_matmul(node: Node) -> SSAValue:
     """QLinearMatMul: MatMul of the real numbers, rounded."""
-    lhs, rhs = _real(node, 0, 1, 2), _real(node, 3, 4, 5)
-    return _quantized(node, matmul(node.becoming("MatMul", [lhs, rhs])), 6, 7)
+    lhs, rhs = real(node, 0, 1, 2), real(node, 3, 4, 5)
+    return quantized(node, matmul(node.becoming("MatMul", [lhs, rhs])), 6, 7)
 
 
 def conv_integer(node: Node) -> SSAValue:
@@ -91,12 +91,12 @@ def _difference(node: Node, index: int, zero_point: int, axis: int) -> SSAValue:
     return node.binary("sub", value, _along(node, offsets, node.shape(index), axis))
 
 
-def _real(node: Node, index: int, scale: int, zero_point: int) -> SSAValue:
+def real(node: Node, index: int, scale: int, zero_point: int) -> SSAValue:
     """The real numbers that codes, inputs of the node, stand for."""
     codes = node.codes[index] if index < len(node.codes) else None
     scales = node.array(scale, "the scale")
     if node.is_constant(index):
-        return node.constant(_constant_real(node, index, scale, zero_point, node.integer("axis", 1)))
+        return node.constant(constant_real(node, index, scale, zero_point, node.integer("axis", 1)))
     value = node.value(index)
     if codes is not None:
         if scales.size == 1 and codes == _codes(node, scale, zero_point):
@@ -110,7 +110,8 @@ def _real(node: Node, index: int, scale: int, zero_point: int) -> SSAValue:
     return node.binary("mul", value, _spread(node, scales.astype(np.float32), shape))
 
 
-def _constant_real(node: Node, index: int, scale: int, zero_point: int, axis: int) -> "NDArray[Any]":
+def constant_real(node: Node, index: int, scale: int, zero_point: int, axis: int) -> "NDArray[Any]":
+    """The real numbers that constant codes stand for, by a scale for all or for each element of an axis."""
     values = node.array(index, "the codes").astype(np.float32)
     scales = node.array(scale, "the scale").astype(np.float32)
     offsets = node.array(zero_point, "the zero point").astype(np.float32) if node.has(zero_point) else np.zeros(1)
@@ -120,7 +121,7 @@ def _constant_real(node: Node, index: int, scale: int, zero_point: int, axis: in
     return (values - parts[1]) * parts[0]
 
 
-def _quantized(node: Node, value: SSAValue, scale: int, zero_point: int) -> SSAValue:
+def quantized(node: Node, value: SSAValue, scale: int, zero_point: int) -> SSAValue:
     """A value rounded to codes; the node's result is remembered as these, or is the codes where they are no bytes."""
     if not node.is_constant(scale) or (node.has(zero_point) and not node.is_constant(zero_point)):
         return _quantized_by_computed(node, value, scale, zero_point)
