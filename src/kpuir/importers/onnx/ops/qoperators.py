@@ -28,7 +28,7 @@ _TWO = ((0, 1, 2), (3, 4, 5))
 
 
 def _rounded(name: str, table: Table, operands: Sequence[tuple[int, int, int]], result: tuple[int, int]) -> Converter:
-    """The op `name` of a table; `operands` are the numbers of codes, scale and zero point, `result` of the latter two."""
+    """The op `name` of a table; `operands` are the numbers of codes, scale, zero point, `result` of the last two."""
 
     def converter(node: Node) -> SSAValue:
         if node.integer("channels_last", 0):
