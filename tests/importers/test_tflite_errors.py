@@ -230,6 +230,12 @@ def test_operators_that_ignore_scales() -> None:
         import_tflite(build(tensors, [Operator("NEG", [0], [1])], [0], [1]))
 
 
+def test_casts_to_codes() -> None:
+    tensors = [Tensor((1, 4), name="x"), Tensor((1, 4), "int8", "y", scale=[0.1], zero_point=[3])]
+    with pytest.raises(UnsupportedError, match="CAST: to int8 codes; works: a float, an integer or bool"):
+        import_tflite(build(tensors, [Operator("CAST", [0], [1])], [0], [1]))
+
+
 def test_control_flow() -> None:
     tensors = [Tensor((1, 4), name="x"), Tensor((1, 4), name="y")]
     model = build(tensors, [Operator("IF", [0], [1])], [0], [1], subgraphs=("main", "then", "else"))
@@ -312,6 +318,7 @@ def test_dynamic_batch_is_one() -> None:
             "shuffled weights",
         ),
         (conv(FusedActivationFunction=5), "fused activation number 5"),
+        (one_op("SOFTMAX", [(1, 4)], "SoftmaxOptions", Beta=float("nan")), "layer: SOFTMAX has Beta = nan"),
     ],
 )
 def test_contradictions(model: bytes, pattern: str | None) -> None:

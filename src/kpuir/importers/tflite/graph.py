@@ -41,6 +41,10 @@ DTYPES = {
 }
 
 
+WHOLE = frozenset({"INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32", "INT64", "BOOL"})
+"""Types of whole numbers, where they are no codes."""
+
+
 class UnsoundError(ValueError):
     """What a file contradicts itself in, in words for its owner."""
 
@@ -65,6 +69,11 @@ class Tensor:
     data: "NDArray[Any] | None" = None
     quantization: Quantization | None = None
     problem: str | None = None
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether its integers are codes of real numbers, with a scale."""
+        return self.dtype in WHOLE and self.quantization is not None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ A value is an `SSAValue` (float32, computed when the model runs) or a numpy arra
 whatever is folded from them, such as the shape arithmetic of a dynamic batch).
 """
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
 from kpuir.importers.emitter import Emitter
-from kpuir.importers.tflite.graph import MAX_ELEMENTS, Operator, Quantization, Tensor
+from kpuir.importers.tflite.graph import MAX_ELEMENTS, WHOLE, Operator, Quantization, Tensor
 from kpuir.ir.locations import named
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ Constant: TypeAlias = "NDArray[Any]"
 Value: TypeAlias = "SSAValue | NDArray[Any]"
 Result: TypeAlias = "SSAValue | NDArray[Any] | Sequence[SSAValue | NDArray[Any]]"
 Handler: TypeAlias = "Callable[[Layer], Result]"
-
-
-WHOLE = frozenset({"INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32", "INT64", "BOOL"})
-"""Types of whole numbers, where they are no codes."""
 
 
 _MASKING = frozenset({"ADD", "SUB", "MAXIMUM", "MINIMUM", "SELECT", "SELECT_V2"})
@@ -152,7 +149,10 @@ class Layer(Emitter):
         read = getattr(self.operator.options, name, None)
         if read is None:
             raise InvalidInputError(f"{self.operator.kind} has no option {name}", location=self.name)
-        return read()
+        value = read()
+        if not math.isfinite(value):
+            raise self.invalid(f"has {name} = {value}")
+        return value
 
     def custom_options(self, count: int) -> tuple[int, ...]:
         """The first 32-bit integers among the options of a custom operator; all others must be 0."""
@@ -230,8 +230,7 @@ class Layer(Emitter):
 
     def is_coded(self, position: int) -> bool:
         """Whether an input is stored as integers with a scale: codes of real numbers."""
-        tensor = self.scope.tensors[self.operator.inputs[position]]
-        return tensor.dtype in WHOLE and tensor.quantization is not None
+        return self.scope.tensors[self.operator.inputs[position]].is_coded
 
     def put(self, operation: Operation) -> SSAValue:
         """Append an operation named after this layer; its (only) result."""
@@ -277,8 +276,6 @@ def shape_of(value: Value) -> tuple[int, ...]:
 
 def check_size(shape: Sequence[int], layer: str) -> None:
     """Raise InvalidInputError for a shape no real model has, before anything of that size is made."""
-    import math
-
     if math.prod(shape) > MAX_ELEMENTS:
         raise InvalidInputError(f"a tensor of shape {list(shape)} is too large", location=layer)
 

@@ -84,9 +84,10 @@ def select_v2(layer: Layer) -> Value:
 
 def cast(layer: Layer) -> Value:
     """CAST: to integers by truncation, to bool by comparison with 0; of quantized numbers their codes."""
-    wanted = layer.scope.tensors[layer.operator.outputs[0]].dtype
-    if wanted not in DTYPES:
-        layer.refuse(f"to {wanted.lower()}", "a float, an integer or bool")
+    target = layer.scope.tensors[layer.operator.outputs[0]]
+    wanted = target.dtype
+    if wanted not in DTYPES or target.is_coded:
+        layer.refuse(f"to {wanted.lower()}{' codes' * target.is_coded}", "a float, an integer or bool")
     known = layer.known(0)
     if known is not None:
         with np.errstate(all="ignore"):
@@ -98,9 +99,9 @@ def cast(layer: Layer) -> Value:
         return value
     if source.startswith("FLOAT"):
         return layer.truncated(value)
-    target = np.dtype(DTYPES[wanted])
-    fits = np.can_cast(np.dtype(DTYPES[source]), target)
-    return value if fits else layer.modulo(value, target.itemsize * 8, unsigned=target.kind == "u")
+    integer = np.dtype(DTYPES[wanted])
+    fits = np.can_cast(np.dtype(DTYPES[source]), integer)
+    return value if fits else layer.modulo(value, integer.itemsize * 8, unsigned=integer.kind == "u")
 
 
 def bucketize(layer: Layer) -> SSAValue:
