@@ -34,7 +34,8 @@ def compiled(model: onnx.ModelProto, samples: Samples, path: Path, **options: An
     onnx.save(model, path / "x.onnx")
     result = kpuir.compile(path / "x.onnx", dataset=samples, kmodel="v3", **options)
     data = result.kmodel_bytes
-    given = sum(int(np.prod(shape)) for shape in result.demands.input_shapes)
+    size = 4 if options.get("input_type") == "float32" else 1
+    given = sum(size * int(np.prod(shape)) for shape in result.demands.input_shapes)
     assert check(data, len(result.sidecar["outputs"]), given) == []
     again = read_kmodel(data)
     assert write_kmodel(again) == data
@@ -95,6 +96,22 @@ def test_words(tmp_path: Path) -> None:
         cosines.append(float(found @ wanted / np.linalg.norm(found) / np.linalg.norm(wanted)))
         assert v3.read(result.kmodel_bytes).weight_bits == bits
     assert min(cosines) > 0.999
+
+
+def test_floats_come_in_where_a_matrix_product_is_first(tmp_path: Path) -> None:
+    """The driver takes them for that alone (`kmodel-v3.md` 8.2)."""
+    net = networks.Net(x=(1, 24))
+    model = net.model(net.op("Softmax", net.dense(net.op("Relu", net.dense("x", 24, 8)), 8, 5), axis=1))
+    samples = samples_of(model, 2)
+    result = compiled(model, samples, tmp_path, input_type="float32", float_layers=["*"])
+    assert [layer.mnemonic for layer in v3.read(result.kmodel_bytes).layers] == [*2 * ["fully_connected"], "softmax"]
+    source = import_onnx(model.SerializeToString())
+    (found,) = result.run(samples[0]).values()
+    np.testing.assert_allclose(found, run(source, [samples[0]["x"]])[0], rtol=1e-5)
+    with pytest.raises(
+        UnsupportedError, match="it is float32, which in v3 only a first layer that is a matrix product"
+    ):
+        compiled(model, samples, tmp_path, input_type="float32")
 
 
 def test_firmwares(tmp_path: Path) -> None:

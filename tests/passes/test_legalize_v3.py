@@ -1,6 +1,7 @@
 """What instructions become in kmodel v3: the same numbers come out as of the instructions of v4."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -241,6 +242,37 @@ def test_a_sigmoid_is_found_again() -> None:
         return y
 
     check(VECTOR, body, "dequantize logistic", 1e-6)
+
+
+def normalized(lowering: Lowering, x: SSAValue, *, repeats: bool = False, least: float = 1e-9) -> SSAValue:
+    """Four rows of 16 by the roots of their sums of squares, `least` at least; a root for a row, or 16 times."""
+    whole, rows, one = (1, 1, 4, 16), (1, 1, 4, 1), (1, 1, 1, 1)
+    value = floats(lowering, x)
+    squares, sums, bound, inverse, root, y = map(lowering.alloc, (whole, rows, rows, rows, rows, VECTOR))
+    constant = lowering.constant(np.full(one, least, np.float32))
+    lowering.emit(kbuf.UnaryOp(value, squares, op="square"))
+    lowering.emit(kbuf.ReduceOp(squares, sums, op="sum", in_shape=whole, out_shape=rows, init=0.0))
+    same = {"act": NO_CLAMP, "a_shape": rows, "out_shape": rows}
+    lowering.emit(kbuf.BinaryOp(sums, constant, bound, op="max", b_shape=one, **same))
+    lowering.emit(kbuf.UnaryOp(bound, inverse, op="rsqrt"))
+    lowering.emit(kbuf.BinaryOp(bound, inverse, root, op="mul", b_shape=rows, **same))
+    divisor, shape = root, rows
+    if repeats:
+        divisor, shape = lowering.alloc(whole), whole
+        lowering.emit(kbuf.ConcatOp([root] * 16, divisor, inner_size=4, outer_size=4, dims=(1,) * 16))
+    shapes = {"a_shape": whole, "b_shape": shape, "out_shape": whole}
+    lowering.emit(kbuf.BinaryOp(value, divisor, y, op="div", act=NO_CLAMP, **shapes))
+    return y
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_a_normalization_is_found_again(repeats: bool) -> None:
+    check(VECTOR, partial(normalized, repeats=repeats), "dequantize" + 4 * " l2_normalization", 1e-6)
+
+
+def test_what_is_not_divided_by_a_root_is_none() -> None:
+    with pytest.raises(UnsupportedError, match="div of floats"):
+        module_of("v3", VECTOR, partial(normalized, least=0.1))
 
 
 def test_a_matrix_product_has_its_weights_inside() -> None:

@@ -10,9 +10,10 @@ KPU RAM, or a matrix product. A module of another version stays as it is.
     kbuf.v3_dequantize %q -> %x {count = 10 : i64, scale = 0.5 : f32, bias = 0.0 : f32}   // differences count
     kbuf.v3_softmax %x -> %y {channels = 10 : i64}
 
-Some instructions become a layer together (a vector padded to 4x4 maps and uploaded, a sigmoid, a scale and bias per
-channel); moves of elements become copies of ranges of bytes. Bytes that must come in main RAM are sent there by a first
-layer that copies them. Everything that v3 has no layer for is reported at once, with the versions that have.
+Some instructions become a layer together (a vector padded to 4x4 maps and uploaded, a sigmoid, a division by the root
+of a sum of squares, a scale and bias per channel); moves of elements become copies of ranges of bytes. Bytes that must
+come in main RAM are sent there by a first layer that copies them. Everything that v3 has no layer for is reported at
+once, with the versions that have.
 """
 
 from dataclasses import dataclass

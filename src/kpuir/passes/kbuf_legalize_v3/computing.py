@@ -6,13 +6,11 @@ from typing import Any
 
 from kpuir.dialects import kbuf
 from kpuir.passes.kbuf_legalize_v3.fusions import window
-from kpuir.passes.kbuf_legalize_v3.legalizer import Legalizer, RefusalError, converts
+from kpuir.passes.kbuf_legalize_v3.legalizer import MOST_ROWS, Legalizer, RefusalError, converts
 from kpuir.target.k210 import dma_rule
 
 _NO_CLAMP = (-kbuf.FLOAT_MAX, kbuf.FLOAT_MAX)
 _ACTIVATIONS = {_NO_CLAMP: 0, (0.0, kbuf.FLOAT_MAX): 1, (0.0, 6.0): 2}
-_MOST_SOFTMAXES = 64
-"""So many rows get a layer each."""
 
 
 def _require_no_clamp(fields: Mapping[str, Any], what: str) -> None:
@@ -98,19 +96,13 @@ def table_lookup(legalizer: Legalizer, op: kbuf.TableLookup1dOp) -> None:
 @converts(kbuf.SoftmaxOp)
 def softmax(legalizer: Legalizer, op: kbuf.SoftmaxOp) -> None:
     """softmax, a layer for each row."""
-    fields, source, output = op.values(), op.input, op.output
+    fields = op.values()
     rows, size = fields["outer_size"], fields["inner_size"]
     if fields["beta"] != 1.0:
         raise RefusalError(f"a softmax with beta {fields['beta']:g}; v3 has 1")
-    if rows > _MOST_SOFTMAXES:
-        raise RefusalError(f"a softmax of {rows} rows; v3 has layers of one, {_MOST_SOFTMAXES} are made at most")
-    for row in range(rows):
-        parts = (legalizer.view(value, (size,), 4 * row * size) if rows > 1 else value for value in (source, output))
-        layer = kbuf.v3.SoftmaxOp(*parts, channels=size)
-        if row < rows - 1:
-            legalizer.emit(layer)
-        else:
-            legalizer.replace(layer)
+    if rows > MOST_ROWS:
+        raise RefusalError(f"a softmax of {rows} rows; v3 has layers of one, {MOST_ROWS} are made at most")
+    legalizer.replace_by_rows(kbuf.v3.SoftmaxOp, op.input, op.output, (rows, size))
 
 
 @converts(kbuf.ReduceOp)

@@ -3,7 +3,7 @@
 A fusion takes the legalizer and that last instruction, and says whether it has replaced it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from xdsl.ir import Operation, SSAValue
 
 from kpuir.dialects import kbuf
-from kpuir.passes.kbuf_legalize_v3.legalizer import MOST_RANGES, Legalizer, erase
+from kpuir.passes.kbuf_legalize_v3.legalizer import MOST_RANGES, MOST_ROWS, Legalizer, Span, erase
 from kpuir.passes.kbuf_legalize_v3.moving import emit_flattened, flatten_steps
 from kpuir.target.k210 import PoolKind
 
@@ -116,6 +116,85 @@ def _is(op: kbuf.BinaryOp, kind: str) -> bool:
 def _is_one(legalizer: Legalizer, value: SSAValue) -> bool:
     array = legalizer.constant(value)
     return array is not None and array.size == 1 and float(array.ravel()[0]) == 1.0
+
+
+_SUMS = (1e-2, 1.0, 1e2, 1e4)
+"""Sums of squares for which a divisor is looked at: it must be the root, up to what keeps it from being 0."""
+
+
+def l2_normalization(legalizer: Legalizer, op: Operation) -> bool:
+    """Rows by the roots of their sums of squares. Sums below 1e-10 count as that in v3, whatever the model says."""
+    import numpy as np
+
+    if not isinstance(op, kbuf.BinaryOp) or not _is(op, "div"):
+        return False
+    concat = _sole(legalizer, op.b, op)
+    repeated = concat if isinstance(concat, kbuf.ConcatOp) and len(set(concat.inputs)) == 1 else None
+    steps: dict[Operation, NDArray[np.float32]] = {}
+    divisor = _scalar(legalizer, op.b if repeated is None else repeated.inputs[0], steps)
+    sums = next((step for step in steps if isinstance(step, kbuf.ReduceOp)), None)
+    if divisor is None or sums is None or not np.allclose(divisor, np.sqrt(_SUMS), rtol=1e-4):
+        return False
+    fields, of_sums, rows = op.values(), sums.values(), prod(kbuf.shape_of(sums.output))
+    whole, given = fields["a_shape"], fields["b_shape"]
+    if repeated is None:
+        fits = prod(given) == rows and _is_of_rows(whole, given)
+    else:
+        fits = given == whole and repeated.values()["outer_size"] == rows
+    fits = fits and whole == fields["out_shape"] and _is_of_rows(of_sums["in_shape"], of_sums["out_shape"])
+    squares = legalizer.writer(sums.input)
+    if not fits or rows > MOST_ROWS or squares is None or not _squares(squares, op.a):
+        return False
+    own = {*steps, squares, *([] if repeated is None else [repeated])}
+    if not {op, *own}.issuperset(reader for step in own for reader in legalizer.readers(step.operands[-1])):
+        return False
+    legalizer.replace_by_rows(kbuf.v3.L2NormalizationOp, op.a, op.output, (rows, prod(whole) // rows))
+    for step in own:
+        erase(step)
+    return True
+
+
+def _scalar(
+    legalizer: Legalizer, value: SSAValue, steps: "dict[Operation, NDArray[np.float32]]"
+) -> "NDArray[np.float32] | None":
+    """A value computed of sums and constants alone, for sums of `_SUMS`; `steps` gets the operations and theirs."""
+    import numpy as np
+
+    from kpuir.interpreters.kernels import neutral
+
+    constant = legalizer.constant(value)
+    if constant is not None:
+        return np.full(len(_SUMS), constant.ravel()[0], np.float32) if constant.size == 1 else None
+    writer = legalizer.writer(value)
+    if writer is None or writer in steps:
+        return None if writer is None else steps[writer]
+    result = np.asarray(_SUMS, np.float32)
+    match writer:
+        case kbuf.ReduceOp() if str(writer.op.data) == "sum" and not writer.values()["init"]:
+            pass
+        case kbuf.UnaryOp() if (x := _scalar(legalizer, writer.input, steps)) is not None:
+            neutral.unary(str(writer.op.data), x, result)
+        case kbuf.BinaryOp():
+            a, b = (_scalar(legalizer, side, steps) for side in (writer.a, writer.b))
+            if a is None or b is None:
+                return None
+            neutral.binary(str(writer.op.data), a, b, result, writer.values()["act"])
+        case _:
+            return None
+    steps[writer] = result
+    return result
+
+
+def _squares(op: Operation, x: SSAValue) -> bool:
+    if isinstance(op, kbuf.UnaryOp):
+        return str(op.op.data) == "square" and Span.of(op.input) == Span.of(x)
+    return isinstance(op, kbuf.BinaryOp) and _is(op, "mul") and {Span.of(op.a), Span.of(op.b)} == {Span.of(x)}
+
+
+def _is_of_rows(before: Sequence[int], after: Sequence[int]) -> bool:
+    """Whether the first dimensions are the same, and all others 1 afterwards."""
+    first = next((axis for axis in range(4) if before[axis] != after[axis]), 4)
+    return all(size == 1 for size in after[first:])
 
 
 def pooled_bytes(legalizer: Legalizer, op: Operation) -> bool:
@@ -339,6 +418,7 @@ FUSIONS: tuple[Callable[[Legalizer, Operation], bool], ...] = (
     padded_vector,
     moved_bytes,
     logistic,
+    l2_normalization,
     pooled_bytes,
     scaled_bytes,
     softmax_of_pairs,

@@ -29,6 +29,10 @@ MOST_RANGES = 4096
 """A concat copies at most so many ranges: each takes 8 bytes of the file."""
 
 
+MOST_ROWS = 64
+"""So many rows of what v3 has a layer of one vector for get a layer each."""
+
+
 class RefusalError(Exception):
     """An instruction that no layer of v3 does; the message says why."""
 
@@ -135,6 +139,19 @@ class Legalizer:
         assert self.op is not None
         erase(self.op)
         self.op = None
+
+    def replace_by_rows(
+        self, kind: type[kbuf.InstructionOp], source: SSAValue, output: SSAValue, shape: tuple[int, int]
+    ) -> None:
+        """Replace the current instruction by one of a kind of vectors for each row of floats."""
+        rows, size = shape
+        for row in range(rows):
+            parts = (self.view(value, (size,), 4 * row * size) if rows > 1 else value for value in (source, output))
+            layer = kind(*parts, channels=size)
+            if row < rows - 1:
+                self.emit(layer)
+            else:
+                self.replace(layer)
 
     def alloc(self, shape: Sequence[int], element: Attribute = f32, space: kbuf.Space = kbuf.Space.MAIN) -> SSAValue:
         """A new buffer."""
