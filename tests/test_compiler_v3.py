@@ -82,6 +82,14 @@ def test_large_maps_are_sent_in_bands(tmp_path: Path) -> None:
     np.testing.assert_allclose(mine, other, atol=1e-6)
 
 
+def test_inputs_with_more_rows_than_a_layer_reads(tmp_path: Path) -> None:
+    """They come as maps of more channels and fewer rows, which lie in the same bytes."""
+    net = networks.Net(0, image=(1, 2, 300, 40))
+    model = net.model(net.conv(net.op("Relu", net.conv("image", 2, 4, stride=2)), 4, 2))
+    result = compiled(model, samples_of(model, 1), tmp_path)
+    assert result.demands.input_shapes == [(1, 4, 150, 40)]
+
+
 def test_words(tmp_path: Path) -> None:
     """Weights of 16 bits, in a file that says so; those of 8 bits were rounded well, so results are about as good."""
     model = networks.mobilenet()

@@ -10,6 +10,7 @@ import pytest
 import kpuir
 from kpuir.errors import DoesNotFitError
 from kpuir.importers import import_model
+from tests.importers.tflite_builder import one_op
 from tests.networks import Net
 
 
@@ -63,6 +64,23 @@ def test_maps_that_are_joined_want_multiples(tmp_path: Path) -> None:
     assert found
     assert int(found[1]) % 16 == 0
     assert fits(path, (1, 3, int(found[1]), int(found[1])))
+
+
+def test_a_tflite_model_is_resized(tmp_path: Path) -> None:
+    """The sizes stored with its other tensors do not count."""
+    rng = np.random.default_rng(0)
+    sizes = {"Padding": 0, "StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+    weights = [rng.uniform(-1, 1, shape).astype(np.float32) for shape in ((8, 3, 3, 3), (8,))]
+    path = tmp_path / "x.tflite"
+    path.write_bytes(one_op("CONV_2D", [(1, 640, 480, 3), *weights], "Conv2DOptions", **sizes))
+    assert refused(path).hint == "largest input that fits: 344x456 (given 480x640)"
+
+
+def test_a_firmware_leaves_less(tmp_path: Path) -> None:
+    path = saved(*segmentation(320, 240), tmp_path)
+    with pytest.raises(DoesNotFitError, match="maixpy has 2097152") as error:
+        kpuir.compile(path, suggest_input_size=True, firmware="maixpy")
+    assert error.value.hint == "largest input that fits: 192x256 (given 240x320)"
 
 
 def test_models_of_one_size(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from kpuir.errors import DoesNotFitError, UsageError
 from kpuir.named_pipelines import PIPELINES
 from kpuir.target.runtimes import RUNTIMES
-from kpuir.versions import check_firmware, check_release, version_for
+from kpuir.versions import check_release, version_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -182,8 +182,7 @@ def compile(  # the name users expect: kpuir.compile
     `suggest_input_size` the hint of a DoesNotFitError is the largest input size that fits. `dump_ir` gets the text of
     every stage. `load_ranges` are files of what earlier calibrations saw, which counts as well (with these
     there need be no dataset); what they and this one saw goes to the file `save_ranges`. `input_shapes` gives sizes to
-    inputs of an ONNX model that leave them open, and `outputs` names values or layers to end at, instead of the
-    model's outputs. `progress(stage, done, total)` is told how far a stage is. Raises KpuirError: InvalidInputError,
+    inputs that leave them open, and `outputs` names values or layers to end at, instead of the model's outputs. `progress(stage, done, total)` is told how far a stage is. Raises KpuirError: InvalidInputError,
     UnsupportedError, UsageError, DoesNotFitError or CheckFailedError.
     """
     given = {name: value for name, value in locals().items() if name not in ("model", "min_cosine", "float_layers")}
@@ -264,7 +263,7 @@ def compile(  # the name users expect: kpuir.compile
         _with_samples(one, dataset, seen, record, progress) if isinstance(one, DatasetPass) else one for one in chosen
     ]
     total = len(chosen)
-    errors, dry = LayerComparison(chosen, module), DryRun(chosen, version, weights_bits)
+    errors, dry = LayerComparison(chosen, module), DryRun(chosen, version, weights_bits, firmware)
 
     def after(stage: Stage, current: "ModuleOp") -> None:
         stages[stage.name] = stages.get(stage.name, 0.0) + stage.seconds
@@ -289,7 +288,7 @@ def compile(  # the name users expect: kpuir.compile
         if save_ranges is not None:
             write_atomically({Path(save_ranges): record.to_text().encode()})
         start = time.perf_counter()
-        data = written(module, version)
+        data = written(module, version, firmware)
     except DoesNotFitError as error:
         if suggest_input_size:
             import_with = partial(_resized, model, input_shapes or {}, outputs)
@@ -303,10 +302,7 @@ def compile(  # the name users expect: kpuir.compile
         shapes = {name: list(sizes) for name, sizes in (input_shapes or {}).items()}
         sidecar["source"].update({"input_shapes": shapes, "outputs": list(outputs)})
     sidecar["layers"] = errors.described(module)
-    compiled = CompiledModel(data, sidecar, module, report, tuple(errors.found), tuple(errors.candidates))
-    if firmware is not None:
-        check_firmware(firmware, compiled.demands)
-    return compiled
+    return CompiledModel(data, sidecar, module, report, tuple(errors.found), tuple(errors.candidates))
 
 
 def _check_layouts(own: "tuple[Sequence[Port], Sequence[Port]]", of_inputs: str | None, of_outputs: str | None) -> None:

@@ -39,12 +39,13 @@ Import: TypeAlias = "Callable[[dict[str, tuple[int, ...]]], ModuleOp]"
 class DryRun:
     """The passes of a compilation, to be run without a dataset.
 
-    `version` and `weight_bits` are the kmodel's.
+    `version`, `weight_bits` and `firmware` are the kmodel's.
     """
 
     passes: "Sequence[ModulePass]"
     version: str
     weight_bits: int
+    firmware: str | None = None
 
     @property
     def first(self) -> "ModulePass | None":
@@ -59,6 +60,13 @@ class DryRun:
         """The place of that pass; 0 where there is none."""
         return next((index for index, one in enumerate(self.passes) if one is self.first), 0)
 
+    @property
+    def _main_bytes(self) -> int:
+        """What there is of main RAM, as far as is known."""
+        from kpuir.target.firmware import FIRMWARES
+
+        return K210.MAIN_RAM_BYTES if self.firmware is None else FIRMWARES[self.firmware].memory
+
     def check(self, module: "ModuleOp") -> None:
         """Raise DoesNotFitError for a module in front of the pass `first` that is proved not to fit.
 
@@ -71,7 +79,7 @@ class DryRun:
 
         _check_weights(module, self.weight_bits)
         _check_outputs(module)
-        if self.passes[-1].name != KbufAllocatePass.name or not _may_exceed(module):
+        if self.passes[-1].name != KbufAllocatePass.name or not _may_exceed(module, self._main_bytes):
             return
         module, proved = module.clone(), True
         try:
@@ -80,7 +88,7 @@ class DryRun:
             proved = any(bounds[space] > CAPACITIES[space] for space in bounds)
             _run(module, [KbufAllocatePass(nodes=0)])
             proved = _working_bytes(module) < bounds[kbuf.Space.MAIN] + _WORD
-            written(module, self.version)
+            written(module, self.version, self.firmware)
         except DoesNotFitError:
             if proved:
                 raise
@@ -97,7 +105,7 @@ class DryRun:
             _check_outputs(module)
             _run(module, _without_dataset(self.passes[self._at : -1]))
             _run(module, [KbufAllocatePass(nodes=_NODES)])
-            written(module, self.version)
+            written(module, self.version, self.firmware)
         except Exception:
             return False
         return True
@@ -179,7 +187,7 @@ def _run(module: "ModuleOp", passes: "Iterable[ModulePass]") -> None:
         one.apply(context, module)
 
 
-def _may_exceed(module: "ModuleOp") -> bool:
+def _may_exceed(module: "ModuleOp", main_bytes: int) -> bool:
     """Whether it is worth looking: a layer's maps exceed KPU RAM, or what else there is half of main RAM."""
     from kpuir.dialects import kpu, ktensor
     from kpuir.ir.functions import entry_function
@@ -193,7 +201,7 @@ def _may_exceed(module: "ModuleOp") -> bool:
     ports = elements(block.args) + _FLOAT_BYTES * elements(returned.operands)
     layers = [op for op in block.ops if isinstance(op, kpu.Conv2dOp)]
     weights = sum(elements([op.weight]) for op in layers)
-    return 2 * (ports + weights) > K210.MAIN_RAM_BYTES or any(
+    return 2 * (ports + weights) > main_bytes or any(
         elements([op.input, op.output]) > K210.KPU_RAM_BYTES for op in layers
     )
 
@@ -274,9 +282,15 @@ def _working_bytes(module: "ModuleOp") -> int:
     return (main.value.data if isinstance(main, IntegerAttr) else 0) + sum(ports)
 
 
-def written(module: "ModuleOp", version: str) -> bytes:
-    """The bytes of the kmodel. Raises DoesNotFitError where it and its working memory exceed main RAM."""
+def written(module: "ModuleOp", version: str, firmware: str | None = None) -> bytes:
+    """The bytes of the kmodel.
+
+    Raises DoesNotFitError where it and its working memory exceed main RAM, or what a firmware leaves of it, and
+    InvalidInputError where the firmware does not take it for another reason.
+    """
+    from kpuir.analysis.demands import demands
     from kpuir.translate import check_loadable, write_kmodel
+    from kpuir.versions import check_firmware
 
     problems = check_loadable(module)
     if problems:
@@ -290,6 +304,8 @@ def written(module: "ModuleOp", version: str) -> bytes:
             location=_largest_layer(module),
             hint="use a smaller input (kpu-compile --suggest-input-size finds the largest that fits) or fewer weights",
         )
+    if firmware is not None:
+        check_firmware(firmware, demands(module, len(data)))
     return data
 
 

@@ -268,6 +268,25 @@ def test_dynamic_shapes(signature: tuple[int, ...], pattern: str) -> None:
     rejected(build(tensors, [Operator("RELU", [0], [1])], [0], [1]), pattern)
 
 
+def test_given_shapes() -> None:
+    """They are as if the model had been written with them; those it does not leave open change only with `resize`."""
+
+    def relu(shape: tuple[int, ...], signature: tuple[int, ...] = ()) -> bytes:
+        tensors = [Tensor(shape, name="x", signature=signature), Tensor(shape, name="y")]
+        return build(tensors, [Operator("RELU", [0], [1])], [0], [1])
+
+    large, shape = str(import_tflite(relu((1, 8, 10, 3)))), {"x": (1, 8, 10, 3)}
+    assert str(import_tflite(relu((1, 6, 6, 3), (-1, -1, -1, 3)), input_shapes=shape)) == large
+    assert str(import_tflite(relu((1, 6, 6, 3)), input_shapes=shape, resize=True)) == large
+    for given, message in (
+        (shape, "input 'x' is 1x6x6x3 and cannot be 1x8x10x3"),
+        ({"x": (6, 6, 3)}, "input 'x' is 1x6x6x3 and cannot be 6x6x3"),
+        ({"z": (1, 6, 6, 3)}, "there is no input 'z'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            import_tflite(relu((1, 6, 6, 3)), input_shapes=given)
+
+
 def test_dynamic_batch_is_one() -> None:
     tensors = [Tensor((7, 6), name="x", signature=(-1, 6)), Tensor((7, 6), name="y")]
     assert "tensor<1x6xf32>" in str(import_tflite(build(tensors, [Operator("RELU", [0], [1])], [0], [1])))

@@ -13,6 +13,7 @@ import kpuir
 from kpuir.errors import UsageError
 from kpuir.target.firmware import FIRMWARES
 from kpuir.target.k210 import K210
+from tests.importers.tflite_builder import one_op
 from tests.kmodel.check_v3 import check
 from tests.tools import models
 from tests.tools.conftest import Invoke
@@ -478,10 +479,12 @@ def test_shapes_and_outputs(invoke: Invoke, tmp_path: Path) -> None:
         assert message in ran.err
 
 
-def test_shapes_are_for_onnx_models(invoke: Invoke, tmp_path: Path) -> None:
+def test_shapes_are_for_models(invoke: Invoke, tmp_path: Path) -> None:
     path = tmp_path / "x.tflite"
-    path.write_bytes(b"\x1c\0\0\0TFL3")
-    ran = invoke("kpu-compile", path, "--input-shape", "x=1x4")
-    assert (ran.status, "for ONNX models only" in ran.err) == (2, True)
-    ran = invoke("kpu-translate", "--import-tflite", path, "--input-shape", "x=1x4")
-    assert (ran.status, "--input-shape is for --import-onnx" in ran.err) == (2, True)
+    path.write_bytes(one_op("RELU", [(1, 4)]))
+    ran = invoke("kpu-compile", path, "--input-shape", "z=1x5")
+    assert (ran.status, "there is no input 'z' to give a shape" in ran.err) == (2, True)
+    ran = invoke("kpu-translate", "--import-tflite", path, "--input-shape", "x0=1x5")
+    assert (ran.status, "is 1x4 and cannot be 1x5" in ran.err) == (2, True)
+    ran = invoke("kpu-translate", "--info", path, "--input-shape", "x=1x4")
+    assert (ran.status, "are for --import-onnx and --import-tflite" in ran.err) == (2, True)

@@ -26,8 +26,7 @@ def import_model(
     """Import a .onnx or .tflite file as a module at the `ktensor` level.
 
     The suffix says what the file should be and its first bytes what it is; a file without a known suffix goes by its
-    content alone. `input_shapes`, `outputs` and `resize` are those of `import_onnx`; of these a TFLite model takes
-    `outputs` alone (UsageError).
+    content alone. `input_shapes`, `outputs` and `resize` are those of `import_onnx` and `import_tflite`.
     Raises InvalidInputError for anything that is not a readable model, UnsupportedError for a model with layers that
     cannot be expressed.
     """
@@ -44,11 +43,9 @@ def import_model(
 
         return import_onnx(path, input_shapes=input_shapes, outputs=outputs, resize=resize)
     if kind == TFLITE:
-        if input_shapes:
-            raise UsageError("shapes can be given for ONNX models only", location=path.name)
         from kpuir.importers.tflite import import_tflite
 
-        return import_tflite(path, outputs=outputs)
+        return import_tflite(path, input_shapes=input_shapes, outputs=outputs, resize=resize)
     what = f"the file is {_a(kind)}" if kind else "the file is of no known format"
     raise InvalidInputError(f"{what}, not a model", location=path.name, hint=EXPECTED)
 

@@ -217,7 +217,7 @@ def add_model_options(parser: Parser) -> None:
         metavar="NAME=1x3x224x224",
         action="append",
         default=[],
-        help="sizes of an ONNX input that leaves them open (may be repeated)",
+        help="sizes of an input that leaves them open (may be repeated)",
     )
     parser.add_argument(
         "--outputs",

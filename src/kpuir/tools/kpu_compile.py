@@ -71,7 +71,7 @@ def make_arguments() -> Parser:
         metavar="S",
         help="about how long to search for places in each RAM (10; counted in steps, the same on every machine)",
     )
-    add("--suggest-input-size", action="store_true", help="if it does not fit, find the largest input that does (ONNX)")
+    add("--suggest-input-size", action="store_true", help="if it does not fit, find the largest input that does")
     add("--require-kpu", action="store_true", help="fail if a convolution or matrix product is left on the CPU")
     add("--report", metavar="DIR", help="write reports: an index.html, coverage, memory maps, summary")
     add("--json", action="store_true", help="print one JSON object on stdout")

@@ -55,7 +55,8 @@ def import_tflite(arguments: argparse.Namespace) -> str:
     """The module of a TFLite model, as text with locations."""
     from kpuir.importers.tflite import import_tflite as load
 
-    return _text(load(_path_or_bytes(arguments.file), outputs=arguments.outputs))
+    shapes = dict(arguments.input_shape)
+    return _text(load(_path_or_bytes(arguments.file), input_shapes=shapes, outputs=arguments.outputs))
 
 
 def import_kmodel(arguments: argparse.Namespace) -> str:
@@ -209,10 +210,8 @@ def _run(argv: list[str]) -> None:
     action = arguments.action or ("convert" if arguments.convert else "export_kmodel")
     if arguments.file is None and action != "supported_ops":
         raise UsageError("the FILE is missing", hint=f"see {PROGRAM} --help; '-' is stdin")
-    if arguments.input_shape and action != "import_onnx":
-        raise UsageError("--input-shape is for --import-onnx")
-    if arguments.outputs and action not in ("import_onnx", "import_tflite"):
-        raise UsageError("--outputs is for --import-onnx and --import-tflite")
+    if (arguments.input_shape or arguments.outputs) and action not in ("import_onnx", "import_tflite"):
+        raise UsageError("--input-shape and --outputs are for --import-onnx and --import-tflite")
     if arguments.runtime is not None and arguments.convert != "v5":
         raise UsageError("--runtime is for --convert v5")
     if arguments.output != "-":

@@ -2,7 +2,8 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
 from kpuir.dialects import ktensor
-from kpuir.errors import InvalidInputError, UnsupportedError
+from kpuir.errors import InvalidInputError, UnsupportedError, UsageError
 from kpuir.importers.files import read_source
 from kpuir.importers.tflite.graph import BROKEN, DTYPES, Graph, Operator, Tensor, cut, read
 from kpuir.importers.tflite.layer import (
@@ -45,17 +46,25 @@ _ZERO_POINTS = {"INT8": 128, "UINT8": 0}
 _INTEGER_ACTIVATIONS = (*_ZERO_POINTS, "INT16")
 
 
-def import_tflite(path_or_bytes: "str | Path | bytes", *, outputs: Sequence[str] = ()) -> ModuleOp:
+def import_tflite(
+    path_or_bytes: "str | Path | bytes",
+    *,
+    input_shapes: "Mapping[str, Sequence[int]] | None" = None,
+    outputs: Sequence[str] = (),
+    resize: bool = False,
+) -> ModuleOp:
     """The model of a .tflite file, or of its bytes, as a module with one function `@main` at `ktensor` level.
 
     Arguments and results are float32 in the model's own (channels-last) layout, a dynamic batch is 1. Tensors of an
     int8 or uint8 model are real numbers too, rounded by `ktensor.activation<fake_quantize>` to those that have a code;
     those of an int16 model are only limited to what 16 bits hold. Integers and bools are whole numbers, 0 and 1.
     `outputs`, names of values or of layers, replace those of the model; inputs that these do not need are dropped.
-    Raises UnsupportedError with all layers that cannot be expressed, UsageError for an output that is not there,
-    InvalidInputError for everything else.
+    Sizes of inputs that the model leaves open are what `input_shapes` says, with `resize` all others too. No other
+    tensor's stored shape counts.
+    Raises UnsupportedError with all layers that cannot be expressed, UsageError for an input or output that is not there
+    and for a shape that contradicts the model, InvalidInputError for everything else.
     """
-    return _import(_graph(path_or_bytes), outputs)
+    return _import(_resized(_graph(path_or_bytes), input_shapes or {}, resize), outputs)
 
 
 def _graph(path_or_bytes: "str | Path | bytes") -> Graph:
@@ -66,6 +75,27 @@ def _graph(path_or_bytes: "str | Path | bytes") -> Graph:
         return read(data)
     except InvalidInputError as error:
         raise InvalidInputError(error.message, location=Path(path_or_bytes).name, hint=error.hint) from error
+
+
+def _resized(graph: Graph, shapes: "Mapping[str, Sequence[int]]", resize: bool) -> Graph:
+    """The graph with inputs of these shapes. Raises UsageError where there is no such input, or it has another."""
+    inputs = {graph.tensors[index].name: index for index in graph.inputs}
+    tensors = list(graph.tensors)
+    for name, sizes in shapes.items():
+        if name not in inputs:
+            raise UsageError(f"there is no input {name!r} to give a shape", hint=f"inputs are {', '.join(inputs)}")
+        known = _declared(tensors[inputs[name]])
+        fits = len(known) == len(sizes) and all(old < 1 or old == new for old, new in zip(known, sizes, strict=True))
+        if len(known) != len(sizes) or not (resize or fits):
+            own = "x".join("?" if old < 1 else str(old) for old in known)
+            raise UsageError(f"input {name!r} is {own} and cannot be {'x'.join(map(str, sizes))}")
+        tensors[inputs[name]] = replace(tensors[inputs[name]], shape=tuple(sizes), signature=tuple(sizes))
+    return replace(graph, tensors=tuple(tensors))
+
+
+def _declared(tensor: Tensor) -> tuple[int, ...]:
+    """The shape of an input, sizes that are left open below 1."""
+    return tensor.signature if len(tensor.signature) == len(tensor.shape) else tensor.shape
 
 
 def handlers() -> dict[str, Handler]:
@@ -165,8 +195,8 @@ def _rounded(layer: Layer, value: Value, tensor: Tensor) -> Value:
 
 
 def _input_shape(tensor: Tensor) -> tuple[int, ...]:
-    declared = tensor.signature if len(tensor.signature) == len(tensor.shape) else tensor.shape
-    hint = "export the model with a fixed input size"
+    declared = _declared(tensor)
+    hint = f"give it one (--input-shape {tensor.name}=1x224x224x3), or export the model with a fixed input size"
     if tensor.dtype not in DTYPES:
         raise InvalidInputError(
             f"it is {tensor.dtype.lower()}, only floats, integers and bools can be compiled",

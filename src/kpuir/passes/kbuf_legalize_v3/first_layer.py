@@ -15,7 +15,7 @@ from kpuir.ir.locations import named
 from kpuir.passes.convert_kpu_to_kbuf.lowering import Lowering, has_words
 from kpuir.passes.convert_kpu_to_kbuf.placement import copy
 from kpuir.passes.kbuf_legalize_v3.legalizer import Legalizer, RefusalError, Span, erase
-from kpuir.target.k210 import K210, dma_rule, layer_rules
+from kpuir.target.k210 import K210, dma_rule, height_rule, layer_rules, row_layout
 
 
 def deliver_input(legalizer: Legalizer) -> None:
@@ -32,16 +32,20 @@ def deliver_input(legalizer: Legalizer) -> None:
             "it is float32, which in v3 only a first layer that is a matrix product on the CPU can read; "
             "make it uint8, or keep that layer in float"
         )
-    if kbuf.space_of(port.buffer) is kbuf.Space.KPU:
-        if (images := kbuf.shape_of(port.buffer)[0]) != 1:
-            raise RefusalError(f"it is {images} images in KPU RAM; a layer of v3 reads one")
-        _insert_copy(legalizer, port, port.buffer, None)
-        return
-    main, shape = port.buffer, map_shape(kbuf.shape_of(port.buffer))
-    lowering = Lowering(Builder(InsertPoint.before(port)))
-    port.operands = [lowering.alloc(shape, kbuf.UI8, kbuf.Space.KPU)]
-    port.properties["shape"] = kbuf.property_kinds(kbuf.KpuUploadOp)["in_shape"].to_attribute(shape)
-    _insert_copy(legalizer, port, port.buffer, main)
+    given, own = port.buffer, kbuf.shape_of(port.buffer)
+    in_kpu = kbuf.space_of(given) is kbuf.Space.KPU
+    if in_kpu and own[0] != 1:
+        raise RefusalError(f"it is {own[0]} images in KPU RAM; a layer of v3 reads one")
+    shape = _low_shape(own) if in_kpu else map_shape(own)
+    if shape != own or not in_kpu:
+        lowering = Lowering(Builder(InsertPoint.before(port)))
+        port.operands = [lowering.alloc(shape, kbuf.UI8, kbuf.Space.KPU)]
+        port.properties["shape"] = kbuf.property_kinds(kbuf.KpuUploadOp)["in_shape"].to_attribute(shape)
+        if in_kpu:
+            given.replace_all_uses_with(lowering.part(port.buffer, own, 0))
+            assert isinstance(given.owner, Operation)
+            erase(given.owner)
+    _insert_copy(legalizer, port, port.buffer, None if in_kpu else given)
 
 
 def _takes(first: Operation, port: kbuf.InputOp) -> bool:
@@ -49,6 +53,20 @@ def _takes(first: Operation, port: kbuf.InputOp) -> bool:
     if isinstance(first, kbuf.KpuConv2dOp):
         return first.input == port.buffer
     return isinstance(first, kbuf.v3.FullyConnectedOp) and Span.of(first.input) == Span.of(port.buffer)
+
+
+def _low_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """A map's shape, or for one with more rows than a layer reads that of one with more channels in the same bytes.
+
+    Raises RefusalError where there is none: where lines are shared, channels of fewer rows lie elsewhere.
+    """
+    batch, channels, height, width = shape
+    if (verdict := height_rule(height)).ok:
+        return tuple(shape)
+    for count in range(2, K210.MAX_CHANNELS // channels + 1):
+        if height % count == 0 and height_rule(height // count).ok and row_layout(width).channels_per_line == 1:
+            return batch, channels * count, height // count, width
+    raise RefusalError(verdict.reason)
 
 
 def map_shape(shape: Sequence[int]) -> tuple[int, int, int, int]:
