@@ -12,12 +12,14 @@ import kpuir
 from kpuir.compiler import CompiledModel
 from kpuir.dialects import kbuf
 from kpuir.errors import UnsupportedError, UsageError
+from kpuir.importers.onnx import import_onnx
 from kpuir.ir.printing import module_text
 from kpuir.kmodel import v5
 from kpuir.kmodel.info import describe
-from kpuir.runtime import parse_module
+from kpuir.runtime import from_module, parse_module
 from kpuir.target.stackvm import RELEASES, signatures
-from kpuir.translate import read_kmodel, write_kmodel
+from kpuir.translate import kmodel_v5, read_kmodel, write_kmodel
+from tests import networks
 
 DIGITS = Path(__file__).parents[1] / "examples/digits"
 
@@ -57,6 +59,23 @@ def test_a_file_goes_through_the_ir() -> None:
     assert info.inputs == ("1x1x16x16 uint8 256 bytes",)
     assert [line.mnemonic for line in info.instructions if line.where == "KPU"] == ["kpu_conv2d"] * 15
     assert info.warnings == ()
+
+
+def test_calls_with_many_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registers for their shapes run out, so the KPU may be called several times in a row; maps stay in KPU RAM."""
+    net = networks.Net(0, image=(1, 1, 8, 8))
+    names = ["image"]
+    for _ in range(3):
+        names.append(net.op("Relu", net.conv(names[-1], 1, 1)))
+    module, sample = import_onnx(net.model(*names[1:]).SerializeToString()), {"image": np.ones((1, 1, 8, 8), np.float32)}
+    whole = kpuir.compile(module, dataset=[sample], kmodel="v5")
+    monkeypatch.setattr(kmodel_v5, "_MOST_ARGUMENTS", 3)
+    parts = kpuir.compile(module, dataset=[sample], kmodel="v5")
+    found = [len(v5.read(one.kmodel_bytes).modules[1].functions) for one in (whole, parts)]
+    assert found[0] == 1 < found[1]
+    again = from_module(read_kmodel(parts.kmodel_bytes), sidecar=parts.sidecar, check=True)
+    for name, array in whole.run(sample).items():
+        np.testing.assert_array_equal(again.run(sample)[name], array)
 
 
 def test_what_the_report_says() -> None:

@@ -334,11 +334,13 @@ def price(cost: Cost) -> float:
 
 
 def _input_places(value: SSAValue, limits: Limits) -> list[Place]:
-    owner = value.owner
-    sent = isinstance(owner, kpu.LayerOp) or (
-        isinstance(owner, kpu.UploadOp) and isinstance(owner.input, BlockArgument)
-    )
-    possible = isinstance(owner, kpu.UploadOp | kpu.LayerOp) and (not sent or limits.may_send(value))
+    match value.owner:
+        case kpu.LayerOp() as owner:  # what it may not send at once it sends in bands
+            possible = limits.may_send(value) or is_tileable(owner)
+        case kpu.UploadOp() as owner:
+            possible = limits.may_send(value) or not isinstance(owner.input, BlockArgument)
+        case _:
+            possible = False
     return [Place.KPU, Place.MAIN] if possible else [Place.KPU]
 
 

@@ -46,6 +46,7 @@ _LOCATIONS = {
 }
 _SPACES = {location: space for space, location in _LOCATIONS.items()}
 _PORT_RANK = 4
+_MOST_ARGUMENTS = 128  # of a call: each takes two of 256 shape registers
 _BLOB_ALIGNMENT, _TABLE_ALIGNMENT = 8, K210.TABLE_ALIGNMENT
 """In the constants of the k210 module: of weights and batch-norm entries, and of activation tables."""
 
@@ -425,9 +426,9 @@ class _Exporter:
         return v5.MemoryRange(v5.Location.RDATA, datatype, start, len(data))
 
     def follow(self, op: Operation) -> None:
-        """Begin a new function where the file that the module was read from has one."""
-        number = op.attributes.get(FUNCTION)
-        if number is not None and number != self.number:
+        """Begin a new function where the file that the module was read from has one, or where a call is full."""
+        number, arguments = op.attributes.get(FUNCTION), len(self.current.inputs) + len(self.current.outputs)
+        if (number is not None and number != self.number) or arguments > _MOST_ARGUMENTS - 2:
             self.finish()
         self.number = number
 
