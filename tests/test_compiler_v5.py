@@ -67,7 +67,10 @@ def test_calls_with_many_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["image"]
     for _ in range(3):
         names.append(net.op("Relu", net.conv(names[-1], 1, 1)))
-    module, sample = import_onnx(net.model(*names[1:]).SerializeToString()), {"image": np.ones((1, 1, 8, 8), np.float32)}
+    module, sample = (
+        import_onnx(net.model(*names[1:]).SerializeToString()),
+        {"image": np.ones((1, 1, 8, 8), np.float32)},
+    )
     whole = kpuir.compile(module, dataset=[sample], kmodel="v5")
     monkeypatch.setattr(kmodel_v5, "_MOST_ARGUMENTS", 3)
     parts = kpuir.compile(module, dataset=[sample], kmodel="v5")

@@ -182,8 +182,9 @@ def compile(  # the name users expect: kpuir.compile
     `suggest_input_size` the hint of a DoesNotFitError is the largest input size that fits. `dump_ir` gets the text of
     every stage. `load_ranges` are files of what earlier calibrations saw, which counts as well (with these
     there need be no dataset); what they and this one saw goes to the file `save_ranges`. `input_shapes` gives sizes to
-    inputs that leave them open, and `outputs` names values or layers to end at, instead of the model's outputs. `progress(stage, done, total)` is told how far a stage is. Raises KpuirError: InvalidInputError,
-    UnsupportedError, UsageError, DoesNotFitError or CheckFailedError.
+    inputs that leave them open, and `outputs` names values or layers to end at, instead of the model's outputs.
+    `progress(stage, done, total)` is told how far a stage is. Raises KpuirError: InvalidInputError, UnsupportedError,
+    UsageError, DoesNotFitError or CheckFailedError.
     """
     given = {name: value for name, value in locals().items() if name not in ("model", "min_cosine", "float_layers")}
     import time

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kpuir.errors import InvalidInputError, UsageError
+from kpuir.errors import InvalidInputError
 from kpuir.importers.files import EXPECTED, TFLITE, content_of, read_source
 
 if TYPE_CHECKING:

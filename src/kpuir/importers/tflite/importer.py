@@ -60,9 +60,8 @@ def import_tflite(
     those of an int16 model are only limited to what 16 bits hold. Integers and bools are whole numbers, 0 and 1.
     `outputs`, names of values or of layers, replace those of the model; inputs that these do not need are dropped.
     Sizes of inputs that the model leaves open are what `input_shapes` says, with `resize` all others too. No other
-    tensor's stored shape counts.
-    Raises UnsupportedError with all layers that cannot be expressed, UsageError for an input or output that is not there
-    and for a shape that contradicts the model, InvalidInputError for everything else.
+    tensor's stored shape counts. Raises UnsupportedError with all layers that cannot be expressed, UsageError for an
+    input or output that is not there and for a shape that contradicts the model, InvalidInputError for everything else.
     """
     return _import(_resized(_graph(path_or_bytes), input_shapes or {}, resize), outputs)
 
