@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -69,7 +70,7 @@ def test_maps_that_are_joined_want_multiples(tmp_path: Path) -> None:
 def test_a_tflite_model_is_resized(tmp_path: Path) -> None:
     """The sizes stored with its other tensors do not count."""
     rng = np.random.default_rng(0)
-    sizes = {"Padding": 0, "StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+    sizes: dict[str, Any] = {"Padding": 0, "StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
     weights = [rng.uniform(-1, 1, shape).astype(np.float32) for shape in ((8, 3, 3, 3), (8,))]
     path = tmp_path / "x.tflite"
     path.write_bytes(one_op("CONV_2D", [(1, 640, 480, 3), *weights], "Conv2DOptions", **sizes))
