@@ -51,7 +51,7 @@ MAY_KNOW = ALONE | {
     "versions": {"errors", "target"},
     "runtime": {"dataset", "dialects", "errors", "importers", "interpreters", "ir", "pipelines", "translate"},
     "mixed_precision": {"comparison", "dataset", "errors", "runtime"},
-    "fitting": {"analysis", "dialects", "errors", "ir", "passes", "pipelines", "target", "translate"},
+    "fitting": {"analysis", "dialects", "errors", "ir", "passes", "pipelines", "target", "translate", "versions"},
     "compiler": {
         *("analysis", "dialects", "errors", "fitting", "importers", "ir", "mixed_precision", "named_pipelines"),
         *("passes", "pipelines", "runtime", "target", "versions"),
