@@ -16,6 +16,7 @@ from kpuir.interpreters.run import run
 from kpuir.passes.ktensor_sink_transposes import KTensorSinkTransposesPass
 from tests.importers.litert import run_litert
 from tests.importers.tflite_builder import Operator, Tensor, build, constant, one_op
+from tests.importers.tflite_forms import lstm_inputs
 
 Array = NDArray[np.float32]
 SAME = 0
@@ -195,6 +196,43 @@ def test_transposed_convolution_of_mediapipe(
         "TRANSPOSE_CONV", [ints(*stored), weight, (1, 4, 5, 3), bias], "TransposeConvOptions", 1, stored, **options
     )
     compare(module, x, run_litert(plain, x))
+
+
+@pytest.mark.parametrize("steps", [1, 6, 20])
+def test_int8_lstm(steps: int) -> None:
+    """States are rounded step by step, but gates are not: a few codes are one off after many steps."""
+    size, units, scale, state_scale = 4, 5, 4 / 255, 2 / 255
+    given = lstm_inputs(size, units, units, cifg=False, peephole=False, project=False)
+    tensors = [Tensor((1, steps, size), "int8", "x", scale=[scale], zero_point=[0])]
+    positions = [0]
+    for array in given:
+        positions.append(-1 if array is None else len(tensors))
+        if array is None:
+            continue
+        if array.ndim == 2:
+            tensors.append(codes_of(array, float(np.abs(array).max()) / 127, "int8"))
+        else:
+            tensors.append(codes_of(array, scale * tensors[len(tensors) - 8].scale[0], "int32"))
+    for name, dtype, step in (("h", "int8", state_scale), ("c", "int16", 2**-11)):
+        positions.append(len(tensors))
+        tensors.append(Tensor((1, units), dtype, name, scale=[step], zero_point=[0], variable=True))
+    output = len(tensors)
+    tensors.append(Tensor((1, steps, units), "int8", "y", scale=[state_scale], zero_point=[0]))
+    between = [("int16", 2**-12)] * 4 + [("int8", state_scale)]
+    tensors += [Tensor((0,), dtype, f"between{i}", scale=[s], zero_point=[0]) for i, (dtype, s) in enumerate(between)]
+    options = {"FusedActivationFunction": 4}
+    kind, table = "UNIDIRECTIONAL_SEQUENCE_LSTM", "UnidirectionalSequenceLSTMOptions"
+    lstm = Operator(kind, positions, [output], table, options, intermediates=range(output + 1, output + 6))
+    model = build(tensors, [lstm], [0], [output])
+    x: Any = np.random.default_rng(3).integers(-127, 128, (1, steps, size)).astype(np.int8)
+    (ours,) = run(import_tflite(model), [x * np.float32(scale)])
+    off = np.abs(np.rint(ours / np.float32(state_scale)) - run_litert(model, [x])[0])
+    assert off.max() <= 1
+    assert off.mean() < 0.07
+
+
+def codes_of(array: Array, scale: float, dtype: str) -> Tensor:
+    return constant(np.rint(array / scale).astype(dtype), scale=[scale], zero_point=[0])
 
 
 def test_constant_output_and_argument_as_output() -> None:

@@ -53,6 +53,7 @@ class Operator:
     options: Mapping[str, Any] = field(default_factory=dict)
     custom: str = ""
     custom_options: bytes = b""
+    intermediates: Sequence[int] = ()
 
 
 def constant(array: Any, name: str = "", **more: Any) -> Tensor:
@@ -215,6 +216,8 @@ def _operator(b: flatbuffers.Builder, operator: Operator, code: int) -> int:
         "Inputs": _vector(b, operator.inputs),
         "Outputs": _vector(b, operator.outputs),
     }
+    if operator.intermediates:
+        fields["Intermediates"] = _vector(b, operator.intermediates)
     if operator.custom_options:
         fields["CustomOptions"] = b.CreateByteVector(operator.custom_options)
     if operator.table:

@@ -20,20 +20,20 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
-from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError, UnsupportedError, UsageError
 from kpuir.importers.files import read_source
 from kpuir.importers.tflite.graph import BROKEN, DTYPES, Graph, Operator, Tensor, cut, read
 from kpuir.importers.tflite.layer import (
+    ZERO_POINTS,
     Handler,
     Layer,
     MissingInputError,
     NotExpressibleError,
     Result,
     Scope,
-    Value,
     as_real,
     check_size,
+    element_of,
     lookup,
 )
 from kpuir.importers.tflite.ops import OPS
@@ -41,9 +41,7 @@ from kpuir.importers.tflite.refusals import refusal
 from kpuir.ir.functions import CODES, NAME, codes_attribute
 from kpuir.plugins import table as plugin_table
 
-_ZERO_POINTS = {"INT8": 128, "UINT8": 0}
-"""What turns codes of these types into bytes."""
-_INTEGER_ACTIVATIONS = (*_ZERO_POINTS, "INT16")
+_INTEGER_ACTIVATIONS = (*ZERO_POINTS, "INT16")
 
 
 def import_tflite(
@@ -116,7 +114,7 @@ def _import(graph: Graph, outputs: Sequence[str]) -> ModuleOp:
     scope.values.update({i: tensor.data for i, tensor in enumerate(graph.tensors) if tensor.data is not None})
     for index, argument in zip(graph.inputs, block.args, strict=True):
         producer = Layer(Operator("input", "", (), (index,), None, graph.tensors[index].name), scope)
-        scope.values[index] = _rounded(producer, argument, graph.tensors[index])
+        scope.values[index] = producer.rounded(argument, graph.tensors[index])
     _fill_empty_constants(graph, scope)
     problems += [problem for operator in graph.operators if (problem := _import_layer(operator, scope, table))]
     if problems:
@@ -166,31 +164,10 @@ def _unlike(tensor: Tensor) -> str | None:
     if tensor.dtype == "INT16":
         return None if 0 < scale < 1e30 and zero_point == 0 else f"is int16, of scale {scale} and zero {zero_point}"
     try:
-        _element(tensor)
+        element_of(tensor)
     except VerifyException as error:
         return f"is {tensor.dtype.lower()}, and its {error}"
     return None
-
-
-def _element(tensor: Tensor) -> "ktensor.QuantizedType | None":
-    """The bytes that the codes of a tensor of int8 or uint8 activations become; None of other tensors."""
-    if tensor.data is not None or tensor.dtype not in _ZERO_POINTS or tensor.quantization is None:
-        return None
-    scale, zero_point = tensor.quantization.scale[0], tensor.quantization.zero_point[0]
-    return ktensor.QuantizedType.of(float(scale), int(zero_point) + _ZERO_POINTS[tensor.dtype])
-
-
-def _rounded(layer: Layer, value: Value, tensor: Tensor) -> Value:
-    """A value that the model computes, rounded as the model does it."""
-    if not isinstance(value, SSAValue):
-        return value
-    if tensor.dtype == "INT16" and tensor.quantization is not None:
-        scale = float(tensor.quantization.scale[0])
-        return layer.activation(value, "clamp", -32768 * scale, 32767 * scale)
-    element = _element(tensor)
-    if element is None:
-        return value
-    return layer.put(ktensor.ActivationOp(value, ktensor.ActivationAttr.rounding_to(element)))
 
 
 def _input_shape(tensor: Tensor) -> tuple[int, ...]:
@@ -232,7 +209,8 @@ def _import_layer(operator: Operator, scope: Scope, table: dict[str, Handler]) -
         if len(results) != len(operator.outputs):
             raise ValueError(f"{len(results)} results, but {len(operator.outputs)} outputs")
         for index, result in zip(operator.outputs, results, strict=True):
-            scope.values[index] = _rounded(layer, result, scope.tensors[index])
+            computed = isinstance(result, SSAValue)
+            scope.values[index] = layer.rounded(result, scope.tensors[index]) if computed else result
     except NotExpressibleError as error:
         scope.refused.update(operator.outputs)
         return (operator.layer, str(error))
@@ -282,8 +260,8 @@ def _names(graph: Graph, indices: Sequence[int]) -> ArrayAttr[DictionaryAttr]:
         name = tensor.name
         names.append(f"{name}_{len(names)}" if name in names else name)
         found.append({NAME: StringAttr(names[-1])})
-        element = _element(tensor)
+        element = element_of(tensor)
         if element is not None:
-            zero_point = element.zero_point_value - _ZERO_POINTS[tensor.dtype]
+            zero_point = element.zero_point_value - ZERO_POINTS[tensor.dtype]
             found[-1][CODES] = codes_attribute(tensor.dtype.lower(), element.scale_value, zero_point)
     return ArrayAttr(DictionaryAttr(attributes) for attributes in found)

@@ -29,6 +29,8 @@ Result: TypeAlias = "SSAValue | NDArray[Any] | Sequence[SSAValue | NDArray[Any]]
 Handler: TypeAlias = "Callable[[Layer], Result]"
 
 
+ZERO_POINTS = {"INT8": 128, "UINT8": 0}
+"""What turns codes of these types into bytes."""
 _MASKING = frozenset({"ADD", "SUB", "MAXIMUM", "MINIMUM", "SELECT", "SELECT_V2"})
 """Operators whose constants may be infinite, to mask what is added or chosen; the largest number does the same."""
 _FINITE = (-3.4028234663852886e38, 3.4028234663852886e38)
@@ -74,6 +76,10 @@ class Layer(Emitter):
     def has(self, position: int) -> bool:
         """Whether an optional input is there."""
         return position < len(self.operator.inputs) and self.operator.inputs[position] >= 0
+
+    def tensor(self, position: int) -> Tensor | None:
+        """What the model says of an input, None where it is not there."""
+        return self.scope.tensors[self.operator.inputs[position]] if self.has(position) else None
 
     def known(self, position: int) -> "Constant | None":
         """The input's value where it is known at import, as stored (weights may still be int8 or float16)."""
@@ -222,7 +228,8 @@ class Layer(Emitter):
 
     def dtype(self, position: int) -> str:
         """The type that an input has in the model."""
-        return self.scope.tensors[self.operator.inputs[position]].dtype if self.has(position) else ""
+        tensor = self.tensor(position)
+        return "" if tensor is None else tensor.dtype
 
     def is_whole(self, position: int = 0) -> bool:
         """Whether an input holds integers or bools in the model, here whole numbers, rather than codes of numbers."""
@@ -230,7 +237,8 @@ class Layer(Emitter):
 
     def is_coded(self, position: int) -> bool:
         """Whether an input is stored as integers with a scale: codes of real numbers."""
-        return self.scope.tensors[self.operator.inputs[position]].is_coded
+        tensor = self.tensor(position)
+        return tensor is not None and tensor.is_coded
 
     def put(self, operation: Operation) -> SSAValue:
         """Append an operation named after this layer; its (only) result."""
@@ -247,6 +255,16 @@ class Layer(Emitter):
     def put_constant(self, array: Constant) -> SSAValue:
         """Append a constant."""
         return self.put(ktensor.ConstantOp(array))
+
+    def rounded(self, value: SSAValue, tensor: Tensor) -> SSAValue:
+        """A value that the model computes, rounded as it does that where it stores it in a tensor."""
+        if tensor.dtype == "INT16" and tensor.quantization is not None:
+            scale = float(tensor.quantization.scale[0])
+            return self.activation(value, "clamp", -32768 * scale, 32767 * scale)
+        element = element_of(tensor)
+        if element is None:
+            return value
+        return self.put(ktensor.ActivationOp(value, ktensor.ActivationAttr.rounding_to(element)))
 
     def _lookup(self, position: int) -> Value:
         if not self.has(position):
@@ -265,6 +283,14 @@ def lookup(scope: Scope, index: int, layer: str) -> Value:
     if index in scope.refused:
         raise MissingInputError
     raise InvalidInputError(f"it reads tensor {tensor.name}, which no earlier layer computes", location=layer)
+
+
+def element_of(tensor: Tensor) -> "ktensor.QuantizedType | None":
+    """The bytes that the codes of a tensor of int8 or uint8 activations become; None of other tensors."""
+    if tensor.data is not None or tensor.dtype not in ZERO_POINTS or tensor.quantization is None:
+        return None
+    scale, zero_point = tensor.quantization.scale[0], tensor.quantization.zero_point[0]
+    return ktensor.QuantizedType.of(float(scale), int(zero_point) + ZERO_POINTS[tensor.dtype])
 
 
 def shape_of(value: Value) -> tuple[int, ...]:

@@ -113,7 +113,7 @@ def of_numbers(handler: Handler) -> Handler:
     """A handler that refuses numbers rounded to codes: LiteRT computes with those codes, whatever their scales."""
 
     def checked(layer: Layer) -> Result:
-        if any(layer.has(position) and layer.is_coded(position) for position in layer.inputs):
+        if any(layer.is_coded(position) for position in layer.inputs):
             layer.refuse("runtimes ignore the scales of quantized tensors here", "floats, or integers without a scale")
         return handler(layer)
 

@@ -20,10 +20,11 @@ _LAYER_NORM_EPSILON = 1e-8
 
 @dataclass(frozen=True)
 class _Lstm:
-    """One direction of an LSTM; `first` is the position of its weights, `norms` that of its layer normalization."""
+    """One direction of an LSTM: the positions of its weights, its two states and its layer normalization."""
 
     layer: Layer
     first: int
+    states: int
     norms: int | None
     activation: int
     cell_clip: float
@@ -78,7 +79,12 @@ class _Lstm:
             bias = layer.constant(self.weights(16)) if self.has(16) else None
             h = layer.emit(ktensor.MatmulOp(h, layer.constant(self.weights(15).T.copy()), bias))
             h = self.clipped(h, self.projection_clip)
-        return h, c
+        return self.stored(h, 0), self.stored(c, 1)
+
+    def stored(self, value: SSAValue, number: int) -> SSAValue:
+        """A state as it is handed on: of int8 layers rounded."""
+        tensor = self.layer.tensor(self.states + number)
+        return value if tensor is None else self.layer.rounded(value, tensor)
 
     def gate(self, value: SSAValue, gate: int, c: SSAValue | None) -> SSAValue:
         """A gate's sum with its peephole, normalized where the layer does that."""
@@ -104,7 +110,7 @@ def unidirectional_sequence_lstm(layer: Layer) -> SSAValue:
     if layer.option("DiagonalRecurrentTensors", False):
         layer.refuse("its recurrent weights are diagonals", "matrices")
     swap = (0, 1, 2) if layer.option("TimeMajor", False) else (1, 0, 2)
-    return layer.transpose(_lstm(layer, 1, 20).run(layer.transpose(layer.value(0), swap)), swap)
+    return layer.transpose(_lstm(layer, 1, 18, 20).run(layer.transpose(layer.value(0), swap)), swap)
 
 
 def lstm(layer: Layer) -> SSAValue:
@@ -112,7 +118,7 @@ def lstm(layer: Layer) -> SSAValue:
     if layer.option("KernelType", 0):
         layer.refuse("its basic kernel", "the full kernel, or UNIDIRECTIONAL_SEQUENCE_LSTM")
     value = layer.value(0)
-    output = _lstm(layer, 1, 20).run(layer.reshape(value, (1, *shape_of(value))))
+    output = _lstm(layer, 1, 18, 20).run(layer.reshape(value, (1, *shape_of(value))))
     return layer.reshape(output, shape_of(output)[1:])
 
 
@@ -121,13 +127,14 @@ def bidirectional_sequence_lstm(layer: Layer) -> list[SSAValue]:
     _refuse_auxiliary(layer, range(39, 48))
     swap = (0, 1, 2) if layer.option("TimeMajor", True) else (1, 0, 2)
     x = layer.transpose(layer.value(0), swap)
-    return _both(layer, [_lstm(layer, 1, None).run(x), _lstm(layer, 18, None).run(x, backwards=True)], swap)
+    return _both(layer, [_lstm(layer, 1, 35, None).run(x), _lstm(layer, 18, 37, None).run(x, backwards=True)], swap)
 
 
-def _lstm(layer: Layer, first: int, norms: int | None) -> _Lstm:
+def _lstm(layer: Layer, first: int, states: int, norms: int | None) -> _Lstm:
     clips = [max(float(layer.option(name, 0.0)), 0.0) for name in ("CellClip", "ProjClip")]
     has_norms = norms is not None and layer.has(norms + 1)
-    return _Lstm(layer, first, norms if has_norms else None, int(layer.option("FusedActivationFunction")), *clips)
+    function = int(layer.option("FusedActivationFunction"))
+    return _Lstm(layer, first, states, norms if has_norms else None, function, *clips)
 
 
 def unidirectional_sequence_rnn(layer: Layer) -> SSAValue:
