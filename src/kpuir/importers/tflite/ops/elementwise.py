@@ -169,6 +169,8 @@ def atan2(layer: Layer) -> Value:
 def right_shift(layer: Layer) -> SSAValue:
     """RIGHT_SHIFT by constants: of integers, rounded down."""
     bits = layer.array(1, "by how many bits it shifts")
+    if not layer.is_whole() or bits.dtype.kind not in "iu" or (bits < 0).any() or (bits > 63).any():
+        raise layer.invalid(f"of {layer.dtype(0).lower()} by bits outside of 0 to 63, or not of integers")
     return layer.unary("floor", layer.binary("mul", layer.value(0), np.exp2(-bits.astype(np.float32))))
 
 
