@@ -124,3 +124,9 @@ def test_conversions_at_the_ends(tmp_path: Path, dtype: str, quantize: bool, deq
     steps = np.abs(ours / np.float32(0.02) - (wanted / np.float32(0.02) if dequantize else wanted - (low + 100.0)))
     assert steps.max() < 1.01
     assert (steps > 0.01).mean() < 0.005
+
+
+def test_compiled_up_to_an_output(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(quantized_conv("int8", quantize=True, dequantize=True))
+    assert [port.name for port in kpuir.compile(path, outputs=("y",)).loaded().outputs] == ["y"]

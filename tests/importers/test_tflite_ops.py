@@ -109,6 +109,22 @@ def test_shape_arithmetic_is_folded() -> None:
     np.testing.assert_array_equal(run(module, x)[0], x[0].reshape(1, 6, 4))
 
 
+def test_codes_are_folded_as_numbers() -> None:
+    """x + (a * b), of constants with scales of their own."""
+    numbers = [("a", 0.5, 3, [-3, 5, 7]), ("b", 0.25, -1, [9, -9, 1])]
+    tensors = [
+        Tensor((3,), "int8", "x", scale=[0.1], zero_point=[0]),
+        *(constant(np.array(v, np.int8), name, scale=[s], zero_point=[z]) for name, s, z, v in numbers),
+        Tensor((3,), "int8", "product", scale=[0.0625], zero_point=[2]),
+        Tensor((3,), "int8", "y", scale=[0.2], zero_point=[0]),
+    ]
+    operators = [Operator("MUL", [1, 2], [3], "MulOptions"), Operator("ADD", [0, 3], [4], "AddOptions")]
+    model = build(tensors, operators, [0], [4])
+    x: Any = np.array([-101, 20, 4], np.int8)
+    (ours,) = run(import_tflite(model), [x * np.float32(0.1)])
+    np.testing.assert_array_equal(np.rint(ours / np.float32(0.2)), run_litert(model, [x])[0])
+
+
 def test_fill_is_folded() -> None:
     tensors = [
         Tensor((2, 3), name="x"),

@@ -82,9 +82,11 @@ class Layer(Emitter):
         return self.scope.tensors[self.operator.inputs[position]] if self.has(position) else None
 
     def known(self, position: int) -> "Constant | None":
-        """The input's value where it is known at import, as stored (weights may still be int8 or float16)."""
+        """The input's value where it is known at import: integers and floats as stored, of codes the real numbers."""
         value = self._lookup(position)
-        return None if isinstance(value, SSAValue) else value
+        if isinstance(value, SSAValue):
+            return None
+        return self.real(position) if self.is_coded(position) and value.dtype.itemsize <= 2 else value
 
     def array(self, position: int, what: str) -> Constant:
         """The input's value, which must be known at import; `what` says what it is."""
@@ -105,11 +107,10 @@ class Layer(Emitter):
 
         Raises InvalidInputError where it holds NaN.
         """
-        constant = self.known(position)
-        if constant is None:
+        value = self._lookup(position)
+        if isinstance(value, SSAValue):
             return None
-        tensor = self.scope.tensors[self.operator.inputs[position]]
-        return as_real(constant, tensor, self.name)
+        return as_real(value, self.scope.tensors[self.operator.inputs[position]], self.name)
 
     def weights(self, position: int) -> "NDArray[np.float32] | None":
         """`real` for weights and biases, which must be finite too."""
