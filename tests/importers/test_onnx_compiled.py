@@ -25,6 +25,16 @@ CONSTANTS = {
     "std": floats([58, 57, 56]).reshape(1, 3, 1, 1),
     "last_mean": floats([123, 117, 104]),
     "unit": np.float32(1 / 255),
+    "half": np.float32(127.5),
+    "one": np.float32(1),
+    "zero": np.float32(0),
+    "255": np.float32(255),
+    "norm_scale": floats([1, 1.1, 0.9]),
+    "norm_variance": floats([3400, 3300, 3200]),
+    "reversed": np.array([2, 1, 0]),
+    "-1": np.array([-1]),
+    "-9": np.array([-9]),
+    "axis": np.array([1]),
 }
 
 
@@ -41,6 +51,36 @@ PREPROCESSING: dict[str, tuple[str, list[onnx.NodeProto]]] = {
     "mean and deviation": ("NCHW", [node("Sub", ["x", "mean"], ["a"]), node("Div", ["a", "std"], ["image"])]),
     "bytes": ("NCHW", [cast("x", "a"), node("Mul", ["a", "unit"], ["image"])]),
     "channels last": ("NHWC", [to_planar("x", "image")]),
+    "from -1 to 1": ("NCHW", [cast("x", "a"), node("Div", ["a", "half"], ["b"]), node("Sub", ["b", "one"], ["image"])]),
+    "pixels limited": (
+        "NCHW",
+        [cast("x", "a"), node("Div", ["a", "255"], ["b"]), node("Clip", ["b", "zero", "one"], ["image"])],
+    ),
+    "batch norm": (
+        "NCHW",
+        [
+            cast("x", "a"),
+            node("BatchNormalization", ["a", "norm_scale", "norm_scale", "last_mean", "norm_variance"], ["image"]),
+        ],
+    ),
+    "BGR by Gather": (
+        "NHWC",
+        [node("Gather", ["x", "reversed"], ["a"], axis=3), to_planar("a", "b"), node("Mul", ["b", "unit"], ["image"])],
+    ),
+    "BGR by Slice": (
+        "NCHW",
+        [cast("x", "a"), node("Slice", ["a", "-1", "-9", "axis", "-1"], ["b"]), node("Sub", ["b", "mean"], ["image"])],
+    ),
+    "BGR by Split and Concat": (
+        "NHWC",
+        [
+            cast("x", "a"),
+            node("Split", ["a"], ["red", "green", "blue"], axis=3),
+            node("Concat", ["blue", "green", "red"], ["b"], axis=3),
+            node("Sub", ["b", "last_mean"], ["c0"]),
+            to_planar("c0", "image"),
+        ],
+    ),
     "everything": (
         "NHWC",
         [

@@ -182,7 +182,8 @@ class SelectOperands(RewritePattern):
 
 
 def _any_on_kpu(channels: Channels) -> bool:
-    return any(residency.on_kpu(value) for value in channels.sources)
+    """Whether KPU RAM holds one of the maps: a layer's result, or an input of the function, which can be put there."""
+    return any(residency.on_kpu(value) or not isinstance(value.owner, Operation) for value in channels.sources)
 
 
 def _select(rewriter: PatternRewriter, channels: Channels) -> SSAValue | None:

@@ -44,6 +44,22 @@ func.func @slices(%x: tensor<10xf32>) -> (tensor<2xf32>, tensor<10xf32>) {
   func.return %b, %d : tensor<2xf32>, tensor<10xf32>
 }
 
+// CHECK: func.func @concats_of_slices(
+// CHECK-NEXT: %a = ktensor.slice
+// CHECK-NEXT: %r = ktensor.slice %x {starts = array<i64: 2, 0>, ends = array<i64: -1, 4>, steps = array<i64: -1, 1>}
+// CHECK-NEXT: %e = ktensor.concat %a, %a
+// CHECK-NEXT: func.return %r, %x, %e
+func.func @concats_of_slices(%x: tensor<3x4xf32>) -> (tensor<3x4xf32>, tensor<3x4xf32>, tensor<2x4xf32>) {
+  %a = ktensor.slice %x {starts = array<i64: 0, 0>, ends = array<i64: 1, 4>, steps = array<i64: 1, 1>} : (tensor<3x4xf32>) -> tensor<1x4xf32>
+  %b = ktensor.slice %x {starts = array<i64: 1, 0>, ends = array<i64: 2, 4>, steps = array<i64: 1, 1>} : (tensor<3x4xf32>) -> tensor<1x4xf32>
+  %c = ktensor.slice %x {starts = array<i64: 2, 0>, ends = array<i64: 3, 4>, steps = array<i64: 1, 1>} : (tensor<3x4xf32>) -> tensor<1x4xf32>
+  %f = ktensor.slice %x {starts = array<i64: 1, 0>, ends = array<i64: 3, 4>, steps = array<i64: 1, 1>} : (tensor<3x4xf32>) -> tensor<2x4xf32>
+  %r = ktensor.concat %c, %b, %a {axis = 0 : i64} : (tensor<1x4xf32>, tensor<1x4xf32>, tensor<1x4xf32>) -> tensor<3x4xf32>
+  %s = ktensor.concat %a, %f {axis = 0 : i64} : (tensor<1x4xf32>, tensor<2x4xf32>) -> tensor<3x4xf32>
+  %e = ktensor.concat %a, %a {axis = 0 : i64} : (tensor<1x4xf32>, tensor<1x4xf32>) -> tensor<2x4xf32>
+  return %r, %s, %e : tensor<3x4xf32>, tensor<3x4xf32>, tensor<2x4xf32>
+}
+
 // CHECK: func.func @concats(
 // CHECK-NEXT: %b = ktensor.concat %x, %y, %x {axis = 0 : i64} : (tensor<2xf32>, tensor<3xf32>, tensor<2xf32>) -> tensor<7xf32>
 // CHECK-NEXT: func.return %b, %y :

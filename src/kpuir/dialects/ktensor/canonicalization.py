@@ -1,5 +1,7 @@
 """Canonicalization patterns: chains of the same movement become one. Locations are kept."""
 
+from itertools import pairwise
+
 from xdsl.ir import Operation, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 
@@ -76,6 +78,49 @@ class ConcatOfConcat(RewritePattern):
         inputs = [part for value in op.inputs for part in _concat_parts(value, op)]
         if len(inputs) > len(op.inputs):
             _replace(rewriter, op, ConcatOp(inputs, op.axis.value.data))
+
+
+class ConcatOfSlices(RewritePattern):
+    """Neighbours that are slices of one value, and go on where the one before ends, are one slice."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: ConcatOp, rewriter: PatternRewriter, /) -> None:
+        """Rewrite one op."""
+        axis, inputs = op.axis.value.data, list(op.inputs)
+        for index, (first, second) in enumerate(pairwise([value.owner for value in inputs])):
+            joined = _joined(first, second, axis)
+            if joined is None:
+                continue
+            joined.location = op.location
+            rewriter.insert(joined)
+            inputs[index : index + 2] = [joined.output]
+            if len(inputs) == 1:
+                rewriter.replace(op, [], inputs)
+            else:
+                _replace(rewriter, op, ConcatOp(inputs, axis))
+            return
+
+
+def _joined(first: object, second: object, axis: int) -> SliceOp | None:
+    """One slice of what two take of the same value, one behind the other along an axis; None where it is none."""
+    if not isinstance(first, SliceOp) or not isinstance(second, SliceOp) or first.input != second.input:
+        return None
+    left, right = _axes(first), _axes(second)
+    if left[:axis] + left[axis + 1 :] != right[:axis] + right[axis + 1 :]:
+        return None
+    (start, step, count), (second_start, second_step, second_count) = left[axis], right[axis]
+    step = step or second_step or second_start - start
+    if step == 0 or second_step not in (0, step) or second_start != start + step * count:
+        return None
+    left[axis] = (start, step, count + second_count)
+    starts, ends, steps = zip(*(_taken(one, by or 1, size) for one, by, size in left), strict=True)
+    return SliceOp(first.input, starts, ends, steps)
+
+
+def _axes(op: SliceOp) -> list[tuple[int, int, int]]:
+    """Start, step and count of each axis; of a single element the step, which is any, is 0."""
+    axes = zip(op.starts.get_values(), op.steps.get_values(), shape_of(op.output), strict=True)
+    return [(start, step if count > 1 else 0, count) for start, step, count in axes]
 
 
 class ReduceOfUnits(RewritePattern):
@@ -191,7 +236,7 @@ PATTERNS.update(
         TransposeOp: (TransposeOfTranspose(),),
         PadOp: (PadOfPad(),),
         SliceOp: (SliceOfSlice(),),
-        ConcatOp: (ConcatOfConcat(),),
+        ConcatOp: (ConcatOfConcat(), ConcatOfSlices()),
         ReduceOp: (ReduceOfUnits(),),
         ActivationOp: (ClampOfClamp(), RoundingOfRounded()),
     }
