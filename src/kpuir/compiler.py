@@ -223,7 +223,7 @@ def compile(  # the name users expect: kpuir.compile
     module = _imported(model, input_shapes, outputs)
     own = tensor_ports(module)
     source = None if not isinstance(model, str | Path) else Path(model)
-    _check_layouts(own, input_layout, None if source and source.suffix == ".tflite" else output_layout)
+    is_channels_last = source is not None and source.suffix == ".tflite"
     stages["import"] = time.perf_counter() - start
     files = [load_ranges] if isinstance(load_ranges, str | Path) else load_ranges
     of_dataset = {
@@ -246,6 +246,11 @@ def compile(  # the name users expect: kpuir.compile
         "kpu-pack-pixels": {"pixels": "crop"} if RUNTIMES[version].takes_pixels else {},
         "kpu-quantize": {"input_type": input_type},
         "ktensor-absorb-layouts": {"outputs": output_layout == "NCHW"},
+        "kpu-reorder-ports": {
+            "inputs": input_layout,
+            "outputs": "NHWC" if output_layout == "NHWC" else None,
+            "source": "NHWC" if is_channels_last else "NCHW",
+        },
         "kpu-explain": {"require": require_kpu},
         "ktensor-keep-float": {"layers": tuple(float_layers) or None},
         "kpu-tile": {"sent": RUNTIMES[version].sent_pixels},
@@ -299,30 +304,16 @@ def compile(  # the name users expect: kpuir.compile
     report = _report(module, data, version, stages)
     sidecar = _sidecar(module, source, own, report, mean, std)
     sidecar["firmware"] = firmware
+    for kind, layout, ports in (("inputs", input_layout, own[0]), ("outputs", output_layout, own[1])):
+        for entry, port in zip(sidecar[kind], ports, strict=True):
+            wanted = port.layout if layout == "model" else layout
+            if wanted == "NHWC" and entry["layout"] == entry["kmodel_layout"] == "NCHW":
+                entry["layout"] = entry["kmodel_layout"] = "NHWC"  # as in the source model, so nothing says so
     if input_shapes or outputs:
         shapes = {name: list(sizes) for name, sizes in (input_shapes or {}).items()}
         sidecar["source"].update({"input_shapes": shapes, "outputs": list(outputs)})
     sidecar["layers"] = errors.described(module)
     return CompiledModel(data, sidecar, module, report, tuple(errors.found), tuple(errors.candidates))
-
-
-def _check_layouts(own: "tuple[Sequence[Port], Sequence[Port]]", of_inputs: str | None, of_outputs: str | None) -> None:
-    """Raise UsageError for layouts no kmodel is given: inputs other than NCHW, outputs made channels-last."""
-    for port in own[0]:
-        wanted = port.layout if of_inputs == "model" else of_inputs
-        if wanted == "NHWC" and len(port.shape) == 4:
-            raise UsageError(
-                "a kmodel's inputs are NCHW, what the camera delivers; NHWC is not possible",
-                location=f"input '{port.name}'",
-                hint="leave --input-layout away",
-            )
-    for port in own[1]:
-        if of_outputs == "NHWC" and len(port.shape) == 4:
-            raise UsageError(
-                "outputs of such a model are NCHW; only those of a .tflite file can be NHWC",
-                location=f"output '{port.name}'",
-                hint="leave --output-layout away",
-            )
 
 
 def _compile_mixed(

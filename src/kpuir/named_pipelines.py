@@ -66,6 +66,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "ktensor-fold-constants",
         "canonicalize",
         "cse",
+        "kpu-reorder-ports",
         "convert-kpu-to-kbuf",
         "kbuf-schedule",
         "kbuf-spill",

@@ -280,6 +280,8 @@ def _kbuf_port(op: "kbuf.InputOp | kbuf.OutputOp", kind: str) -> Port:
     shape = tuple(buffer.get_shape()) if op.shape is None else tuple(op.shape.get_values())
     inner: Layout = "NCHW" if len(shape) == 4 else "flat"
     outer: Any = inner if op.layout is None else op.layout.data
+    if op.layout is not None and outer == "NCHW":
+        inner = "NHWC"  # the attribute says what differs
     return Port(
         name=f"{kind}{op.index.value.data}" if op.port_name is None else op.port_name.data,
         shape=_permuted_shape(shape, inner, outer),

@@ -127,6 +127,31 @@ def test_the_bytes_of_the_camera_go_in_directly(name: str, tmp_path: Path) -> No
     assert cosine(result.run({"x": x})["y"], runtime(model, {"x": given})[0]) > 0.9995
 
 
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("kmodel", ["v3", "v4", "v5"])
+def test_kmodels_that_take_and_give_channels_last(layout: str, kmodel: str, tmp_path: Path) -> None:
+    """Whatever the source model's layout is: a transpose by the CPU each, of bytes and of floats."""
+    before = [to_planar("x", "image")] if layout == "NHWC" else [node("Identity", ["x"], ["image"])]
+    shape = (1, 16, 20, 3) if layout == "NHWC" else (1, 3, 16, 20)
+    model = net([*before, *NETWORK], {"x": shape}, used(NETWORK))
+    samples = [{"x": weights(*shape, seed=seed)} for seed in range(4)]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    planar = kpuir.compile(path, dataset=samples, kmodel=kmodel).run(samples[0])["y"]
+    result = kpuir.compile(path, dataset=samples, kmodel=kmodel, input_layout="NHWC", output_layout="NHWC")
+    entry, output = result.sidecar["inputs"][0], result.sidecar["outputs"][0]
+    assert (tuple(entry["shape"]), entry["layout"], entry["kmodel_layout"]) == (shape, layout, "NHWC")
+    assert (output["shape"], output["layout"]) == ([1, 8, 8, 10], "NCHW")
+    assert (output["kmodel_shape"], output["kmodel_layout"]) == ([1, 8, 10, 8], "NHWC")
+    result.save(tmp_path / "model.kmodel")
+    loaded = kpuir.load(tmp_path / "model.kmodel")
+    assert np.array_equal(loaded.run(samples[0])["y"], planar)
+    pixels = samples[0]["x"] if layout == "NHWC" else samples[0]["x"].transpose(0, 2, 3, 1)
+    codes = np.clip(np.rint(pixels / np.float64(entry["scale"])) + entry["zero_point"], 0, 255).astype(np.uint8)
+    (raw,) = loaded.run_raw([codes.reshape(entry["kmodel_shape"])])
+    assert np.array_equal(raw.reshape(1, 8, 10, 8), planar.transpose(0, 2, 3, 1))
+
+
 COMPOSED: dict[str, list[onnx.NodeProto]] = {
     "a table by the largest channel": [
         node("ArgMax", ["c"], ["i"], axis=1, keepdims=0),

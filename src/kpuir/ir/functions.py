@@ -14,7 +14,7 @@ ENTRY = "main"
 NAME = "ktensor.name"
 """Attribute of an argument or result: its name in the source model."""
 LAYOUT = "ktensor.layout"
-"""Attribute of an argument or result that is NCHW here: "NHWC" where it is that in the source model."""
+"""Attribute of an argument or result: its layout in the source model, where that is not what it is here."""
 
 CODES = "ktensor.codes"
 """Attribute of an argument or result: how a quantized source model stores it, [type, scale, zero point]."""

@@ -38,6 +38,7 @@ PASSES: dict[str, tuple[str, str]] = {
     "kpu-pack-pixels": ("kpuir.passes.kpu_pack_pixels", "KpuPackPixelsPass"),
     "kpu-place": ("kpuir.passes.kpu_place", "KpuPlacePass"),
     "kpu-quantize": ("kpuir.passes.kpu_quantize", "KpuQuantizePass"),
+    "kpu-reorder-ports": ("kpuir.passes.kpu_reorder_ports", "KpuReorderPortsPass"),
     "kpu-round-weights": ("kpuir.passes.kpu_round_weights", "KpuRoundWeightsPass"),
     "kpu-select-registers": ("kpuir.passes.kpu_select_registers", "KpuSelectRegistersPass"),
     "kpu-shift-borders": ("kpuir.passes.kpu_shift_borders", "KpuShiftBordersPass"),
