@@ -96,3 +96,16 @@ def test_what_a_file_cannot_hold() -> None:
     small = replace(model, main_bytes=8, layers=layers)
     with pytest.raises(InvalidInputError, match=r"layer 0: bytes 0\.\.\d+ lie outside of the 8 bytes of main"):
         from_v3(small)
+
+
+def test_a_register_that_only_the_runtime_should_set_comes_back() -> None:
+    """Bit 0 of the last register: the runtime sets it where the layer's flag says so, and never takes it back."""
+    model = v3.read(shipped())
+    first, *others = model.layers
+    assert isinstance(first, v3.K210Conv)
+    assert not first.flags & v3.SENDS
+    sends = replace(first, registers=replace(first.registers, send_data_out=1))
+    data = v3.write(replace(model, layers=(sends, *others)))
+    module = read_kmodel(data)
+    assert write_kmodel(parse_module(module_text(module).encode(), "text")) == data
+    assert check_loadable(module) == ["layer 0: kbuf.kpu_conv2d: register send_data_out is 1, but the layer needs 0"]

@@ -113,7 +113,7 @@ class _Importer:
         source = self._map(registers.image_src_addr, registers.input_shape)
         result = self._map(registers.image_dst_addr, registers.output_shape)
         main = self._main((1, *registers.output_shape), kbuf.UI8, layer.main_output) if sends else None
-        plain = replace(registers, image_src_addr=0, image_dst_addr=0, send_data_out=int(sends))
+        plain = replace(registers, image_src_addr=0, image_dst_addr=0)
         arrays = {name: getattr(layer, name) for name in ("batch_norm", "activation", "activation_add", "weights")}
         other = {
             "offsets": layer.offsets,
@@ -260,7 +260,7 @@ class _Exporter:
             flags=(known["flags"] or 0) | (SENDS if main is not None else 0),
             main_output=(known["unused_output"] or 0) if main is None else self.start(main),
             offsets=known["offsets"],
-            registers=replace(known["registers"], send_data_out=0, **lines),
+            registers=replace(known["registers"], **lines),
             weights=np.ascontiguousarray(known["weights"]).reshape(-1),
             **{name: _stored(array, codecs(K210Conv)[name]) for name, array in arrays.items()},
         )

@@ -166,11 +166,15 @@ def _check_nnil(op: kbuf.NnilUnaryMethodOp) -> Iterator[str]:
     yield "the code has no return: elements would be left unwritten"
 
 
-def layer_problems(op: kbuf.KpuConv2dOp) -> Iterator[str]:
+def sends(op: kbuf.KpuConv2dOp) -> bool:
+    """Whether a layer's result goes to main RAM as well."""
+    return op.main_output is not None and kbuf.byte_size(op.main_output) > 0
+
+
+def layer_problems(op: kbuf.KpuConv2dOp, send_data_out: bool) -> Iterator[str]:
     """Registers of a layer that do not follow from its shapes, and an activation table with a gap."""
     registers = op.registers.data
-    used = op.main_output is not None and kbuf.byte_size(op.main_output) > 0
-    for name, expected in _expected_registers(registers, used, to_numpy(op.weights).itemsize).items():
+    for name, expected in _expected_registers(registers, send_data_out, to_numpy(op.weights).itemsize).items():
         found = getattr(registers, name)
         if found != expected:
             yield f"register {name} is {found}, but the layer needs {expected}"
@@ -183,7 +187,7 @@ def layer_problems(op: kbuf.KpuConv2dOp) -> Iterator[str]:
         yield f"register load_time gives {registers.load_time + 1} loads of weights, but {loads} are needed{limit}"
 
 
-def _expected_registers(registers: LayerRegisters, used: bool, bytes_per_weight: int) -> dict[str, int]:
+def _expected_registers(registers: LayerRegisters, send_data_out: bool, bytes_per_weight: int) -> dict[str, int]:
     """Fields that follow from the shapes (`kmodel-v4.md` 9.4)."""
     _, in_height, in_width = registers.input_shape
     channels, height, width = registers.output_shape
@@ -201,7 +205,7 @@ def _expected_registers(registers: LayerRegisters, used: bool, bytes_per_weight:
         "wb_channel_switch_addr": result.lines_per_row * height,
         "wb_group": result.channels_per_line,
         "para_size": per_channel * bytes_per_weight * (registers.o_ch_num_coef + 1),
-        "send_data_out": int(used),
+        "send_data_out": int(send_data_out),
         "channel_byte_num": (width * height - 1) % 65536,
         "dma_total_byte": width * height * channels - 1,
     }
@@ -218,5 +222,5 @@ _CHECKS: dict[type[kbuf.InstructionOp], Callable[[Any], Iterator[str]]] = {
     kbuf.CpuQuantizedConv2dOp: _check_unaligned_bias,
     kbuf.CpuQuantizedDepthwiseConv2dOp: _check_unaligned_bias,
     kbuf.NnilUnaryMethodOp: _check_nnil,
-    kbuf.KpuConv2dOp: layer_problems,
+    kbuf.KpuConv2dOp: lambda op: layer_problems(op, sends(op)),
 }

@@ -56,7 +56,7 @@ def _problems(op: Operation) -> Iterator[str]:
     if isinstance(op, _WORDS):
         yield from _overrun(op)
     if isinstance(op, kbuf.KpuConv2dOp):
-        yield from layer_problems(op)
+        yield from layer_problems(op, False)  # the runtime sets the register where the layer's flag says so
         verdict = dma_rule(*op.registers.data.output_shape[1:])
         if op.main_output is not None and not verdict.ok:
             yield verdict.reason

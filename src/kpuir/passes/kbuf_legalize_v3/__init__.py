@@ -12,11 +12,11 @@ KPU RAM, or a matrix product. A module of another version stays as it is.
 
 Some instructions become a layer together (a vector padded to 4x4 maps and uploaded, a sigmoid, a division by the root
 of a sum of squares, a scale and bias per channel); moves of elements become copies of ranges of bytes. Bytes that must
-come in main RAM are sent there by a first layer that copies them. Everything that v3 has no layer for is reported at
-once, with the versions that have.
+come in main RAM are sent there by a first layer that copies them. That a layer sends its result is a flag of the file,
+not a register. Everything that v3 has no layer for is reported at once, with the versions that have.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr
@@ -78,6 +78,9 @@ class KbufLegalizeV3Pass(ModulePass):
                 legalizer.problems.append(("input", str(refusal)))
         if legalizer.problems:
             raise UnsupportedError(legalizer.problems, what="cannot be in a kmodel v3", hint=_HINT)
+        for one in function.body.block.ops:
+            if isinstance(one, kbuf.KpuConv2dOp):
+                one.properties["registers"] = kbuf.RegistersAttr(replace(one.registers.data, send_data_out=0))
         for one in reversed(list(function.body.block.ops)):
             if isinstance(one, kbuf.SubviewOp | kbuf.ConstantOp | kbuf.AllocOp) and not one.result.uses:
                 erase(one)
