@@ -1,5 +1,6 @@
 """kmodel v3, against what the SDK's driver computed and a shipped model."""
 
+import re
 import struct
 import zipfile
 from dataclasses import replace
@@ -179,6 +180,18 @@ def test_a_shipped_model_is_described() -> None:
 )
 def test_what_the_driver_refuses_is_warned_of(name: str, message: str) -> None:
     assert describe(vectors()[name]["model.kmodel"]).warnings[0].startswith(message)
+
+
+def test_layers_that_no_runtime_executes_are_listed() -> None:
+    info = describe(vectors()["type7_unimplemented"]["model.kmodel"])
+    assert ("0x7", "?") in [(line.mnemonic, line.where) for line in info.instructions]
+    assert re.fullmatch(r"instruction \d is of type 7 \(0x7\), which no runtime executes", info.warnings[0])
+
+
+def test_tables_in_the_wrong_places_are_warned_of() -> None:
+    moved = replace(conv(), offsets=tuple(place + 4 * (n == 3) for n, place in enumerate(conv().canonical_offsets(36))))
+    (warning,) = describe(v3.write(v3.Model((), 64, (moved,)))).warnings[-1:]
+    assert re.fullmatch(r"instruction 0: the activation table is at byte \d+, no multiple of 256", warning)
 
 
 def test_all_others_are_described_without_a_warning() -> None:

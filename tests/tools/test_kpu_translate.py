@@ -63,7 +63,31 @@ def test_info_of_a_kmodel(invoke: Invoke, kmodel: Path) -> None:
     assert "output 0: float32 main[16..64] 48 bytes" in lines
     assert "main memory: 64 of 6291456 bytes (0.0%)" in lines
     assert "1 instructions, 0 on the KPU, 1 on the CPU:" in lines
-    assert re.fullmatch(r" +0  CPU  dequantize  main\+0:12 -> main\+16:48", lines[-1])
+    assert "with file:   200 of 6291456 bytes (0.0%)" in lines
+    assert "   0  CPU  dequantize  main+0:12 -> main+16:48" in lines
+    assert lines[1] == "runs on:     nncase 0.2.0-alpha1 to 0.2.0-beta4"
+    assert "fits maixpy-minimum: no, it loads v3, this is v4" in lines
+    assert "fits sdk-0.5.7: yes, 5.0 MB spare" in lines
+
+
+def test_info_of_other_versions(invoke: Invoke, kmodel: Path) -> None:
+    """What only the IR shows is there; what cannot become IR is described by what the file shows, and why."""
+    invoke("kpu-translate", "--convert", "v5", kmodel, "-o", "x.kmodel")
+    lines = invoke("kpu-translate", "--info", "x.kmodel").out.splitlines()
+    assert lines[1] == "runs on:     nncase 1.6, 1.7, 1.8, 1.9 (the K210 SDK comes with 1.0-beta)"
+    assert "fits maixpy: no, it loads v3 and v4, this is v5" in lines
+    Path("far.kmodel").write_bytes(small_kmodel(output=4800))
+    out = invoke("kpu-translate", "--info", "far.kmodel").out
+    assert "warning: output 0 ends at byte 4816 of main memory, which has 64\n" in out
+    assert (
+        "warning: kpuir cannot run or convert it: node 0: bytes 16..4816 lie outside of the 64 bytes of main\n" in out
+    )
+    data = bytearray(small_kmodel())
+    data[data.index(b"\x03\x00\x00\x00\x28\x00\x00\x00")] = 0x55
+    Path("unknown.kmodel").write_bytes(data)
+    out = invoke("kpu-translate", "--info", "unknown.kmodel").out
+    assert "   0  ?  0x55\n" in out
+    assert "warning: instruction 0 is of type 85 (0x55), which no runtime executes\n" in out
 
 
 def test_info_warns_of_what_boards_do_not_like() -> None:
@@ -223,6 +247,14 @@ def test_the_json_goes_with_a_converted_kmodel(invoke: Invoke, digits: Path) -> 
     described = json.loads(Path("v3.json").read_text())
     assert described["inputs"] == json.loads(Path("v4.json").read_text())["inputs"]
     assert described["instructions"][0]["layer"] == "conv1+conv1.relu"
+    assert invoke("kpu-translate", "--convert", "v5", "v4.kmodel", "-o", "v5.kmodel").status == 0
+    for version in ("v3", "v5"):
+        data = Path(f"{version}.kmodel").read_bytes()
+        text = invoke("kpu-translate", "--export-c-array", f"{version}.kmodel").out
+        assert bytes(int(byte, 16) for byte in re.findall(r"0x([0-9a-f]{2})\b", text)) == data
+        assert invoke("kpu-translate", "--export-kfpkg", f"{version}.kmodel", "-o", "x.kfpkg").status == 0
+        with zipfile.ZipFile("x.kfpkg") as package:
+            assert package.read(f"{version}.kmodel") == data
     run = [
         invoke("kpu-run", f"{version}.kmodel", "--inputs", digits / "test.npz", "--json").out
         for version in ("v3", "v4")

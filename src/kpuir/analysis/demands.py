@@ -6,16 +6,20 @@ from kpuir.dialects import kbuf
 from kpuir.ir.functions import entry_function
 from kpuir.target.firmware import Demands
 
+_OF_CALLER = (kbuf.Space.INPUT, kbuf.Space.OUTPUT)
+
 
 def demands(module: ModuleOp, kmodel_bytes: int) -> Demands:
     """What a firmware has to do for an allocated module that is a file of so many bytes.
 
-    The runtime of v3 copies the weights of a matrix product while it computes it (`kmodel-v3.md` 4).
+    The runtime of v3 copies the weights of a matrix product while it computes it (`kmodel-v3.md` 4); with v5 inputs and
+    outputs are allocated as well (`kmodel-v5.md` 14).
     """
     ops = list(entry_function(module).body.block.ops)
     version, main = module.attributes["kbuf.version"], module.attributes["kbuf.main_bytes"]
     assert isinstance(version, StringAttr)
     assert isinstance(main, IntegerAttr)
+    ports = [op.result for op in ops if isinstance(op, kbuf.AllocOp) and kbuf.space_of(op.result) in _OF_CALLER]
     products = [op for op in ops if isinstance(op, kbuf.v3.FullyConnectedOp)]
     copied = max((sum(op.values()[name].nbytes for name in ("weights", "bias")) for op in products), default=0)
     return Demands(
@@ -25,7 +29,7 @@ def demands(module: ModuleOp, kmodel_bytes: int) -> Demands:
         output_types=[
             "uint8" if kbuf.element_size(op.buffer) == 1 else "float32" for op in ops if isinstance(op, kbuf.OutputOp)
         ],
-        memory=kmodel_bytes + main.value.data + copied,
+        memory=kmodel_bytes + main.value.data + copied + sum(map(kbuf.byte_size, ports)),
     )
 
 

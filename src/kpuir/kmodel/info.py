@@ -1,19 +1,24 @@
 """What is inside of a kmodel, for people: inputs, outputs, memory, instructions, and what may go wrong on a board."""
 
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
 from math import ceil
 from pathlib import PurePath
 
 from kpuir.errors import InvalidInputError
 from kpuir.kmodel import v3, v4, v5
-from kpuir.kmodel.layer import LayerRegisters
+from kpuir.kmodel.layer import ACTIVATION_SEGMENTS, WORDS, LayerRegisters
 from kpuir.kmodel.v4 import Instruction, KpuConv2d, MemoryRange, MemoryType, Model
 from kpuir.target.k210 import K210, PoolKind, feature_map_bytes
+from kpuir.target.runtimes import oldest_runtime
+from kpuir.target.stackvm import RELEASES
 
 _NAMES = {MemoryType.CONST: "const", MemoryType.MAIN: "main", MemoryType.KPU: "kpu"}
 _ALIGNMENT = {MemoryType.CONST: 8, MemoryType.MAIN: 8, MemoryType.KPU: 64}
+_ARRAY_ALIGNMENT = 8
+"""Of weights and batch-norm entries, which shipped models of each version keep (`kpu-hardware.md` 1)."""
 _POOLS = {kind.code: kind.value for kind in PoolKind}
 
 
@@ -29,9 +34,13 @@ class Line:
 
 @dataclass(frozen=True)
 class KmodelInfo:
-    """A kmodel in words. Bytes are counted of the file, of each RAM and of the constant pool."""
+    """A kmodel in words. Bytes are counted of the file, of each RAM and of the constant pool.
+
+    `runtimes` are those that execute all of it, `main_bytes` what they allocate, inputs and outputs of v5 included.
+    """
 
     version: str
+    runtimes: str
     file_bytes: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -63,33 +72,39 @@ def describe(data: bytes) -> KmodelInfo:
         return _describe_v3(data)
     if version == "v5":
         return _describe_v5(data)
-    model = v4.read(data)
+    unknown: dict[int, int] = {}
+    model = v4.read(data, unknown)
+    names = [node.mnemonic for node in model.nodes]
+    batches = any(isinstance(node, KpuConv2d) and node.batches > 1 for node in model.nodes)
     return KmodelInfo(
         version="v4",
+        runtimes=f"nncase {oldest_runtime('v4', names, batches=batches)} to 0.2.0-beta4",
         file_bytes=len(data),
         inputs=tuple(f"{'x'.join(map(str, shape))} {_range_text(memory)}" for memory, shape in model.inputs),
         outputs=tuple(_range_text(memory) for memory in model.outputs),
         main_bytes=model.main_bytes,
         kpu_bytes=_kpu_bytes(model),
         constant_bytes=len(model.constants),
-        instructions=tuple(map(_line, model.nodes)),
-        warnings=tuple(_warnings(model)),
+        instructions=_with_unknown(map(_line, model.nodes), unknown),
+        warnings=(*_unknown_warnings(unknown), *_warnings(model), *_v4_tables(data, model, unknown)),
     )
 
 
 def _describe_v3(data: bytes) -> KmodelInfo:
-    model = v3.read(data)
+    unknown: dict[int, int] = {}
+    model = v3.read(data, unknown)
     ends = [start + size for layer in model.layers for start, size in _v3_maps(layer)]
     return KmodelInfo(
         version=f"v3, {model.weight_bits}-bit weights",
+        runtimes=f"drivers since {oldest_runtime('v3', [layer.mnemonic for layer in model.layers])}",
         file_bytes=len(data),
         inputs=tuple(_v3_input(layer) for layer in model.layers[:1]),
         outputs=tuple(f"main[{start}..{start + size}] {size} bytes" for start, size in model.outputs),
         main_bytes=model.main_bytes,
         kpu_bytes=max(ends, default=0),
         constant_bytes=0,
-        instructions=tuple(map(_v3_line, model.layers)),
-        warnings=tuple(_v3_warnings(model)),
+        instructions=_with_unknown(map(_v3_line, model.layers), unknown),
+        warnings=(*_unknown_warnings(unknown), *_v3_warnings(model), *_v3_tables(model)),
     )
 
 
@@ -101,15 +116,71 @@ def _describe_v5(data: bytes) -> KmodelInfo:
     ends = [end for _, end in lines if end]
     return KmodelInfo(
         version=f"v5, runtime {model.release}",
+        runtimes=_v5_runtimes(model),
         file_bytes=len(data),
         inputs=tuple(map(_v5_port, main.inputs)),
         outputs=tuple(map(_v5_port, main.outputs)),
-        main_bytes=sum(sizes.values()),
+        main_bytes=sum(sizes.values()) + v5.offsets(main.inputs)[-1] + v5.offsets(main.outputs)[-1],
         kpu_bytes=max(ends, default=0),
         constant_bytes=sum(len(one.constants) for one in model.modules),
         instructions=tuple(line for line, _ in lines),
-        warnings=tuple(_v5_warnings(model, len(data), sum(sizes.values()))),
+        warnings=tuple(_v5_warnings(model)),
     )
+
+
+def _with_unknown(lines: Iterable[Line], unknown: Mapping[int, int]) -> tuple[Line, ...]:
+    """The instructions with those that nobody knows in their places."""
+    found = list(lines)
+    for index, number in sorted(unknown.items()):
+        found.insert(index, Line(f"{number:#x}", "?", "", ""))
+    return tuple(found)
+
+
+def _unknown_warnings(unknown: Mapping[int, int]) -> Iterator[str]:
+    for index, number in unknown.items():
+        yield f"instruction {index} is of type {number} ({number:#x}), which no runtime executes"
+
+
+def _table_warnings(index: int, **places: int) -> Iterator[str]:
+    """Arrays of a layer that the KPU reads from elsewhere than it should: places in the file, or in constants."""
+    for name, place in places.items():
+        alignment = K210.TABLE_ALIGNMENT if name == "activation" else _ARRAY_ALIGNMENT
+        if place % alignment:
+            yield f"instruction {index}: the {name} table is at byte {place}, no multiple of {alignment}"
+
+
+def _v3_tables(model: v3.Model) -> Iterator[str]:
+    for index, layer in enumerate(model.layers):
+        if isinstance(layer, v3.K210Conv) and layer.offsets is not None:
+            _, weights, batch_norm, activation = layer.offsets
+            yield from _table_warnings(index, weights=weights, batch_norm=batch_norm, activation=activation)
+
+
+def _v4_tables(data: bytes, model: Model, unknown: Mapping[int, int]) -> Iterator[str]:
+    """The arrays of layers whose fill bytes are others than those that align them."""
+    start = 40 + 32 * len(model.inputs) + 16 * len(model.outputs) + len(model.constants)
+    count = len(model.nodes) + len(unknown)
+    place, nodes = start + 8 * count, iter(model.nodes)
+    for index, (_, size) in enumerate(struct.iter_unpack("<2I", data[start : start + 8 * count])):
+        node = None if index in unknown else next(nodes)
+        if isinstance(node, KpuConv2d) and node.fills is not None:
+            batch_norm = place + 24 + 8 * WORDS + node.fills[0]
+            activation = batch_norm + node.batch_norm.nbytes + node.fills[1]
+            weights = activation + 9 * ACTIVATION_SEGMENTS + node.fills[2]
+            yield from _table_warnings(index, batch_norm=batch_norm, activation=activation, weights=weights)
+        place += size
+
+
+def _v5_runtimes(model: v5.Model) -> str:
+    """The releases whose functions have the numbers that the code has: each writes the same file."""
+    found: list[str] = []
+    data = v5.write(model)
+    for release in RELEASES:
+        with suppress(ValueError):
+            if v5.write(replace(model, release=release)) == data:
+                found.append(release)
+    others = "" if RELEASES[0] in found else f" (the K210 SDK comes with {RELEASES[0]})"
+    return f"nncase {', '.join(found)}{others}"
 
 
 def _v5_port(tensor: v5.TensorType) -> str:
@@ -146,14 +217,11 @@ def _v5_kpu_line(one: v5.KpuInstruction) -> tuple[Line, int]:
     return Line(one.mnemonic, "CPU", text, "x".join(map(str, one.shape))), max(ends, default=0)
 
 
-def _v5_warnings(model: v5.Model, size: int, working: int) -> Iterator[str]:
+def _v5_warnings(model: v5.Model) -> Iterator[str]:
     """What a runtime gets wrong or refuses (`kmodel-v5.md` 12 to 14)."""
     main = model.modules[model.entry[0]].functions[model.entry[1]]
     if len(main.inputs) != 1:
         yield f"{len(main.inputs)} inputs: the firmware's C API takes one"
-    total = size + working + v5.offsets(main.inputs)[-1] + v5.offsets(main.outputs)[-1]
-    if total > K210.MAIN_RAM_BYTES:
-        yield f"file, memory, inputs and outputs take {total} bytes, main RAM has {K210.MAIN_RAM_BYTES}"
     layers = [one for module in model.modules for one in _v5_layers(module)]
     for index, one in enumerate(layers):
         registers = one.registers
@@ -306,8 +374,6 @@ def _warnings(model: Model) -> Iterator[str]:
         MemoryType.MAIN: model.main_bytes,
         MemoryType.KPU: K210.KPU_RAM_BYTES,
     }
-    if model.main_bytes > K210.MAIN_RAM_BYTES:
-        yield f"main memory of {model.main_bytes} bytes does not fit the {K210.MAIN_RAM_BYTES} bytes of the chip"
     if len(model.inputs) != 1:
         yield f"{len(model.inputs)} inputs: the firmware's C API takes one"
     for where, memory in _all_ranges(model):
@@ -321,16 +387,18 @@ def _warnings(model: Model) -> Iterator[str]:
         yield f"{' and '.join(hanging)}: firmware built before 2020-08 hangs here (MaixPy 2020-03 to 2020-08)"
 
 
-def text_of(info: KmodelInfo, name: str) -> str:
-    """The description as text."""
+def text_of(info: KmodelInfo, name: str, firmware: Sequence[str] = (), problems: Sequence[str] = ()) -> str:
+    """The description as text, with lines about firmware, and problems that were found otherwise."""
     kpu = sum(line.where == "KPU" for line in info.instructions)
     head = [
         f"{PurePath(name).name}: kmodel {info.version}, {info.file_bytes} bytes",
+        f"runs on:     {info.runtimes}",
         *(f"input {index}: {text}" for index, text in enumerate(info.inputs)),
         *(f"output {index}: {text}" for index, text in enumerate(info.outputs)),
         f"KPU RAM:     {_share(info.kpu_bytes, K210.KPU_RAM_BYTES)}",
         f"main memory: {_share(info.main_bytes, K210.MAIN_RAM_BYTES)}",
         f"constants:   {info.constant_bytes} bytes",
+        f"with file:   {_share(info.main_bytes + info.file_bytes, K210.MAIN_RAM_BYTES)}",
         f"{len(info.instructions)} instructions, {kpu} on the KPU, {len(info.instructions) - kpu} on the CPU:",
     ]
     width = max((len(line.mnemonic) for line in info.instructions), default=0)
@@ -339,7 +407,10 @@ def text_of(info: KmodelInfo, name: str) -> str:
         f"{index:4}  {line.where}  {line.mnemonic:<{width}}  {line.operands:<{operands}}  {line.details}".rstrip()
         for index, line in enumerate(info.instructions)
     ]
-    return "\n".join([*head, *table, *(f"warning: {warning}" for warning in info.warnings)]) + "\n"
+    warnings = list(info.warnings)
+    if info.main_bytes + info.file_bytes > K210.MAIN_RAM_BYTES:
+        warnings.append("the file and its working memory do not fit main RAM")
+    return "\n".join([*head, *table, *firmware, *(f"warning: {one}" for one in (*warnings, *problems))]) + "\n"
 
 
 def _share(size: int, limit: int) -> str:

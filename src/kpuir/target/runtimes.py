@@ -3,6 +3,7 @@
 A row of the table per version; what else depends on the version asks it here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kpuir.target.k210 import K210
@@ -85,3 +86,27 @@ RUNTIMES = {
     )
 }
 """The runtimes by the version of the kmodels they load."""
+
+_SINCE = {
+    "v3": (
+        ("March 2019", ""),
+        ("April 2019", "resize_nearest_neighbor channelwise_dequantize quantized_resize_nearest_neighbor"),
+        ("May 2019", "logistic"),
+    ),
+    "v4": (
+        ("0.2.0-alpha1", ""),
+        ("0.2.0-beta1", "quantized_conv2d quantized_matmul quantized_binary conv2d_transpose"),
+        ("0.2.0-beta3", "table_lookup1d nnil_unary_method"),
+    ),
+}
+"""When drivers of v3 and runtimes of v4 got instructions (`kmodel-v3.md` 3, `kmodel-v4.md` 14), oldest first."""
+
+
+def oldest_runtime(version: str, instructions: Sequence[str], *, batches: bool = False) -> str:
+    """The oldest driver of v3 or release of v4 that executes all instructions; with `batches`, layers of many images.
+
+    A matrix product that is first of all came last to v3.
+    """
+    found = [name for name, added in _SINCE[version] if not added or set(added.split()) & set(instructions)]
+    late = batches or (version == "v3" and list(instructions[:1]) == ["fully_connected"])
+    return _SINCE[version][-1][0] if late else found[-1]

@@ -122,11 +122,7 @@ def export_kfpkg(arguments: argparse.Namespace) -> bytes:
 def info(arguments: argparse.Namespace) -> str:
     """What is inside of a kmodel, or of a module or model."""
     if PurePath(arguments.file).suffix == ".kmodel":
-        from kpuir.kmodel.info import describe, text_of
-        from kpuir.runtime import naming
-
-        with naming(arguments.file):
-            return text_of(describe(read_file(arguments.file)), arguments.file)
+        return _kmodel_info(read_file(arguments.file), arguments.file)
     return _module_info(_any_module(arguments.file), arguments.file)
 
 
@@ -185,6 +181,31 @@ def _any_module(file: str) -> "ModuleOp":
     data = read_file(file)
     is_kmodel = suffix == ".kmodel" or data[:4] == b"LDMK"
     return kmodel_module(data, file) if is_kmodel else parse_module(data, file)
+
+
+def _kmodel_info(data: bytes, file: str) -> str:
+    """What is in a kmodel, the firmware that loads it, and what a runtime trips over.
+
+    What the file alone shows is told of files that cannot become a module as well, with the reason why not.
+    """
+    from kpuir.analysis.demands import demands
+    from kpuir.errors import InvalidInputError
+    from kpuir.kmodel.info import describe, text_of
+    from kpuir.runtime import naming
+    from kpuir.target.firmware import FIRMWARES, Demands, fit_line
+    from kpuir.translate import check_loadable, read_kmodel
+
+    with naming(file):
+        description = describe(data)
+    try:
+        module = read_kmodel(data)
+        asked, problems = demands(module, len(data)), check_loadable(module)
+    except InvalidInputError as error:
+        where = f"{error.location}: " if error.location else ""
+        version, names = description.version[:2], [line.mnemonic for line in description.instructions]
+        asked = Demands(version, names, ((),) * len(description.inputs), (), len(data) + description.main_bytes)
+        problems = [f"kpuir cannot run or convert it: {where}{error.message}"]
+    return text_of(description, file, [fit_line(one, asked) for one in FIRMWARES.values()], problems)
 
 
 def _module_info(module: "ModuleOp", file: str) -> str:

@@ -33,10 +33,11 @@ class Model:
     weight_bits: int = 8
 
 
-def read(data: bytes) -> Model:
+def read(data: bytes, unknown: dict[int, int] | None = None) -> Model:
     """The model in the bytes of a v3 file; its arrays look into `data`.
 
-    Raises InvalidInputError, with the byte offset, for a file that is damaged or of another kind.
+    Raises InvalidInputError, with the byte offset, for a file that is damaged or of another kind. Layers of types that
+    no runtime executes are damage, unless there is `unknown`: they are left out then, and it gets index and type.
     """
     cursor = LayerCursor(data, 0, len(data), "header", "kmodel v3")
     version, flags, arch, count, first_line, main_bytes, outputs = _HEADER.unpack(cursor.take(_HEADER.size))
@@ -48,7 +49,8 @@ def read(data: bytes) -> Model:
     places = tuple(_PAIR.iter_unpack(cursor.take(_PAIR.size * outputs)))
     cursor.check_table("layer headers", count, _PAIR.size)
     headers = list(_PAIR.iter_unpack(cursor.take(_PAIR.size * count)))
-    layers = tuple(_read_layer(cursor, index, *header) for index, header in enumerate(headers))
+    found = [_read_layer(cursor, index, *header, unknown) for index, header in enumerate(headers)]
+    layers = tuple(layer for layer in found if layer is not None)
     if cursor.offset < len(data):
         cursor.what = "end"
         raise cursor.error(f"{len(data) - cursor.offset} bytes follow the last layer")
@@ -71,14 +73,19 @@ def write(model: Model) -> bytes:
     return b"".join((_packed("header", _HEADER, VERSION, flags, 0, *counts), table, *headers, *bodies))
 
 
-def _read_layer(cursor: LayerCursor, index: int, type: int, size: int) -> Layer:
+def _read_layer(cursor: LayerCursor, index: int, type: int, size: int, unknown: dict[int, int] | None) -> Layer | None:
     cursor.what, cursor.end = f"layer {index}", len(cursor.data)
     kind = LAYERS.get(type)
-    if kind is None:
+    if kind is None and unknown is None:
         raise cursor.error(f"no runtime executes layers of type {type}")
     end = cursor.offset + size
     if end > cursor.end:
-        raise cursor.error(f"{kind.mnemonic} of {size} bytes, {cursor.end - cursor.offset} are left")
+        name = f"type {type}" if kind is None else kind.mnemonic
+        raise cursor.error(f"{name} of {size} bytes, {cursor.end - cursor.offset} are left")
+    if kind is None:
+        assert unknown is not None
+        cursor.offset, unknown[index] = end, type
+        return None
     cursor.end = end
     layer = kind.read(cursor)
     cursor.skip_padding(end, ALIGNMENT)

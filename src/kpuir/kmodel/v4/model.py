@@ -39,11 +39,12 @@ class Model:
     reserved: int = 0
 
 
-def read(data: bytes) -> Model:
+def read(data: bytes, unknown: dict[int, int] | None = None) -> Model:
     """The model in the bytes of a v4 file; its arrays look into `data`.
 
     The padding after the last body may be missing, as in every file of the reference compiler.
-    Raises InvalidInputError, with the byte offset, for a file that is damaged or of another kind.
+    Raises InvalidInputError, with the byte offset, for a file that is damaged or of another kind. Opcodes that do not
+    exist are damage, unless there is `unknown`: they are left out then, and it gets index and opcode of each.
     """
     cursor = Cursor(data, 0, len(data), "header")
     magic, version, flags, target, constants, main_bytes, nodes, inputs, outputs, reserved = _HEADER.unpack(
@@ -67,7 +68,7 @@ def read(data: bytes) -> Model:
         output_ranges,
         pool,
         main_bytes,
-        tuple(_read_bodies(cursor, headers)),
+        tuple(_read_bodies(cursor, headers, unknown)),
         flags,
         target,
         reserved,
@@ -116,19 +117,26 @@ def _write_body(node: Instruction, index: int, offset: int) -> bytes:
     return body + bytes(-(offset + len(body)) % ALIGNMENT)
 
 
-def _read_bodies(cursor: Cursor, headers: Sequence[tuple[int, int]]) -> list[Instruction]:
+def _read_bodies(
+    cursor: Cursor, headers: Sequence[tuple[int, int]], unknown: dict[int, int] | None
+) -> list[Instruction]:
     bodies: list[Instruction] = []
     total = cursor.end
     for index, (opcode, size) in enumerate(headers):
         cursor.what = f"node {index}"
         kind = INSTRUCTIONS.get(opcode)
-        if kind is None:
+        if kind is None and unknown is None:
             raise cursor.error(f"opcode {opcode:#x} does not exist")
         end = cursor.offset + size
         missing = end - total
         if missing > (ALIGNMENT - 1 if index == len(headers) - 1 else 0):
-            raise cursor.error(f"{kind.mnemonic} of {size} bytes, {total - cursor.offset} are left")
+            name = f"opcode {opcode:#x}" if kind is None else kind.mnemonic
+            raise cursor.error(f"{name} of {size} bytes, {total - cursor.offset} are left")
         cursor.end = min(end, total)
+        if kind is None:
+            assert unknown is not None
+            cursor.offset, unknown[index] = cursor.end, opcode
+            continue
         bodies.append(kind.read(cursor))
         cursor.skip_padding(end, ALIGNMENT)
     if cursor.offset < total:
