@@ -16,8 +16,10 @@ from kpuir.conversion import convert
 from kpuir.errors import InvalidInputError, UsageError
 from kpuir.interpreters.kbuf import Machine
 from kpuir.kmodel import v3, v5
+from kpuir.kmodel.info import describe
 from kpuir.runtime import kbuf_ports, load
 from kpuir.translate import check_loadable, kmodel_version, read_kmodel
+from kpuir.versions import VERSIONS
 from tests.kmodel import check_v3
 from tests.networks import Net, mobilenet, resnet, yolo
 from tests.shared import shared_file
@@ -163,6 +165,22 @@ def test_our_own_networks(network: Any, versions: tuple[str, ...], tmp_path: Pat
     rng = np.random.default_rng(0)
     dataset = [{port.name: rng.normal(size=port.shape).astype(np.float32)} for _ in range(2)]
     check_chain(kpuir.compile(path, dataset=dataset).kmodel_bytes, *versions)
+
+
+def test_three_versions_of_one_module() -> None:
+    """The example, compiled once: the same layers on the KPU in each, and no version needs much more than another."""
+    dataset = [{"image": np.random.default_rng(0).normal(size=(1, 1, 16, 16)).astype(np.float32)}]
+    compiled = kpuir.compile(DIGITS / "digits.onnx", dataset=dataset, input_type="uint8").kmodel_bytes
+    files = {version: convert(compiled, version).kmodel_bytes for version in VERSIONS}
+    assert files["v4"] == compiled
+    inputs = samples(read_kmodel(compiled))
+    (expected,) = outputs_of(compiled, inputs)
+    for version, data in files.items():
+        check_same(outputs_of(data, inputs)[0], expected, version)
+        places = [line.where for line in describe(data).instructions]
+        assert (places.count("KPU"), places.count("CPU")) == (15, {"v3": 2, "v4": 2, "v5": 4}[version])
+    sizes = [len(data) for data in files.values()]
+    assert max(sizes) < 1.1 * min(sizes)
 
 
 def test_for_other_releases_of_the_runtime() -> None:

@@ -8,12 +8,13 @@ import onnx
 import pytest
 
 import kpuir
+from kpuir.conversion import convert
 from kpuir.dialects import kbuf
 from kpuir.interpreters.kbuf import Machine
 from kpuir.ir.printing import module_text
 from kpuir.kmodel import v5
 from kpuir.runtime import parse_module
-from kpuir.translate import read_kmodel, write_kmodel
+from kpuir.translate import check_loadable, read_kmodel, write_kmodel
 from tests.conformance.conftest import Peer
 from tests.conformance.graphs import Array, Graph, fixed, random_graph
 from tests.shared import shared_file
@@ -121,3 +122,30 @@ def test_our_kmodels_of_real_models(peer: Peer, tmp_path: Path, name: str) -> No
     inputs = prepare(tmp_path, "model", model.kmodel_bytes, machine)
     peer("run", tmp_path)
     check(tmp_path, "model", machine, inputs)
+
+
+def test_converted_kmodels(peer: Peer, tmp_path: Path) -> None:
+    """kmodels of v3 and v4 as v5 in the simulator; their compiler's kmodels as v4, in our interpreter."""
+    machines: dict[str, tuple[Machine, list[Array]]] = {}
+    for name in ("face-detect-v3", "slim-320"):
+        data = convert(shared_file(f"models/{name}.kmodel").read_bytes(), "v5").kmodel_bytes
+        machine = Machine(read_kmodel(data), check=True)
+        machines[name] = machine, prepare(tmp_path, name, data, machine)
+    graphs = {**fixed(), **{f"random{seed}": random_graph(seed) for seed in range(COUNT // 3)}}
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    for name, graph in graphs.items():
+        onnx.save(graph.model(), str(theirs / f"{name}.onnx"))
+        save(theirs / f"{name}.calibration.npz", [graph.samples(4)])
+    peer("compile", theirs)
+    for name in graphs:
+        data = (theirs / f"{name}.kmodel").read_bytes()
+        converted = convert(data, "v4")
+        assert check_loadable(converted.module) == [], name
+        machine = Machine(read_kmodel(converted.kmodel_bytes), check=True)
+        machines[f"theirs/{name}"] = machine, prepare(theirs, name, data, Machine(read_kmodel(data)))
+    peer("run", tmp_path)
+    peer("run", theirs)
+    for name, (machine, inputs) in machines.items():
+        check(tmp_path, name, machine, inputs)
+        assert machine.warnings == (), name

@@ -1,5 +1,6 @@
 """What v4 has no instructions for and other ones do in passing: downloads, and tensors that lie within others."""
 
+from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -132,30 +133,31 @@ def _target(op: kbuf.V5TensorOp) -> Tensor:
 
 
 def _join(raiser: Raiser, root: SSAValue, copies: list[kbuf.V5TensorOp]) -> None:
+    """Follow each element of a tensor to the copy and the place in its source that it is from."""
     size = kbuf.element_size(copies[0].tensor("out"))
-    steps = {op: index for index, op in enumerate(raiser.block.ops)}
     count = kbuf.byte_size(root) // size
+    steps = {op: index for index, op in enumerate(raiser.block.ops)}
     writers, sources = np.full(count, -1), np.zeros(count, np.int64)
     for index, op in enumerate(copies):
         places = _places(_target(op)).ravel() + kbuf.offset_in_root(op.tensor("out")) // size
-        writers[places], sources[places] = index, np.arange(places.size)
+        if kbuf.root_of(op.tensor("in")) is root:  # a part of the same tensor, which is there already
+            start = kbuf.offset_in_root(op.tensor("in")) // size
+            own = slice(start, start + places.size)
+            writers[places], sources[places] = writers[own].copy(), sources[own].copy()
+        else:
+            writers[places], sources[places] = index, np.arange(places.size)
     others = [op for op in kbuf.users_of(root) if op not in copies]
     if (writers < 0).any() or any(steps[op] < steps[copies[-1]] for op in others):
         _copy_apart(raiser, copies)
         return
     inputs = [raiser.view(op.tensor("in"), (prod(op.values()["fields"]["sh"]),)) for op in copies]
     changes = (writers[1:] != writers[:-1]) | (sources[1:] != sources[:-1] + 1)
-    starts = [0, *(np.flatnonzero(changes) + 1).tolist()]
-    runs = [
-        (int(writers[low]), int(sources[low]), high - low)
-        for low, high in zip(starts, [*starts[1:], count], strict=True)
-    ]
-    rows, rest = divmod(len(runs), len(copies))
-    row = runs[: len(copies)]
-    regular = [(which, at * length, length) for at in range(rows) for which, _, length in row]
-    output = raiser.view(root, (count,)) if kbuf.element_size(root) == size else root
-    if not rest and runs == regular:
-        whole, dims = [inputs[which] for which, _, _ in row], [length for *_, length in row]
+    starts = [0, *(np.flatnonzero(changes) + 1).tolist(), count]
+    runs = [(int(writers[low]), int(sources[low]), high - low) for low, high in pairwise(starts)]
+    output = raiser.view(root, (count,))
+    if (row := _row(runs, [kbuf.byte_size(one) // size for one in inputs])) is not None:
+        dims, rows = [length for *_, length in row], len(runs) // len(row)
+        whole = [inputs[which] for which, *_ in row]
         raiser.emit(kbuf.ConcatOp(whole, output, inner_size=size, outer_size=rows, dims=dims))
     elif len(runs) <= MOST_RANGES:
         raiser.copy_bytes([raiser.view(inputs[which], (n,), size * start) for which, start, n in runs], output)
@@ -163,6 +165,18 @@ def _join(raiser: Raiser, root: SSAValue, copies: list[kbuf.V5TensorOp]) -> None
         raise RefusalError(f"a tensor that is copied together from {len(runs)} ranges; the limit is {MOST_RANGES}")
     for op in copies:
         erase(op)
+
+
+def _row(runs: list[tuple[int, int, int]], sizes: list[int]) -> list[tuple[int, int, int]] | None:
+    """The runs of the first row, where those of each are the next elements of the same sources; `sizes` are theirs."""
+    for count in range(1, len(runs) + 1):
+        rows, rest = divmod(len(runs), count)
+        row = runs[:count]
+        if rest or any(sizes[which] != rows * length for which, _, length in row):
+            continue
+        if runs == [(which, at * length, length) for at in range(rows) for which, _, length in row]:
+            return row
+    return None
 
 
 def _copy_apart(raiser: Raiser, copies: list[kbuf.V5TensorOp]) -> None:
