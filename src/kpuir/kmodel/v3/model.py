@@ -49,7 +49,7 @@ def read(data: bytes, unknown: dict[int, int] | None = None) -> Model:
     places = tuple(_PAIR.iter_unpack(cursor.take(_PAIR.size * outputs)))
     cursor.check_table("layer headers", count, _PAIR.size)
     headers = list(_PAIR.iter_unpack(cursor.take(_PAIR.size * count)))
-    found = [_read_layer(cursor, index, *header, unknown) for index, header in enumerate(headers)]
+    found = [_read_layer(cursor, index, type, size, unknown) for index, (type, size) in enumerate(headers)]
     layers = tuple(layer for layer in found if layer is not None)
     if cursor.offset < len(data):
         cursor.what = "end"
