@@ -87,6 +87,7 @@ def test_info_of_other_versions(invoke: Invoke, kmodel: Path) -> None:
     Path("unknown.kmodel").write_bytes(data)
     out = invoke("kpu-translate", "--info", "unknown.kmodel").out
     assert "   0  ?  0x55\n" in out
+    assert "fits sdk-0.5.7: no, no runtime of v4 executes 0x55\n" in out
     assert "warning: instruction 0 is of type 85 (0x55), which no runtime executes\n" in out
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from kpuir.target.runtimes import RUNTIMES
+
 MEGABYTE = 1_000_000
 
 
@@ -123,6 +125,11 @@ def broken_rules(firmware: Firmware, demands: Demands) -> list[str]:
     if demands.version not in firmware.loads:
         return [f"it loads {' and '.join(firmware.loads)}, this is {demands.version}"]
     found: list[str] = []
+    unknown = sorted(set(demands.instructions) - RUNTIMES[demands.version].instructions)
+    if unknown:
+        return [f"no runtime of {demands.version} executes {', '.join(unknown)}"]
+    if not demands.instructions:
+        return ["there is nothing in it to execute"]
     if firmware.single_input and len(demands.input_shapes) != 1:
         found.append(f"it gives a model 1 input, this one has {len(demands.input_shapes)}")
     count = len(demands.instructions)

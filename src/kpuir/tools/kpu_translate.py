@@ -28,7 +28,10 @@ def make_arguments() -> Parser:
     for name in _OF_VERSIONS:
         what.add_argument(f"--{name.replace('_', '-')}", choices=VERSIONS, help=ACTIONS[name][1])
     parser.add_argument(
-        "--runtime", choices=RELEASES, metavar="R", help="of --convert v5: the release of the runtime (the newest, 1.9)"
+        "--runtime",
+        choices=RELEASES,
+        metavar="RELEASE",
+        help="of --convert v5: the runtime's release (the newest, 1.9)",
     )
     parser.add_argument(
         "--address",

@@ -76,7 +76,7 @@ class KbufRaisePass(ModulePass):
             raise UnsupportedError(
                 raiser.problems,
                 what=f"cannot be in a kmodel {self.version}",
-                hint=f"of kmodels only {old} has these: convert to another release of it, or compile the source model",
+                hint=f"of kmodels only {old} has these: compile the source model for {self.version}",
             )
         for one in reversed(list(function.body.block.ops)):
             if isinstance(one, kbuf.SubviewOp | kbuf.ConstantOp | kbuf.AllocOp) and not one.result.uses:
