@@ -199,7 +199,14 @@ class RegisterBlock(Scalar):
         super().__init__(f"{WORDS}Q")
 
     def read(self, cursor: Cursor, known: Fields) -> LayerRegisters:  # noqa: D102 (Codec)
-        return LayerRegisters.unpack(self.layout.unpack(cursor.take(self.layout.size)))
+        start = cursor.offset
+        registers = LayerRegisters.unpack(self.layout.unpack(cursor.take(self.layout.size)))
+        try:
+            _ = registers.kernel_size
+        except ValueError as error:
+            cursor.offset = start
+            raise cursor.error(str(error)) from error
+        return registers
 
     def write(self, value: LayerRegisters, known: Fields, offset: int) -> bytes:  # noqa: D102 (Codec)
         return self.layout.pack(*value.pack())
