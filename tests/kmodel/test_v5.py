@@ -6,6 +6,7 @@ import pytest
 
 from kpuir.errors import InvalidInputError
 from kpuir.kmodel import v5
+from kpuir.kmodel.layer import LayerRegisters
 from kpuir.target.stackvm import RELEASES, DataType, Kind, dense_strides, signatures, unary_number
 
 TANH = bytes.fromhex(
@@ -107,6 +108,14 @@ def test_damage_is_told_with_its_place(offset: int, value: int, message: str) ->
     data[offset] = value
     with pytest.raises(InvalidInputError, match=message):
         v5.read(bytes(data))
+
+
+def test_a_kernel_that_does_not_exist_is_refused() -> None:
+    blob = v5.MemoryRange(v5.Location.RDATA, DataType.UINT8, 0, 0)
+    layer = v5.KpuConv2d(blob, blob, blob, None, 1, LayerRegisters(kernel_type=5))
+    module = v5.Module(v5.K210, (v5.Function((), (), (layer,)),), b"", ())
+    with pytest.raises(InvalidInputError, match=r"byte \d+: kpu_conv2d: registers: kernel_type is 5"):
+        v5.read(v5.write(v5.Model((module,))))
 
 
 def test_any_bytes_are_read_or_refused() -> None:

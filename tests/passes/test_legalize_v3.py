@@ -110,7 +110,7 @@ def pad(paddings: Sequence[int], fill: bytes, shape: Sequence[int]) -> Callable[
     return lambda x, y: kbuf.PadOp(x, y, in_shape=tuple(shape), paddings=paddings, value_type=0, value=value)
 
 
-IMAGE, VECTOR = (1, 2, 8, 8), (1, 64)
+IMAGE, POOLED, VECTOR = (1, 2, 8, 8), (1, 2, 4, 8), (1, 64)
 
 
 @pytest.mark.parametrize(
@@ -242,6 +242,18 @@ def test_a_sigmoid_is_found_again() -> None:
         return y
 
     check(VECTOR, body, "dequantize logistic", 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["max", "min"])
+def test_what_is_cut_at_zero_are_the_bytes(kind: str) -> None:
+    def body(lowering: Lowering, x: SSAValue) -> SSAValue:
+        zero, y, pooled = lowering.constant(np.zeros((1, 1, 1, 1), np.float32)), *map(lowering.alloc, (IMAGE, POOLED))
+        shapes = {"a_shape": (1, 1, 1, 1), "b_shape": IMAGE, "out_shape": IMAGE}
+        lowering.emit(kbuf.BinaryOp(zero, floats(lowering, x), y, op=kind, act=NO_CLAMP, **shapes))
+        lowering.emit(window("max", pad_h=(1, 1), pad_w=(1, 0))(y, pooled))
+        return pooled
+
+    check(IMAGE, body, "requantize quantized_max_pool2d dequantize", 1e-6)
 
 
 def normalized(lowering: Lowering, x: SSAValue, *, repeats: bool = False, least: float = 1e-9) -> SSAValue:

@@ -118,6 +118,34 @@ def _is_one(legalizer: Legalizer, value: SSAValue) -> bool:
     return array is not None and array.size == 1 and float(array.ravel()[0]) == 1.0
 
 
+def rectified_bytes(legalizer: Legalizer, op: Operation) -> bool:
+    """The maximum (or minimum) of dequantized bytes and 0: the codes are cut at that of 0, and dequantized then."""
+    import numpy as np
+
+    if not isinstance(op, kbuf.BinaryOp):
+        return False
+    at_least = str(op.op.data) == "max" and op.values()["act"] in (_NO_CLAMP, (0.0, kbuf.FLOAT_MAX))
+    if not at_least and not _is(op, "min"):
+        return False
+    cut = np.maximum if at_least else np.minimum
+    for value, bound in ((op.a, op.b), (op.b, op.a)):
+        constant, dequantize = legalizer.constant(bound), legalizer.writer(value)
+        if constant is None or constant.any() or not isinstance(dequantize, kbuf.DequantizeOp):
+            continue
+        numbers, size = dequantize.values(), prod(kbuf.shape_of(value))
+        if size != prod(kbuf.shape_of(op.output)) or not 0 <= numbers["zero_point"] <= 255 or numbers["scale"] <= 0:
+            continue
+        alone, source = legalizer.only_reader(value, op), dequantize.input
+        codes = legalizer.alloc((size,), kbuf.UI8)
+        table = cut(np.arange(256), numbers["zero_point"]).astype(np.uint8)
+        legalizer.emit(kbuf.v3.RequantizeOp(source, codes, count=size, table=table))
+        legalizer.replace(kbuf.DequantizeOp(codes, op.output, **numbers))
+        if alone:
+            erase(dequantize)
+        return True
+    return False
+
+
 _SUMS = (1e-2, 1.0, 1e2, 1e4)
 """Sums of squares for which a divisor is looked at: it must be the root, up to what keeps it from being 0."""
 
@@ -419,6 +447,7 @@ FUSIONS: tuple[Callable[[Legalizer, Operation], bool], ...] = (
     moved_bytes,
     logistic,
     l2_normalization,
+    rectified_bytes,
     pooled_bytes,
     scaled_bytes,
     softmax_of_pairs,
