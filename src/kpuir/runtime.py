@@ -42,7 +42,7 @@ class Port:
     layout: Layout
     kmodel_shape: tuple[int, ...]
     kmodel_layout: Layout
-    type: Literal["uint8", "float32"]
+    type: str
     scale: float | None = None
     zero_point: int | None = None
     mean: tuple[float, ...] | None = None
@@ -71,7 +71,7 @@ class Port:
         array = self.spec.real(array)
         if array.shape != self.shape:
             raise self._wrong(f"shape {dimensions(array.shape)}", dimensions(self.shape))
-        if array.dtype.kind not in "fiub" or (self.dtype == "uint8" and array.dtype != np.uint8):
+        if array.dtype.kind not in "fiub" or (self.dtype != "float32" and array.dtype != self.dtype):
             raise self._wrong(f"type {array.dtype}", self.dtype)
         values = np.asarray(array, self.dtype)
         ordered = reorder(values, self.layout, self.kmodel_layout).reshape(self.kmodel_shape)
@@ -274,7 +274,7 @@ def _index(op: "kbuf.InputOp | kbuf.OutputOp") -> int:
 
 
 def _kbuf_port(op: "kbuf.InputOp | kbuf.OutputOp", kind: str) -> Port:
-    from xdsl.dialects.builtin import Float32Type
+    from kpuir.ir.arrays import dtype_of
 
     buffer: Any = op.buffer.type
     shape = tuple(buffer.get_shape()) if op.shape is None else tuple(op.shape.get_values())
@@ -288,7 +288,7 @@ def _kbuf_port(op: "kbuf.InputOp | kbuf.OutputOp", kind: str) -> Port:
         layout=outer,
         kmodel_shape=shape,
         kmodel_layout=inner,
-        type="float32" if isinstance(buffer.get_element_type(), Float32Type) else "uint8",
+        type=dtype_of(buffer.get_element_type()).name,
         scale=None if op.scale is None else op.scale.value.data,
         zero_point=None if op.zero_point is None else op.zero_point.value.data,
     )

@@ -1,6 +1,6 @@
 """Runs in the other Python, with nncase 1.9: compiles and runs what a folder asks for. It must not import kpuir.
 
-    peer.py compile FOLDER    every NAME.onnx with NAME.calibration.npz becomes NAME.kmodel
+    peer.py compile FOLDER    every NAME.onnx or NAME.tflite becomes NAME.kmodel, in float without NAME.calibration.npz
     peer.py run FOLDER        every NAME.kmodel with NAME.inputs.npz gives NAME.outputs.npz
 
 Arrays of a .npz are in order, the samples on the first axis. What fails leaves NAME.error.txt.
@@ -26,12 +26,15 @@ def compile_one(path):
     options.target = "k210"
     options.dump_dir = str(path.parent / "dump")
     compiler = nncase.Compiler(options)
-    compiler.import_onnx(path.read_bytes(), nncase.ImportOptions())
-    samples = arrays(path.with_suffix(".calibration.npz"))
-    quantization = nncase.PTQTensorOptions()
-    quantization.samples_count = len(samples[0])
-    quantization.set_tensor_data(b"".join(np.ascontiguousarray(each).tobytes() for each in samples))
-    compiler.use_ptq(quantization)
+    take = compiler.import_tflite if path.suffix == ".tflite" else compiler.import_onnx
+    take(path.read_bytes(), nncase.ImportOptions())
+    calibration = path.with_suffix(".calibration.npz")
+    if calibration.exists():
+        samples = arrays(calibration)
+        quantization = nncase.PTQTensorOptions()
+        quantization.samples_count = len(samples[0])
+        quantization.set_tensor_data(b"".join(np.ascontiguousarray(each).tobytes() for each in samples))
+        compiler.use_ptq(quantization)
     compiler.compile()
     path.with_suffix(".kmodel").write_bytes(compiler.gencode_tobytes())
 
@@ -50,8 +53,8 @@ def run_one(path):
 
 
 def main(action, folder):
-    suffix, work = {"compile": (".onnx", compile_one), "run": (".kmodel", run_one)}[action]
-    for path in sorted(Path(folder).glob("*" + suffix)):
+    suffixes, work = {"compile": ((".onnx", ".tflite"), compile_one), "run": ((".kmodel",), run_one)}[action]
+    for path in sorted(one for one in Path(folder).iterdir() if one.suffix in suffixes):
         child = os.fork()  # it dies of what it does not like
         if child == 0:
             status = 1

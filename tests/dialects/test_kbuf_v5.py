@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from kpuir.dialects import kbuf
-from kpuir.target.stackvm import DataType, tensors
+from kpuir.target.stackvm import DataType
+from kpuir.target.stackvm_tensors import tensors
 from tests.dialects.test_kbuf import floats, module_of
 
 PAD: dict[str, Any] = {

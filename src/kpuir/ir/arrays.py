@@ -27,6 +27,8 @@ _ELEMENT_TYPES: dict[str, "AnyFloat | IntegerType"] = {
     "float64": Float64Type(),
     "uint8": IntegerType(8, Signedness.UNSIGNED),
     "uint16": IntegerType(16, Signedness.UNSIGNED),
+    "uint32": IntegerType(32, Signedness.UNSIGNED),
+    "uint64": IntegerType(64, Signedness.UNSIGNED),
     "int8": IntegerType(8),
     "int16": IntegerType(16),
     "int32": IntegerType(32),

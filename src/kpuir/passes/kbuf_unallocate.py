@@ -32,9 +32,10 @@ from xdsl.rewriter import InsertPoint
 
 from kpuir.dialects import kbuf
 from kpuir.errors import InvalidInputError
+from kpuir.ir.arrays import dtype_of
 from kpuir.ir.functions import entry_function
 from kpuir.ir.locations import layer_name
-from kpuir.target.stackvm import UNDERSTOOD, Tensor, tensors
+from kpuir.target.stackvm_tensors import Tensor, tensors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,7 +131,7 @@ def _bounds(value: SSAValue) -> tuple[int, int]:
 
 def _tensors(op: kbuf.InstructionOp) -> dict[str, Tensor]:
     """The tensors of a function of v5, which need not be dense; nothing for other instructions."""
-    if not isinstance(op, kbuf.V5TensorOp) or op.function.data not in UNDERSTOOD:
+    if not isinstance(op, kbuf.V5TensorOp):
         return {}
     values = op.values()
     return tensors(values["function"], values["fields"], values["numbers"])
@@ -194,8 +195,9 @@ def _give_constants(ops: list[Operation]) -> None:
             key = root, kbuf.offset_in_root(value), cast("kbuf.BufferType", value.type)
             if key not in made:
                 data = root.owner.array.tobytes()[key[1] : key[1] + kbuf.byte_size(value)]
-                dtype = np.float32 if kbuf.element_size(value) == 4 else np.uint8
-                constant = kbuf.ConstantOp(np.frombuffer(data, dtype).reshape(kbuf.shape_of(value)))
+                constant = kbuf.ConstantOp(
+                    np.frombuffer(data, dtype_of(key[2].element_type)).reshape(kbuf.shape_of(value))
+                )
                 _insert(constant, op)
                 made[key] = constant.result
             op.operands[index] = made[key]

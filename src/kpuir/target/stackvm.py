@@ -4,14 +4,13 @@ A function has fields, which follow its number in the code, and what it takes fr
 strides are numbers of registers; here they are the values the registers have at that place.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import cache
 from itertools import accumulate
 from operator import mul
 from struct import Struct
-from typing import Any
 
 
 class DataType(IntEnum):
@@ -256,7 +255,12 @@ UNARY = (
     *("abs", "acos", "asin", "ceil", "cos", "exp", "floor", "log", "neg", "round", "rsqrt", "sign", "sin", "sqrt"),
     *("square", "tanh", "bitwise_not", "logical_not", "erf"),
 )
-BINARY = ("add", "sub", "mul", "div", "min", "max", "pow")
+BINARY = (
+    *("add", "sub", "mul", "div", "min", "max", "pow", "floor_div", "floor_mod", "bit_and", "bit_or", "bit_xor"),
+    *("logical_and", "logical_or", "logical_xor"),
+)
+COMPARE = ("equal", "not_equal", "greater", "greater_equal", "less", "less_equal")
+PAD = ("constant", "reflect", "symmetric", "edge")
 REDUCE = ("mean", "min", "max", "sum")
 
 
@@ -274,158 +278,37 @@ def unary_number(name: str, release: str) -> int:
     return names.index(name)
 
 
+_FLOATS = (DataType.FLOAT32,)
+_NUMBERS_OF = {
+    "binary": (*_FLOATS, DataType.INT32, DataType.INT64),
+    "compare": (*_FLOATS, DataType.UINT8, DataType.INT32, DataType.INT64),
+    "cumsum": (*_FLOATS, DataType.INT32),
+    "lut1d": (DataType.UINT8,),
+    "reduce": (*_FLOATS, DataType.INT32, DataType.INT64),
+    "reduce_prod": (*_FLOATS, DataType.INT32),
+    **dict.fromkeys(
+        (
+            *("conv2d", "hardmax", "layer_normalization", "random_normal", "random_uniform", "reduce_arg"),
+            *("reduce_window2d", "roi_align", "sigmoid", "softmax", "ternary", "topk", "trilu", "unary"),
+        ),
+        _FLOATS,
+    ),
+}
+"""The element types that runtimes compute with, where a function does not take all of them."""
+
+
+def computes(function: str, datatype: DataType) -> bool:
+    """Whether runtimes have a function for tensors of an element type."""
+    return datatype in _NUMBERS_OF.get(function, DataType)
+
+
 def dense_strides(shape: Sequence[int]) -> tuple[int, ...]:
     """The strides of a dense tensor, in elements (`kmodel-v5.md` 6)."""
-    return tuple(accumulate(reversed(shape[1:]), mul, initial=1))[::-1]
+    return tuple(accumulate(reversed(shape[1:]), mul, initial=1))[::-1] if shape else ()
 
 
-@dataclass(frozen=True)
-class Tensor:
-    """What a function takes or gives, with its strides in elements."""
-
-    datatype: DataType
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    @property
-    def extent(self) -> int:
-        """Elements from the first to the last one, those of other tensors in between included."""
-        if 0 in self.shape:
-            return 0
-        return 1 + sum((size - 1) * abs(step) for size, step in zip(self.shape, self.strides, strict=True))
-
-
-def tensors(function: str, fields: Mapping[str, Any], numbers: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a call of a function, by what the stack calls them.
-
-    Raises ValueError for functions that are not looked into (no compiler of ours makes them) and fields that do not
-    fit one another.
-    """
-    if function not in _TENSORS:
-        raise ValueError(f"the tensors of {function} are not known")
-    try:
-        found = _TENSORS[function](fields, numbers)
-    except (ArithmeticError, IndexError, KeyError, TypeError) as error:
-        raise ValueError(f"the fields of {function} do not fit: {error!r}") from error
-    for name, one in found.items():
-        if len(one.shape) != len(one.strides) or min((*one.shape, *one.strides), default=0) < 0:
-            raise ValueError(f"{name} has shape {list(one.shape)}, strides {list(one.strides)}")
-    return found
-
-
-def window_size(size: Sequence[int], filters: Sequence[int], f: Mapping[str, Any], n: Mapping[str, Any]) -> list[int]:
-    """Rows and columns that a window of `filters` gives of an image of `size`. Raises ValueError for steps of 0."""
-    found: list[int] = []
-    for axis, length, kernel in zip("hw", size, filters, strict=True):
-        before, after = n[f"pad_{axis}"][:2]
-        for name in (f"stride_{axis}", f"dil_{axis}"):
-            if not f[name]:
-                raise ValueError(f"{name} is 0")
-        reach = f[f"dil_{axis}"] * (kernel - 1) + 1
-        found.append((length + before + after - reach) // f[f"stride_{axis}"] + 1)
-    return found
-
-
-_TensorsOf = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Tensor]]
-_F32 = DataType.FLOAT32
-
-
-def _same(f: Mapping[str, Any], n: Mapping[str, Any]) -> dict[str, Tensor]:
-    source, result = f["dt"], f.get("dt_d", f["dt"])
-    return {"in": Tensor(source, f["sh"], f["st"]), "out": Tensor(result, f["sh"], f["std"])}
-
-
-def _along_an_axis(f: Mapping[str, Any], n: Mapping[str, Any]) -> dict[str, Tensor]:
-    if not -len(f["sh"]) <= f["axis"] < len(f["sh"]):
-        raise ValueError(f"there is no axis {f['axis']} of {len(f['sh'])}")
-    return _same(f, n)
-
-
-def _looked_up(f: Mapping[str, Any], n: Mapping[str, Any]) -> dict[str, Tensor]:
-    if f["table_len"] != 256:
-        raise ValueError(f"the table has {f['table_len']} entries instead of 256")
-    return {**_same(f, n), "table": Tensor(f["dt"], (f["table_len"],), (1,))}
-
-
-def _two(f: Mapping[str, Any], n: Mapping[str, Any]) -> dict[str, Tensor]:
-    kind = f.get("dt", _F32)
-    return {
-        "a": Tensor(kind, f["sh1"], f["st1"]),
-        "b": Tensor(kind, f["sh2"], f["st2"]),
-        "out": Tensor(kind, f["shd"], f["std"]),
-    }
-
-
-def _product(f: Mapping[str, Any], n: Mapping[str, Any]) -> dict[str, Tensor]:
-    if f["sh1"][-1] != f["sh2"][-2] or f["shd"][-2:] != (f["sh1"][-2], f["sh2"][-1]):
-        raise ValueError(f"{list(f['sh1'])} times {list(f['sh2'])} does not give {list(f['shd'])}")
-    return {**_two(f, n), "bias": Tensor(_F32, f["sh2"][-1:], (1,))}
-
-
-def _convolution(f: Mapping[str, Any], n: Mapping[str, Any]) -> dict[str, Tensor]:
-    batch, taken, *size = f["sh"]
-    channels, per_group, *filters = f["sh_w"]
-    groups = f["groups"]
-    if not groups or taken != groups * per_group or channels % groups:
-        raise ValueError(f"{taken} channels in {groups} groups, weights for {per_group}, {channels} results")
-    return {
-        "in": Tensor(_F32, f["sh"], f["st"]),
-        "weights": Tensor(_F32, f["sh_w"], f["st_w"]),
-        "bias": Tensor(_F32, (channels,), f["st_bias"]),
-        "out": Tensor(_F32, (batch, channels, *window_size(size, filters, f, n)), f["std"]),
-    }
-
-
-def _of_shape(shape: Callable[[Mapping[str, Any], Mapping[str, Any]], Sequence[int]]) -> _TensorsOf:
-    """A function of one tensor whose result has another shape."""
-
-    def found(f: Mapping[str, Any], n: Mapping[str, Any]) -> dict[str, Tensor]:
-        source = Tensor(f["dt"], f["sh"], f["st"])
-        return {"in": source, "out": Tensor(f["dt"], tuple(shape(f, n)), f["std"])}
-
-    return found
-
-
-def _reduced(f: Mapping[str, Any], n: Mapping[str, Any]) -> list[int]:
-    axes = [axis % len(f["sh"]) for axis in f["sh_axes"]]
-    kept = [1 if axis in axes else size for axis, size in enumerate(f["sh"])]
-    return kept if f["keep_dims"] else [size for axis, size in enumerate(kept) if axis not in axes]
-
-
-def _pooled(f: Mapping[str, Any], n: Mapping[str, Any]) -> list[int]:
-    return [*f["sh"][:2], *window_size(f["sh"][2:], (f["fh"], f["fw"]), f, n)]
-
-
-def _resized(f: Mapping[str, Any], n: Mapping[str, Any]) -> list[int]:
-    batch, channels, _, _ = f["sh"]
-    return [batch, channels, int(n["out_h"]), int(n["out_w"])]
-
-
-def _sliced(f: Mapping[str, Any], n: Mapping[str, Any]) -> list[int]:
-    axes = zip(f["sh_begin"], f["sh_end"], f["sh_step"], strict=True)
-    return [len(range(begin, end, step)) for begin, end, step in axes]
-
-
-_TENSORS: dict[str, _TensorsOf] = {
-    "binary": _two,
-    "broadcast": _of_shape(lambda f, n: f["shd"]),
-    "conv2d": _convolution,
-    "copy": _same,
-    "dequantize": _same,
-    "lut1d": _looked_up,
-    "matmul": _product,
-    "pad": _of_shape(
-        lambda f, n: [low + size + high for size, (low, high, *_) in zip(f["sh"], f["pads"], strict=True)]
-    ),
-    "quantize": _same,
-    "reduce": _of_shape(_reduced),
-    "reduce_window2d": _of_shape(_pooled),
-    "resize_image": _of_shape(_resized),
-    "sigmoid": _same,
-    "slice": _of_shape(_sliced),
-    "softmax": _along_an_axis,
-    "transpose": _of_shape(lambda f, n: [f["sh"][axis] for axis in f["sh_perm"]]),
-    "unary": _same,
-}
-UNDERSTOOD = frozenset(_TENSORS)
-"""The functions whose tensors `tensors` knows: those that compilers of models for the K210 commonly write."""
+def broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """The shape that tensors of these shapes, aligned at the right, have together."""
+    rank = max(map(len, shapes))
+    columns = zip(*((1,) * (rank - len(shape)) + tuple(shape) for shape in shapes), strict=True)
+    return tuple(0 if 0 in sizes else max(sizes) for sizes in columns)

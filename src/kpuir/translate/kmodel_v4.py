@@ -43,6 +43,8 @@ _SPACES = {
 }
 _MEMORIES = {space: memory for memory, space in _SPACES.items()}
 _ELEMENTS: dict[v4.DataType, Attribute] = {v4.DataType.FLOAT32: f32, v4.DataType.UINT8: kbuf.UI8}
+_DATATYPES = {element: datatype for datatype, element in _ELEMENTS.items()}
+_INPUT_RANK = 4
 _OPS = {op.name.removeprefix("kbuf."): op for op in kbuf.INSTRUCTIONS}
 _NODES = {node.mnemonic: node for node in v4.INSTRUCTIONS.values()}
 
@@ -247,8 +249,10 @@ class _Exporter:
                 memory = self.range_of(op.result)
                 self.pool[memory.start : memory.start + memory.size] = op.array.tobytes()
             case kbuf.InputOp():
-                n, c, h, w = op.shape.get_values()
-                number(self.inputs, op.index.value.data, (self.range_of(op.buffer), (n, c, h, w)))
+                shape = tuple(int(size) for size in op.shape.get_values())
+                if len(shape) != _INPUT_RANK:
+                    raise ValueError(f"inputs of v4 have {_INPUT_RANK} dimensions, not {list(shape)}")
+                number(self.inputs, op.index.value.data, (self.range_of(op.buffer), shape))
             case kbuf.OutputOp():
                 number(self.outputs, op.index.value.data, self.range_of(op.buffer))
             case kbuf.InstructionOp():
@@ -279,8 +283,10 @@ class _Exporter:
             raise ValueError(f"a buffer in {space.value} has no offset: run kbuf-allocate first")
         size = kbuf.byte_size(value)
         _check_inside(space, start, size, self.sizes[space])
-        datatype = v4.DataType.FLOAT32 if cast("kbuf.BufferType", value.type).element_type == f32 else v4.DataType.UINT8
-        return v4.MemoryRange(_MEMORIES[space], datatype, start, size)
+        element = cast("kbuf.BufferType", value.type).element_type
+        if element not in _DATATYPES:
+            raise ValueError(f"v4 has no elements of type {element}")
+        return v4.MemoryRange(_MEMORIES[space], _DATATYPES[element], start, size)
 
     def node_of(self, op: kbuf.InstructionOp) -> v4.Instruction:
         """The kmodel instruction of an op."""

@@ -9,12 +9,12 @@ from one function to the next. Read back, the instructions of a function stand w
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from xdsl.builder import Builder
 from xdsl.dialects import func
-from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, StringAttr, f32, i64
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.rewriter import InsertPoint
 from xdsl.utils.exceptions import VerifyException
@@ -26,13 +26,16 @@ from kpuir.ir.locations import layer_name, named
 from kpuir.kmodel import v5
 from kpuir.kmodel.layer import ACTIVATION_SEGMENTS
 from kpuir.target.k210 import K210
-from kpuir.target.stackvm import NEWEST, DataType, Kind, dense_strides, tensors
+from kpuir.target.stackvm import NEWEST, DataType, Kind, dense_strides
+from kpuir.target.stackvm_tensors import Tensor, tensors
 from kpuir.translate.modules import VERSION, check_version, in_order, module_int, number
 
 FUNCTION = "kbuf.function"
 """On KPU instructions: the number of the k210 function they are in, where that is known."""
 SHAPES = {v5.Location.INPUT: "kbuf.input_shape", v5.Location.OUTPUT: "kbuf.output_shape"}
-"""On instructions of a k210 function: the shape of the input or output they name, where theirs is another."""
+STRIDES = {v5.Location.INPUT: "kbuf.input_strides", v5.Location.OUTPUT: "kbuf.output_strides"}
+"""On instructions of a k210 function: the shape of the input or output they name, where theirs is another, and the
+strides it is called with, where they are not those of its shape (where it has one place only, they do not matter)."""
 KPU_DATA = "kbuf.kpu_data_bytes"
 """On the module: how many of the last bytes of main RAM are the k210 module's own memory; 0 where it is not there."""
 RELEASE = "kbuf.release"
@@ -45,6 +48,10 @@ _LOCATIONS = {
     kbuf.Space.KPU: v5.Location.KPU,
 }
 _SPACES = {location: space for space, location in _LOCATIONS.items()}
+_Port: TypeAlias = tuple[v5.TensorType, int]
+"""What an input or output is, and where it begins."""
+_Outer: TypeAlias = tuple[v5.Address, tuple[int, ...]]
+"""A tensor that a k210 function is called with: where it lies, and its shape."""
 _PORT_RANK = 4
 _MOST_ARGUMENTS = 128  # of a call: each takes two of 256 shape registers
 _BLOB_ALIGNMENT, _TABLE_ALIGNMENT = 8, K210.TABLE_ALIGNMENT
@@ -57,8 +64,8 @@ _BLOB_ALIGNMENT, _TABLE_ALIGNMENT = 8, K210.TABLE_ALIGNMENT
 def from_v5(model: v5.Model) -> ModuleOp:
     """The kbuf module of a kmodel; each op is located at `operation <index>` of the main function.
 
-    Tensors of other types than float32 and uint8 are buffers of bytes. Raises InvalidInputError for a model that no
-    compiler makes: several stackvm functions, inputs of other types, copies between strided places of the KPU.
+    Raises InvalidInputError for a model that no compiler makes: several stackvm functions, copies between strided
+    places of the KPU.
     """
     module = ModuleOp([])
     module.attributes[VERSION] = StringAttr("v5")
@@ -101,7 +108,7 @@ class _Importer:
             self.module.attributes[KPU_DATA] = IntegerAttr(self.kpu_data, i64)
         if self.model.release != NEWEST:
             self.module.attributes[RELEASE] = StringAttr(self.model.release)
-        self.ports(v5.Location.INPUT, self.main.inputs)
+        self.ports(v5.Location.INPUT)
         for index, one in enumerate(self.main.code):
             self.location = f"operation {index}"
             try:
@@ -111,15 +118,14 @@ class _Importer:
                     self.operation(one)
             except (VerifyException, ValueError) as error:
                 raise InvalidInputError(str(error), location=self.location) from error
-        self.ports(v5.Location.OUTPUT, self.main.outputs)
+        self.ports(v5.Location.OUTPUT)
         self.builder.insert(func.ReturnOp())
 
-    def ports(self, location: v5.Location, types: Sequence[v5.TensorType]) -> None:
+    def ports(self, location: v5.Location) -> None:
         """The inputs or the outputs."""
-        for index, (tensor, start) in enumerate(zip(types, v5.offsets(types), strict=False)):
+        types = self.main.inputs if location is v5.Location.INPUT else self.main.outputs
+        for index, (tensor, start) in enumerate(zip(types, self.main.starts(location), strict=True)):
             self.location = f"{location.name.lower()} {index}"
-            if tensor.datatype not in (DataType.FLOAT32, DataType.UINT8):
-                raise InvalidInputError(f"is {tensor.datatype.name} {tensor.shape}", location=self.location)
             buffer = self.buffer(v5.Address(location, start), tensor.datatype, tensor.shape)
             more = len(tensor.shape) - _PORT_RANK  # the first dimensions are one where there are too many
             shape = (
@@ -132,6 +138,8 @@ class _Importer:
         """A tensor function; the buffer of a tensor reaches from its first to its last element."""
         numbers = {name: value for name, value in one.pushed.items() if not isinstance(value, v5.Address)}
         kinds = tensors(one.function, one.fields, numbers)
+        if one.function == "compress":
+            kinds["out"] = self.compressed(kinds["in"], one)
         buffers = [
             self.buffer(value, kinds[name].datatype, (kinds[name].extent,))
             for name, value in one.pushed.items()
@@ -139,20 +147,31 @@ class _Importer:
         ]
         self.add(kbuf.V5TensorOp(buffers, function=one.function, fields=one.fields, numbers=numbers))
 
+    def compressed(self, source: Tensor, one: v5.Operation) -> Tensor:
+        """What is left behind a condition, which compilers take from the constants. Raises ValueError for others."""
+        place, [count] = one.pushed["condition"], one.fields["sh_condition"]
+        if place.location is not v5.Location.RDATA:
+            raise ValueError("compresses by a condition that is no constant")
+        kept = np.count_nonzero(np.frombuffer(self.model.modules[0].constants, np.uint8, count, place.start))
+        axis = int(one.fields["axis"])
+        others = prod(source.shape) // source.shape[axis] if axis < len(source.shape) else 1
+        return Tensor(source.datatype, (int(kept) * others,), (1,))
+
     def call(self, call: v5.Call) -> None:
         """The instructions of a k210 function on the buffers it is called with."""
         if call.module != 1 or call.function >= len(self.model.modules[1].functions):
             raise ValueError(f"function {call.function} of module {call.module} is called, which does not exist")
         function = self.model.modules[1].functions[call.function]
         places: dict[tuple[v5.Location, int], v5.Argument] = {}
+        if function.input_starts or function.output_starts:
+            raise ValueError(f"the inputs or outputs of function {call.function} are not in order")
         for location, types, arguments in (
             (v5.Location.INPUT, function.inputs, call.inputs),
             (v5.Location.OUTPUT, function.outputs, call.outputs),
         ):
             if [(one.datatype, one.shape) for one in types] != [(one.datatype, one.shape) for one in arguments]:
                 raise ValueError(f"function {call.function} is called with other tensors than it has")
-            starts = v5.offsets(types)
-            places |= {(location, at): one for at, one in zip(starts, arguments, strict=False)}
+            places |= {(location, at): one for at, one in zip(function.starts(location), arguments, strict=True)}
         for one in function.code:
             op = self.instruction(cast("v5.KpuInstruction", one), places)
             op.attributes[FUNCTION] = IntegerAttr(call.function, i64)
@@ -171,6 +190,8 @@ class _Importer:
             argument = places[memory.location, memory.start]
             if argument.shape != stated:
                 other[SHAPES[memory.location]] = DenseArrayBase.from_list(i64, argument.shape)
+            if argument.strides != dense_strides(argument.shape):
+                other[STRIDES[memory.location]] = DenseArrayBase.from_list(i64, argument.strides)
             return self.buffer(argument.address, DataType.UINT8, shape)
 
         def inside(start: int, shape: tuple[int, ...]) -> SSAValue:
@@ -222,11 +243,9 @@ class _Importer:
         return pool[memory.start : memory.start + memory.size]
 
     def buffer(self, address: v5.Address, datatype: DataType, shape: Sequence[int]) -> SSAValue:
-        """The buffer at an address; of bytes where elements are neither float32 nor uint8."""
-        if datatype not in (DataType.FLOAT32, DataType.UINT8):
-            datatype, shape = DataType.UINT8, (prod(shape) * datatype.itemsize,)
+        """The buffer at an address."""
         space = _SPACES[address.location]
-        kind = kbuf.buffer_type(tuple(shape), f32 if datatype is DataType.FLOAT32 else kbuf.UI8, space)
+        kind = kbuf.buffer_type(tuple(shape), kbuf.ELEMENT_TYPES[datatype], space)
         end = address.start + kbuf.byte_size(kind)
         if end > self.sizes[address.location]:
             raise ValueError(
@@ -281,18 +300,15 @@ def to_v5(module: ModuleOp) -> v5.Model:
 
 @dataclass
 class _KpuFunction:
-    """What the KPU does until the CPU goes on; buffers are known by location, offset and shape."""
+    """What the KPU does until the CPU goes on."""
 
     code: list[v5.KpuInstruction] = field(default_factory=list[v5.KpuInstruction])
-    inputs: dict[tuple[v5.Address, tuple[int, ...]], int] = field(
-        default_factory=dict[tuple[v5.Address, tuple[int, ...]], int]
-    )
-    outputs: dict[tuple[v5.Address, tuple[int, ...]], int] = field(
-        default_factory=dict[tuple[v5.Address, tuple[int, ...]], int]
-    )
+    inputs: dict[_Outer, int] = field(default_factory=dict[_Outer, int])
+    outputs: dict[_Outer, int] = field(default_factory=dict[_Outer, int])
+    strides: dict[_Outer, tuple[int, ...]] = field(default_factory=dict[_Outer, tuple[int, ...]])
 
 
-def _start(tensors: dict[tuple[v5.Address, tuple[int, ...]], int], address: v5.Address, shape: tuple[int, ...]) -> int:
+def _start(tensors: dict[_Outer, int], address: v5.Address, shape: tuple[int, ...]) -> int:
     """Where a tensor begins among the inputs or outputs of a function; it becomes the last one if it is new."""
     end = v5.offsets([_tensor(one) for _, one in tensors])[-1]
     return tensors.setdefault((address, shape), end)
@@ -306,8 +322,8 @@ def _tensor(shape: tuple[int, ...]) -> v5.TensorType:
 class _Exporter:
     main_bytes: int
     """Of the stackvm; what lies behind is the k210 module's own."""
-    inputs: dict[int, v5.TensorType] = field(default_factory=dict[int, v5.TensorType])
-    outputs: dict[int, v5.TensorType] = field(default_factory=dict[int, v5.TensorType])
+    inputs: dict[int, _Port] = field(default_factory=dict[int, _Port])
+    outputs: dict[int, _Port] = field(default_factory=dict[int, _Port])
     constants: list[tuple[int, bytes]] = field(default_factory=list[tuple[int, bytes]])
     code: list[v5.Operation | v5.Call] = field(default_factory=list[v5.Operation | v5.Call])
     functions: list[v5.Function] = field(default_factory=list[v5.Function])
@@ -345,18 +361,22 @@ class _Exporter:
                 raise ValueError("is no instruction of kmodel v5: run kbuf-legalize-v5 first")
 
     def upload(self, op: kbuf.KpuUploadOp) -> None:
-        """An input of the function; one that it has given itself is taken by the next one."""
+        """An input of the function; what it has given itself the next one takes, or it does as in the file read."""
         address, shape = _address(op.input), op.values()["in_shape"]
         own = self.own(op.input)
         if own is not None:
             self.current.code.append(v5.KpuUpload(own, _range(op.output), shape))
             return
+        location = v5.Location.INPUT
         begin, end = address.start, address.start + kbuf.byte_size(op.input)
         for given, of in self.current.outputs:
             if given.location is address.location and given.start < end and begin < given.start + _tensor(of).size:
-                self.finish()
+                if FUNCTION in op.attributes:
+                    location = v5.Location.OUTPUT
+                else:
+                    self.finish()
                 break
-        source = self.outer(op, v5.Location.INPUT, op.input, shape)
+        source = self.outer(op, location, op.input, shape)
         self.current.code.append(v5.KpuUpload(source, _range(op.output), shape))
 
     def download(self, op: kbuf.KpuDownloadOp) -> None:
@@ -382,11 +402,10 @@ class _Exporter:
 
     def outer(self, op: Operation, location: v5.Location, value: SSAValue, shape: tuple[int, ...]) -> v5.MemoryRange:
         """The range of an input or output of the function."""
-        given = op.attributes.get(SHAPES[location])
-        if isinstance(given, DenseArrayBase):
-            shape = tuple(int(one) for one in cast("DenseArrayBase[Any]", given).get_values())
+        shape = _numbers(op, SHAPES[location], shape)
         found = self.current.inputs if location is v5.Location.INPUT else self.current.outputs
         start = _start(found, _address(value), shape)
+        self.current.strides[_address(value), shape] = _numbers(op, STRIDES[location], dense_strides(shape))
         return v5.MemoryRange(location, DataType.UINT8, start, kbuf.byte_size(value))
 
     def own(self, value: SSAValue) -> v5.MemoryRange | None:
@@ -438,7 +457,7 @@ class _Exporter:
         if not done.code:
             return
         arguments = [
-            tuple(v5.Argument(address, DataType.UINT8, shape, dense_strides(shape)) for address, shape in tensors)
+            tuple(v5.Argument(at, DataType.UINT8, shape, done.strides[at, shape]) for at, shape in tensors)
             for tensors in (done.inputs, done.outputs)
         ]
         types = [tuple(_tensor(shape) for _, shape in tensors) for tensors in (done.inputs, done.outputs)]
@@ -451,7 +470,9 @@ class _Exporter:
         pool = bytearray(constant_bytes)
         for start, data in self.constants:
             pool[start : start + len(data)] = data
-        main = v5.Function(in_order("input", self.inputs), in_order("output", self.outputs), tuple(self.code))
+        inputs, input_starts = _in_order("input", self.inputs)
+        outputs, output_starts = _in_order("output", self.outputs)
+        main = v5.Function(inputs, outputs, tuple(self.code), input_starts, output_starts)
         memories = ((v5.Location.RDATA, len(pool)), (v5.Location.DATA, self.main_bytes))
         modules = [v5.Module(v5.STACKVM, (main,), bytes(pool), memories)]
         if self.functions:
@@ -463,6 +484,13 @@ class _Exporter:
             )
             modules.append(v5.Module(v5.K210, tuple(self.functions), bytes(self.blobs), memories))
         return v5.Model(tuple(modules), (0, 0), release)
+
+
+def _numbers(op: Operation, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+    found = op.attributes.get(name)
+    if not isinstance(found, DenseArrayBase):
+        return default
+    return tuple(int(one) for one in cast("DenseArrayBase[Any]", found).get_values())
 
 
 def _operation(op: kbuf.V5TensorOp) -> v5.Operation:
@@ -486,6 +514,14 @@ def _range(value: SSAValue) -> v5.MemoryRange:
     return v5.MemoryRange(address.location, DataType.UINT8, address.start, kbuf.byte_size(value))
 
 
-def _port(value: SSAValue) -> v5.TensorType:
-    datatype = DataType.FLOAT32 if kbuf.element_size(value) == 4 else DataType.UINT8
-    return v5.TensorType(datatype, kbuf.shape_of(value))
+def _port(value: SSAValue) -> _Port:
+    element = cast("kbuf.BufferType", value.type).element_type
+    datatype = next(one for one, found in kbuf.ELEMENT_TYPES.items() if found == element)
+    return v5.TensorType(datatype, kbuf.shape_of(value)), _address(value).start
+
+
+def _in_order(what: str, found: dict[int, _Port]) -> tuple[tuple[v5.TensorType, ...], tuple[int, ...]]:
+    """Inputs or outputs by their numbers, and where they begin unless that follows from their sizes."""
+    ports = in_order(what, found)
+    types, starts = tuple(tensor for tensor, _ in ports), tuple(start for _, start in ports)
+    return types, () if list(starts) == v5.offsets(types)[:-1] else starts

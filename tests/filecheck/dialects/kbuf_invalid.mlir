@@ -14,9 +14,15 @@ func.func @case(%x: tensor<8xf32>, %y: memref<8xf32, #kbuf.space<main>>) {
   func.return
 }
 // -----
-// CHECK: elements must be f32 or ui8, not i32
+// CHECK: expected elements of type f32 or ui8, but the buffer is memref<8xi32, #kbuf.space<main>>
+func.func @case(%x: memref<8xi32, #kbuf.space<main>>) {
+  kbuf.memory_copy %x -> %x : memref<8xi32, #kbuf.space<main>> -> memref<8xi32, #kbuf.space<main>>
+  func.return
+}
+// -----
+// CHECK: no runtime has elements of type i1
 func.func @case() {
-  %0 = kbuf.alloc : memref<8xi32, #kbuf.space<main>>
+  %0 = kbuf.alloc : memref<8xi1, #kbuf.space<main>>
   func.return
 }
 // -----

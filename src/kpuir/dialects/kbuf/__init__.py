@@ -19,6 +19,7 @@ from xdsl.ir import Dialect
 from kpuir.dialects.kbuf import v3
 from kpuir.dialects.kbuf.attributes import (
     ADDRESS_FIELDS,
+    ELEMENT_TYPES,
     FLOAT_MAX,
     UI8,
     BinaryKind,
@@ -136,6 +137,7 @@ Kbuf = Dialect(
 
 __all__ = [
     "ADDRESS_FIELDS",
+    "ELEMENT_TYPES",
     "FLOAT_MAX",
     "INSTRUCTIONS",
     "UI8",

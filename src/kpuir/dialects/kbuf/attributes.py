@@ -2,9 +2,19 @@
 
 from typing import Any, TypeAlias
 
-from xdsl.dialects.builtin import Float32Type, FloatAttr, IntegerType, MemRefType, Signedness, f32
+from xdsl.dialects.builtin import (
+    BFloat16Type,
+    Float16Type,
+    Float32Type,
+    Float64Type,
+    FloatAttr,
+    IntegerType,
+    MemRefType,
+    Signedness,
+    f32,
+)
 from xdsl.dialects.utils import EnumAttribute
-from xdsl.ir import Data, ParametrizedAttribute
+from xdsl.ir import Attribute, Data, ParametrizedAttribute
 from xdsl.irdl import irdl_attr_definition
 from xdsl.parser import AttrParser
 from xdsl.printer import Printer
@@ -13,8 +23,18 @@ from xdsl.utils.str_enum import StrEnum
 
 from kpuir.ir.enums import InAngleBrackets
 from kpuir.kmodel.layer import FIELDS, LayerRegisters
+from kpuir.target.stackvm import DataType
 
 UI8 = IntegerType(8, Signedness.UNSIGNED)
+ELEMENT_TYPES: dict[DataType, Attribute] = {
+    **{DataType[f"INT{size}"]: IntegerType(size) for size in (8, 16, 32, 64)},
+    **{DataType[f"UINT{size}"]: IntegerType(size, Signedness.UNSIGNED) for size in (8, 16, 32, 64)},
+    DataType.FLOAT16: Float16Type(),
+    DataType.FLOAT32: f32,
+    DataType.FLOAT64: Float64Type(),
+    DataType.BFLOAT16: BFloat16Type(),
+}
+"""What buffers may consist of: all but float32 and uint8 occur in modules read from a kmodel v5 only."""
 FLOAT_MAX = 3.4028234663852886e38
 """The largest float32: a clamp from minus to plus this one is none."""
 

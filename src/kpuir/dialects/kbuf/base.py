@@ -33,7 +33,15 @@ from xdsl.traits import EffectInstance, MemoryEffect, MemoryEffectKind
 from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.str_enum import StrEnum
 
-from kpuir.dialects.kbuf.attributes import UI8, BufferType, ClampAttr, RegistersAttr, Space, SpaceAttr
+from kpuir.dialects.kbuf.attributes import (
+    ELEMENT_TYPES,
+    UI8,
+    BufferType,
+    ClampAttr,
+    RegistersAttr,
+    Space,
+    SpaceAttr,
+)
 from kpuir.ir.arrays import element_type, to_dense, to_numpy
 from kpuir.kmodel.layer import LayerRegisters
 from kpuir.target.k210 import feature_map_bytes
@@ -42,6 +50,7 @@ Shape: TypeAlias = tuple[int, ...]
 IntArray: TypeAlias = DenseArrayBase[IntegerType]
 Dense: TypeAlias = DenseIntOrFPElementsAttr[Any]
 AttributeT = TypeVar("AttributeT", bound=Attribute)
+_ELEMENT_SIZES = {element: datatype.itemsize for datatype, element in ELEMENT_TYPES.items()}
 
 
 def require(condition: bool, message: str) -> None:
@@ -67,13 +76,11 @@ def space_of(value: SSAValue | BufferType) -> Space:
 
 
 def element_size(value: SSAValue | BufferType) -> int:
-    """Bytes per element of a buffer: 4 or 1. Raises VerifyException for element types other than f32 and ui8."""
+    """Bytes per element of a buffer. Raises VerifyException for elements that no runtime has."""
     kind = _type_of(value)
-    if kind.element_type == f32:
-        return 4
-    if kind.element_type == UI8:
-        return 1
-    raise VerifyException(f"elements must be f32 or ui8, not {kind.element_type}")
+    if kind.element_type not in _ELEMENT_SIZES:
+        raise VerifyException(f"no runtime has elements of type {kind.element_type}")
+    return _ELEMENT_SIZES[kind.element_type]
 
 
 def byte_size(value: SSAValue | BufferType) -> int:
@@ -100,9 +107,9 @@ def _type_of(value: SSAValue | BufferType) -> BufferType:
 
 @dataclass(frozen=True)
 class Buffer(AttrConstraint[BufferType]):
-    """A static memref in one of our spaces; of one element type or of either, in one space or in any."""
+    """A static memref in one of our spaces, or in any; of some element types."""
 
-    element: Attribute | None = None
+    elements: tuple[Attribute, ...] = (f32, UI8)
     space: Space | None = None
 
     def verify(self, attr: Attribute, constraint_context: VerificationContext) -> None:
@@ -111,10 +118,11 @@ class Buffer(AttrConstraint[BufferType]):
             raise VerifyException(f"expected a buffer, but the type is {attr}")
         kind = cast("BufferType", attr)
         element_size(kind)
+        if kind.element_type not in self.elements:
+            wanted = " or ".join(map(str, self.elements))
+            raise VerifyException(f"expected elements of type {wanted}, but the buffer is {kind}")
         if self.space not in (None, space_of(kind)):
             raise VerifyException(f"expected a buffer in #kbuf.space<{self.space}>, but it is {kind}")
-        if self.element not in (None, kind.element_type):
-            raise VerifyException(f"expected elements of type {self.element}, but the buffer is {kind}")
         if not isinstance(kind.layout, NoneAttr) or min(kind.get_shape(), default=0) < 0:
             raise VerifyException(f"a buffer has a static shape and no layout map, but it is {kind}")
 
@@ -124,9 +132,11 @@ class Buffer(AttrConstraint[BufferType]):
 
 
 ANY = Buffer()
-FLOATS = Buffer(f32)
-BYTES = Buffer(UI8)
-FMAP = Buffer(UI8, Space.KPU)
+FLOATS = Buffer((f32,))
+BYTES = Buffer((UI8,))
+FMAP = Buffer((UI8,), Space.KPU)
+NUMBERS = Buffer(tuple(ELEMENT_TYPES.values()))
+"""Of any type: what buffers are, what v5 computes with and the caller fills and reads."""
 
 
 # --- Properties -----------------------------------------------------------------------------------------------------
@@ -299,6 +309,7 @@ class Registers(PropertyKind[RegistersAttr]):
 
 INTEGER = Integer()
 SHAPE = Ints(4)
+ANY_SHAPE = Ints(None)
 PADDING = Ints(2)
 PADDINGS = Ints(8)
 REAL = Real()

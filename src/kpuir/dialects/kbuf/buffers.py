@@ -20,9 +20,9 @@ from xdsl.traits import EffectInstance, MemoryEffect, MemoryEffectKind, Pure
 
 from kpuir.dialects.kbuf.attributes import BufferType, Space
 from kpuir.dialects.kbuf.base import (
-    ANY,
+    ANY_SHAPE,
     INTEGER,
-    SHAPE,
+    NUMBERS,
     Buffer,
     buffer_type,
     byte_size,
@@ -59,7 +59,7 @@ class AllocOp(IRDLOperation):
 
     name = "kbuf.alloc"
     offset = opt_prop_def(INTEGER)
-    result = result_def(ANY)
+    result = result_def(NUMBERS)
     traits = traits_def(_Allocates())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "attr-dict `:` type($result)"
@@ -84,7 +84,7 @@ class ConstantOp(IRDLOperation):
     name = "kbuf.constant"
     value = prop_def(DenseIntOrFPElementsAttr)
     offset = opt_prop_def(INTEGER)
-    result = result_def(Buffer(space=Space.CONST))
+    result = result_def(Buffer(NUMBERS.elements, Space.CONST))
     traits = traits_def(Pure())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "$value attr-dict `:` type($result)"
@@ -117,9 +117,9 @@ class SubviewOp(IRDLOperation):
     """
 
     name = "kbuf.subview"
-    source = operand_def(ANY)
+    source = operand_def(NUMBERS)
     byte_offset = prop_def(INTEGER, default_value=IntegerAttr(0, i64))
-    result = result_def(ANY)
+    result = result_def(NUMBERS)
     traits = traits_def(Pure())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "$source attr-dict `:` type($source) `->` type($result)"
@@ -162,7 +162,7 @@ class _PortOp(IRDLOperation):
     `layout` is the source model's own layout where the buffer's is another.
     """
 
-    buffer = operand_def(ANY)
+    buffer = operand_def(NUMBERS)
     index = prop_def(INTEGER)
     port_name = opt_prop_def(StringAttr, prop_name="name")
     scale = opt_prop_def(FloatAttr[Float64Type])
@@ -186,7 +186,7 @@ class _PortOp(IRDLOperation):
             operands=[buffer],
             properties={
                 "index": INTEGER.to_attribute(index),
-                "shape": None if shape is None else SHAPE.to_attribute(shape),
+                "shape": None if shape is None else ANY_SHAPE.to_attribute(shape),
                 "name": None if name is None else StringAttr(name),
                 "scale": None if scale is None else FloatAttr(scale, f64),
                 "zero_point": None if zero_point is None else INTEGER.to_attribute(zero_point),
@@ -204,18 +204,18 @@ class _PortOp(IRDLOperation):
 
 @irdl_op_definition
 class InputOp(_PortOp):
-    """The caller fills the buffer with input number `index`, of `shape` (NCHW), before each run.
+    """The caller fills the buffer with input number `index`, of `shape` (NCHW; v5 has other ranks), before each run.
 
     Example: `kbuf.input %b {index = 0 : i64, shape = array<i64: 1, 3, 4, 4>, name = "x"} : memref<..>`
     """
 
     name = "kbuf.input"
-    shape = prop_def(SHAPE)
+    shape = prop_def(ANY_SHAPE)
     traits = traits_def(_CallerWrites())
 
     def verify_(self) -> None:
         """Check index and shape."""
-        self.check_port(SHAPE.to_python(self.shape))
+        self.check_port(ANY_SHAPE.to_python(self.shape))
 
 
 @irdl_op_definition
@@ -226,12 +226,12 @@ class OutputOp(_PortOp):
     """
 
     name = "kbuf.output"
-    shape = opt_prop_def(SHAPE)
+    shape = opt_prop_def(ANY_SHAPE)
     traits = traits_def(_CallerReads())
 
     def verify_(self) -> None:
         """Check index and shape."""
-        self.check_port(None if self.shape is None else SHAPE.to_python(self.shape))
+        self.check_port(None if self.shape is None else ANY_SHAPE.to_python(self.shape))
 
 
 def offset_of(value: SSAValue) -> int | None:

@@ -21,9 +21,9 @@ from xdsl.irdl import VerificationContext, irdl_op_definition, operand_def, prop
 from xdsl.utils.exceptions import VerifyException
 
 from kpuir.dialects.kbuf.base import (
-    ANY,
     BYTES,
     FMAP,
+    NUMBERS,
     ONE_TO_ONE,
     SHAPE,
     InstructionOp,
@@ -32,7 +32,8 @@ from kpuir.dialects.kbuf.base import (
     byte_size,
     require,
 )
-from kpuir.target.stackvm import NEWEST, UNDERSTOOD, DataType, Kind, Signature, signatures, tensors
+from kpuir.target.stackvm import NEWEST, DataType, Kind, Signature, signatures
+from kpuir.target.stackvm_tensors import tensors
 
 
 class Text(PropertyKind[StringAttr]):
@@ -116,7 +117,7 @@ class V5TensorOp(InstructionOp):
         *("out", "out_h", "initial_h", "values_out", "indices_out"),
         *("locations_out", "classes_out", "scores_out", "count_out"),
     )
-    tensors = var_operand_def(ANY)
+    tensors = var_operand_def(NUMBERS)
     function = prop_def(Text())
     fields = prop_def(Fields())
     numbers = prop_def(Fields())
@@ -159,15 +160,13 @@ class V5TensorOp(InstructionOp):
         )
         for what, found, expected in zip(("fields", "numbers"), given, wanted, strict=True):
             require(found == expected, f"{what} of {signature.name} are {sorted(expected)}, not {sorted(found)}")
-        if signature.name not in UNDERSTOOD:
-            return
         try:
             expected = tensors(signature.name, fields.fields, fields.numbers)
         except ValueError as error:
             raise VerifyException(str(error)) from error
-        for name, value in self.buffers():
-            needed = expected[name].extent * expected[name].datatype.itemsize
-            found = byte_size(value)
+        buffers = dict(self.buffers())
+        for name, tensor in expected.items():
+            needed, found = tensor.extent * tensor.datatype.itemsize, byte_size(buffers[name])
             require(needed <= found, f"{name} has {found} bytes, but the function needs {needed}")
 
 

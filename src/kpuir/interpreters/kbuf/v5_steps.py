@@ -12,17 +12,15 @@ from kpuir.interpreters.kbuf.machine import Step, executes
 from kpuir.interpreters.kbuf.memory import Access
 from kpuir.interpreters.kernels import neutral, tensor_functions
 from kpuir.interpreters.kernels.kpu_layout import Layout, copy_map
+from kpuir.ir.locations import layer_name
 from kpuir.target.k210 import K210
-from kpuir.target.stackvm import BINARY, REDUCE, UNARY, DataType, tensors
+from kpuir.target.stackvm import BINARY, COMPARE, PAD, REDUCE, UNARY, DataType, computes
+from kpuir.target.stackvm_tensors import tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-
-
-_TYPES = {4: DataType.FLOAT32, 1: DataType.UINT8}
-"""The element types of buffers, by their bytes."""
 
 
 @executes(kbuf.KpuDownloadOp)
@@ -57,15 +55,29 @@ class _Call:
         """The tensor `in` to read."""
         return self.read("in")
 
+    def write(self, name: str) -> "Array":
+        """The tensor to write."""
+        return self._view(self.access.write, name)
+
     @property
     def out(self) -> "Array":
         """The tensor `out` to write."""
-        return self._view(self.access.write, "out")
+        return self.write("out")
 
     @property
     def act(self) -> tuple[float, float]:
         """The bounds of the result."""
         return self.fields["lo"], self.fields["hi"]
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axes of a reduction."""
+        return tuple(axis % len(self["sh"]) for axis in self["sh_axes"])
+
+    def out_of_axes(self) -> "Array":
+        """The tensor `out` to write, with the reduced axes kept."""
+        out = self.out
+        return out if self["keep_dims"] else np.expand_dims(out, self.axes)
 
     def window(self, size: tuple[int, int]) -> neutral.Window:
         """The window of a convolution or pooling."""
@@ -74,12 +86,12 @@ class _Call:
 
     def _view(self, ask: Callable[..., "Array"], name: str) -> "Array":
         tensor, buffer = self.tensors[name], self.buffers[name]
-        if tensor.datatype is not _TYPES[kbuf.element_size(buffer)]:
-            raise InvalidInputError(f"the interpreter has no tensors of {tensor.datatype.name.lower()}")
+        if tensor.datatype is DataType.BFLOAT16:
+            raise InvalidInputError("the interpreter has no bfloat16")
         size = prod(tensor.shape) * tensor.datatype.itemsize
         if size > K210.MAIN_RAM_BYTES:  # where strides are 0, more than the buffer
             raise InvalidInputError(f"{name} has {size} bytes, the chip has {K210.MAIN_RAM_BYTES}")
-        flat = ask(buffer, (tensor.extent,))
+        flat = ask(buffer, (tensor.extent,), np.dtype(tensor.datatype.name.lower()))
         steps = tuple(step * flat.itemsize for step in tensor.strides)
         return np.lib.stride_tricks.as_strided(flat, tensor.shape, steps)
 
@@ -89,16 +101,131 @@ def _tensor_function(op: kbuf.V5TensorOp, access: Access) -> Step:
     prepare = _FUNCTIONS.get(op.function.data)
     if prepare is None:
         raise InvalidInputError(f"the interpreter does not execute the tensor function {op.function.data}")
+    datatype = op.values()["fields"].get("dt", DataType.FLOAT32)
+    if not computes(op.function.data, datatype):
+        raise InvalidInputError(f"no runtime does {op.function.data} on {datatype.name.lower()}")
     try:
-        return prepare(_Call(op, access))
+        step = prepare(_Call(op, access))
     except (ArithmeticError, IndexError, ValueError) as error:
         raise InvalidInputError(f"{op.function.data}: {error}") from error
+    layer = layer_name(op)
+
+    def run() -> None:
+        try:
+            step()
+        except (ArithmeticError, IndexError, ValueError) as error:  # of values or shapes that only damage gives
+            raise InvalidInputError(f"{op.function.data}: {error}", location=layer) from error
+
+    return run
 
 
 def _binary(call: _Call) -> Step:
     out, kind, act = call.out, BINARY[call["op"]], call.act
     a, b = (np.broadcast_to(call.read(name), out.shape) for name in ("a", "b"))
     return lambda: tensor_functions.binary(kind, a, b, out, act)
+
+
+def _compare(call: _Call) -> Step:
+    a, b = call.read("a"), call.read("b")
+    out, kind = call.out, COMPARE[call["op"]]
+    return lambda: tensor_functions.compare(kind, a, b, out)
+
+
+def _ternary(call: _Call) -> Step:
+    chooses, a, b = call.read("cond"), call.read("a"), call.read("b")
+    out = call.out
+    return lambda: np.copyto(out, np.where(chooses != 0, a, b))
+
+
+def _convert(call: _Call) -> Step:
+    x, out = call.source, call.out
+    return lambda: tensor_functions.convert(x, out)
+
+
+def _broadcast(call: _Call) -> Step:
+    x, out = call.source, call.out
+    return lambda: np.copyto(out, np.broadcast_to(x, out.shape))
+
+
+def _cumsum(call: _Call) -> Step:
+    x, out, axis = call.source, call.out, call["axis"]
+    exclusive, reverse = bool(call["exclusive"]), bool(call["reverse"])
+    return lambda: tensor_functions.cumsum(x, out, axis, exclusive=exclusive, reverse=reverse)
+
+
+def _gather(call: _Call) -> Step:
+    x, indices, axis = call.source, call.read("indices"), call["axis"]
+    out = call.out
+    return lambda: tensor_functions.gather(x, indices, out, axis)
+
+
+def _gather_nd(call: _Call) -> Step:
+    x, indices, batch = call.source, call.read("indices"), call["batch_dims"]
+    out = call.out
+    return lambda: tensor_functions.gather_nd(x, indices, out, batch)
+
+
+def _gather_elements(call: _Call) -> Step:
+    x, indices, axis = call.source, call.read("indices"), call["axis"]
+    out = call.out
+    return lambda: np.copyto(out, np.take_along_axis(x, indices, axis))
+
+
+def _one_hot(call: _Call) -> Step:
+    indices, depth, on, off = (call.read(name) for name in ("indices", "depth", "on_value", "off_value"))
+    out, axis, from_end = call.out, call["axis"], bool(call["mode"])
+    return lambda: tensor_functions.one_hot(indices, depth[0], on[0], off[0], out, axis, from_end=from_end)
+
+
+def _hardmax(call: _Call) -> Step:
+    x, out, axis = call.source, call.out, call["axis"]
+    return lambda: tensor_functions.hardmax(x, out, axis)
+
+
+def _trilu(call: _Call) -> Step:
+    x, out, k, cut = call.source, call.out, call["k"], np.triu if call["upper"] else np.tril
+    return lambda: np.copyto(out, cut(x, k))
+
+
+def _topk(call: _Call) -> Step:
+    x, axis, count, largest = call.source, call["axis"], call["k"], bool(call["largest"])
+    values, indices = call.write("values_out"), call.write("indices_out")
+    return lambda: tensor_functions.topk(x, values, indices, count, axis, largest=largest)
+
+
+def _layer_normalization(call: _Call) -> Step:
+    x, scale, bias = call.source, call.read("scale"), call.read("bias")
+    out, axis, epsilon = call.out, call["axis"], call["eps"]
+    return lambda: tensor_functions.layer_normalization(x, scale, bias, out, axis, epsilon)
+
+
+def _compress(call: _Call) -> Step:
+    x, condition, axis = call.source, call.read("condition"), int(call["axis"])
+    buffer = call.buffers["out"]
+    out = call.access.write(buffer, kbuf.shape_of(buffer))
+    flat = axis >= x.ndim
+    return lambda: np.copyto(out, np.compress(condition, x, None if flat else axis).reshape(-1))
+
+
+def _batch_to_space(call: _Call) -> Step:
+    x, blocks, crops = call.source, call["sh_block"], call["pads_crop"]
+    out = call.out
+    return lambda: tensor_functions.batch_to_space(x, out, blocks, crops)
+
+
+def _space_to_batch(call: _Call) -> Step:
+    x, blocks, pads = call.source, call["sh_block"], call["pads"]
+    out = call.out
+    return lambda: tensor_functions.space_to_batch(x, out, blocks, pads)
+
+
+def _gru(call: _Call) -> Step:
+    x, w, r, bias = (call.read(name) for name in ("in", "w", "r", "b"))
+    state = call.read("initial_h")
+    state = call.write("initial_h")  # it is both
+    out, last = call.out, call.write("out_h")
+    kind, before_reset = call["direction"], bool(call["linear_before_reset"])
+    return lambda: tensor_functions.gru(x, w, r, bias, state, out, last, kind, before_reset=before_reset)
 
 
 def _unary(call: _Call) -> Step:
@@ -145,27 +272,34 @@ def _lut1d(call: _Call) -> Step:
 
 def _matmul(call: _Call) -> Step:
     a, b = call.read("a"), call.read("b")
-    if a.ndim != 2 or b.ndim != 2:
-        raise InvalidInputError("the interpreter multiplies no batches of matrices")
     bias, out, act = call.read("bias"), call.out, call.act
-    return lambda: neutral.matmul(a, b, bias, out, act)
+    return lambda: tensor_functions.matmul(a, b, bias, out, act)
 
 
 def _pad(call: _Call) -> Step:
     x, pads = call.source, call["pads"]
     out = call.out
-    if call["mode"] or any(interior for _, _, interior in pads):
-        raise InvalidInputError("the interpreter pads with one value only, at the ends")
-    value, before = x.dtype.type(call.numbers["value"]), [low for low, _, _ in pads]
-    return lambda: neutral.pad(x, out, before, value)
+    value, mode = x.dtype.type(call.numbers["value"]), PAD[call["mode"]]
+    return lambda: tensor_functions.pad(x, out, pads, value, mode)
 
 
 def _reduce(call: _Call) -> Step:
-    x, axes = call.source, [axis % len(call["sh"]) for axis in call["sh_axes"]]
-    kept = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
-    out = call.out
+    x, out = call.source, call.out_of_axes()
     kind, init = REDUCE[call["op"]], float(call.numbers["init"])
-    return lambda: tensor_functions.reduce(kind, x, out.reshape(kept), init)
+    return lambda: tensor_functions.reduce(kind, x, out, init)
+
+
+def _reduce_prod(call: _Call) -> Step:
+    x, out = call.source, call.out_of_axes()
+    axes = call.axes
+    return lambda: np.copyto(out, x.prod(axes, keepdims=True, dtype=x.dtype))
+
+
+def _reduce_arg(call: _Call) -> Step:
+    x, out = call.source, call.out_of_axes()
+    [axis] = call.axes
+    greatest, last = bool(call["op"]), bool(call["last"])
+    return lambda: tensor_functions.reduce_arg(x, out, axis, greatest=greatest, last=last)
 
 
 def _resize(call: _Call) -> Step:
@@ -202,21 +336,40 @@ def _transpose(call: _Call) -> Step:
 
 
 _FUNCTIONS: dict[str, Callable[[_Call], Step]] = {
+    "batch_to_space": _batch_to_space,
     "binary": _binary,
+    "broadcast": _broadcast,
+    "compare": _compare,
+    "compress": _compress,
     "conv2d": _conv2d,
+    "convert": _convert,
     "copy": _copy,
+    "cumsum": _cumsum,
     "dequantize": _dequantize,
+    "gather": _gather,
+    "gather_elements": _gather_elements,
+    "gather_nd": _gather_nd,
+    "gru": _gru,
+    "hardmax": _hardmax,
+    "layer_normalization": _layer_normalization,
     "lut1d": _lut1d,
     "matmul": _matmul,
+    "onehot": _one_hot,
     "pad": _pad,
     "quantize": _quantize,
     "reduce": _reduce,
+    "reduce_arg": _reduce_arg,
+    "reduce_prod": _reduce_prod,
     "reduce_window2d": _reduce_window,
     "resize_image": _resize,
     "sigmoid": _sigmoid,
     "slice": _slice,
     "softmax": _softmax,
+    "space_to_batch": _space_to_batch,
+    "ternary": _ternary,
+    "topk": _topk,
     "transpose": _transpose,
+    "trilu": _trilu,
     "unary": _unary,
 }
 """How each tensor function is made ready."""

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 from kpuir.kmodel.codec import Cursor, packed
@@ -29,12 +29,22 @@ _RANGE = Range()
 class Function:
     """What a function takes and gives, and its code: KPU instructions or operations of the stackvm.
 
-    Instructions name inputs and outputs by where they begin if each of them starts at a multiple of 8 bytes.
+    Instructions name inputs and outputs by where they begin: one behind the other at multiples of 8 bytes, and in
+    order, unless `input_starts` or `output_starts` say otherwise.
     """
 
     inputs: Sequence[TensorType]
     outputs: Sequence[TensorType]
     code: Code | Sequence[KpuInstruction]
+    input_starts: Sequence[int] = ()
+    output_starts: Sequence[int] = ()
+
+    def starts(self, location: Location) -> Sequence[int]:
+        """Where each input or output begins."""
+        tensors, given = (
+            (self.inputs, self.input_starts) if location is Location.INPUT else (self.outputs, self.output_starts)
+        )
+        return given or offsets(tensors)[:-1]
 
 
 @dataclass(frozen=True)
@@ -142,7 +152,7 @@ class _Reader:
             raise self.cursor.error(f"a pool in location {location}")
         return Location(location), size
 
-    def function(self, what: str) -> tuple[tuple[TensorType, ...], tuple[TensorType, ...], int, int]:
+    def function(self, what: str) -> tuple[Function, int, int]:
         cursor = self.cursor
         cursor.what = what
         start = cursor.offset
@@ -151,7 +161,8 @@ class _Reader:
         )
         if header != _FUNCTION.size or start + size > cursor.end:
             raise cursor.error(f"has a header of {header} bytes and {size} altogether")
-        taken, given = self.tensors(Location.INPUT, inputs), self.tensors(Location.OUTPUT, outputs)
+        taken, first = self.tensors(Location.INPUT, inputs)
+        given, second = self.tensors(Location.OUTPUT, outputs)
         if (offsets(taken)[-1], offsets(given)[-1]) != (input_bytes, output_bytes):
             raise cursor.error(
                 f"its inputs take {input_bytes}, its outputs {output_bytes} bytes, but their shapes differ"
@@ -159,20 +170,21 @@ class _Reader:
         if cursor.offset + -cursor.offset % 8 != start + size:
             raise cursor.error(f"its size is {size}, but it ends at byte {cursor.offset}")
         cursor.take_zeros(-cursor.offset % 8)
-        return taken, given, entry, length
+        return Function(taken, given, (), first, second), entry, length
 
-    def tensors(self, location: Location, count: int) -> tuple[TensorType, ...]:
+    def tensors(self, location: Location, count: int) -> tuple[tuple[TensorType, ...], tuple[int, ...]]:
         cursor = self.cursor
         cursor.check_table(cursor.what, count, 12)
         ranges = [_RANGE.read(cursor, {}) for _ in range(count)]
         tensors = tuple(TensorType(one.datatype, read_shape(cursor)) for one in ranges)
-        starts = offsets(tensors)
+        starts = tuple(one.start for one in ranges)
         expected = [
-            MemoryRange(location, one.datatype, start, one.size) for one, start in zip(tensors, starts, strict=False)
+            MemoryRange(location, one.datatype, start, one.size) for one, start in zip(tensors, starts, strict=True)
         ]
-        if ranges != expected:
+        placed = sorted(range(count), key=starts.__getitem__)
+        if ranges != expected or [starts[one] for one in placed] != offsets([tensors[one] for one in placed])[:-1]:
             raise cursor.error("the ranges of inputs or outputs do not follow from their shapes")
-        return tensors
+        return tensors, () if placed == list(range(count)) else starts
 
     def section(self, kind: str, index: int) -> tuple[str, tuple[int, int]]:
         cursor = self.cursor
@@ -190,21 +202,21 @@ class _Reader:
         self,
         kind: str,
         index: int,
-        heads: Sequence[tuple[tuple[TensorType, ...], tuple[TensorType, ...], int, int]],
+        heads: Sequence[tuple[Function, int, int]],
         text: tuple[int, int],
     ) -> tuple[Function, ...]:
         after, first = self.cursor.offset, text[0]
         functions: list[Function] = []
-        for number, (inputs, outputs, entry, length) in enumerate(heads):
+        for number, (head, entry, length) in enumerate(heads):
             cursor = Cursor(self.cursor.data, first, text[1], f"module {index}: function {number}", "kmodel v5")
             if text[0] + entry != first or first + length > text[1]:
                 raise cursor.error(f"its code has bytes {entry}..{entry + length} of {text[1] - text[0]}")
             cursor.end = first = first + length
             if kind == K210:
-                functions.append(Function(inputs, outputs, read_instructions(cursor)))
+                functions.append(replace(head, code=read_instructions(cursor)))
                 continue
             self.release, code = read_code(cursor, [self.release]) if self.release else read_code(cursor)
-            functions.append(Function(inputs, outputs, code))
+            functions.append(replace(head, code=code))
         self.cursor.offset = first
         if first != text[1]:
             raise self.cursor.error(f"{text[1] - first} bytes of code belong to no function")
@@ -268,7 +280,7 @@ def _written_code(function: Function, kind: str, release: str, index: int) -> by
 def _written_function(function: Function, entry: int, length: int) -> bytes:
     body = b""
     for location, tensors in ((Location.INPUT, function.inputs), (Location.OUTPUT, function.outputs)):
-        for one, start in zip(tensors, offsets(tensors), strict=False):
+        for one, start in zip(tensors, function.starts(location), strict=True):
             body += _RANGE.write(MemoryRange(location, one.datatype, start, one.size), {}, 0)
         body += b"".join(written_shape(tuple(one.shape)) for one in tensors)
     body += bytes(-len(body) % 8)

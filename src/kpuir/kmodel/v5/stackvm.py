@@ -15,12 +15,14 @@ from kpuir.errors import InvalidInputError
 from kpuir.kmodel.codec import Cursor
 from kpuir.kmodel.v5.codec import Location
 from kpuir.target.stackvm import (
+    COMPARE,
     NEWEST,
     RELEASES,
     UNARY,
     DataType,
     Field,
     Kind,
+    broadcast,
     dense_strides,
     padding_length,
     signatures,
@@ -192,9 +194,10 @@ class _Reader:
         popped = {one.name: self.pushed(one) for one in reversed(order)}
         pushed = {one.name: popped[one.name] for one in signature.pushes}
         try:
-            return Operation(signature.name, _completed(signature.name, fields, self.release), pushed)
+            function, fields = _completed(signature.name, fields, self.release)
         except (IndexError, KeyError, ValueError) as error:
             raise self.cursor.error(f"{signature.name}: its fields do not fit: {error!r}") from error
+        return Operation(function, fields, pushed)
 
     def field(self, one: Field) -> Any:
         if one.layout is not None:
@@ -238,11 +241,12 @@ def _three(padding: Shape) -> Shape:
     return (*padding, 0)[:3]
 
 
-def _completed(function: str, fields: dict[str, Any], release: str) -> dict[str, Any]:
-    """Fields as in the newest release. Raises ValueError or IndexError where what is there does not fit."""
-    wanted = signatures(NEWEST).get(function)
-    if wanted is None:
-        return fields
+def _completed(function: str, fields: dict[str, Any], release: str) -> tuple[str, dict[str, Any]]:
+    """As in the newest release. Raises ValueError or IndexError where what is there does not fit."""
+    if function == "equal":
+        function = "compare"
+        fields |= {"shd": broadcast(fields["sh1"], fields["sh2"]), "op": COMPARE.index("equal")}
+    wanted = signatures(NEWEST)[function]
     if function == "unary":
         fields["op"] = UNARY.index(unary_names(release)[fields["op"]])
     if function == "matmul" and "shd" not in fields:
@@ -250,18 +254,12 @@ def _completed(function: str, fields: dict[str, Any], release: str) -> dict[str,
         fields["shd"] = (fields["sh1"][0], fields["sh2"][1])
         fields["std"] = dense_strides(fields["shd"])
     if function == "binary" and "shd" not in fields:
-        fields["shd"] = _broadcast(fields["sh1"], fields["sh2"])
+        fields["shd"] = broadcast(fields["sh1"], fields["sh2"])
     if function == "sigmoid" and "std" not in fields:
         fields["std"] = fields["st"]
     fields.setdefault("dt", DataType.FLOAT32)
     fields.setdefault("linear_before_reset", 0)
-    return {one.name: fields[one.name] for one in wanted.fields}
-
-
-def _broadcast(a: Shape, b: Shape) -> Shape:
-    rank = max(len(a), len(b))
-    left, right = ((1,) * (rank - len(shape)) + shape for shape in (a, b))
-    return tuple(max(pair) if 0 not in pair else 0 for pair in zip(left, right, strict=True))
+    return function, {one.name: fields[one.name] for one in wanted.fields}
 
 
 # --- Writing --------------------------------------------------------------------------------------------------------
@@ -284,7 +282,10 @@ def written_code(code: Code, release: str) -> bytes:
 
 
 def _written(operation: Operation, release: str) -> bytes:
-    signature = signatures(release).get(operation.function)
+    functions = signatures(release)
+    signature = functions.get(operation.function)
+    if operation.function == "compare" and operation.fields["op"] == COMPARE.index("equal"):
+        signature = functions.get("equal", signature)
     if signature is None:
         raise ValueError(f"the runtime of release {release} does not have it")
     early = [one for one in signature.pushes if one.name not in signature.late]

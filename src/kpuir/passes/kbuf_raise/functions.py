@@ -13,7 +13,8 @@ from kpuir.dialects import kbuf
 from kpuir.passes.kbuf_legalize_v3.legalizer import RefusalError
 from kpuir.passes.kbuf_raise.raiser import Operand, Raiser, Shape, raises
 from kpuir.passes.kbuf_raise.transfers import is_dense, read_strided
-from kpuir.target.stackvm import BINARY, REDUCE, UNARY, DataType, Tensor, dense_strides, tensors
+from kpuir.target.stackvm import BINARY, REDUCE, UNARY, DataType, dense_strides
+from kpuir.target.stackvm_tensors import Tensor, tensors
 
 _RANK = 4
 _BINARIES = tuple(kind.value for kind in kbuf.BinaryKind)

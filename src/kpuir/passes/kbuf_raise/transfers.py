@@ -16,7 +16,8 @@ from kpuir.passes.convert_kpu_to_kbuf.placement import copy
 from kpuir.passes.kbuf_legalize_v3.legalizer import MOST_RANGES, RefusalError, erase, runs_of
 from kpuir.passes.kbuf_raise.raiser import Raiser
 from kpuir.target.k210 import layer_rules
-from kpuir.target.stackvm import Tensor, dense_strides, tensors
+from kpuir.target.stackvm import dense_strides
+from kpuir.target.stackvm_tensors import Tensor, tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
