@@ -7,10 +7,7 @@ import pytest
 
 from kpuir.errors import InvalidInputError
 from kpuir.kmodel import v5
-<<<<<<< HEAD
 from kpuir.kmodel.layer import LayerRegisters
-=======
->>>>>>> 113f853 (kmodel v5: all element types, ranks and tensor functions of nncase's compiler, against its simulator)
 from kpuir.target.stackvm import COMPARE, RELEASES, DataType, Kind, dense_strides, signatures, unary_number
 
 TANH = bytes.fromhex(
