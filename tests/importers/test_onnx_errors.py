@@ -217,8 +217,12 @@ def test_nodes_that_contradict_themselves(case: str) -> None:
 
 def test_numbers_that_would_break_the_onnx_library() -> None:
     # ONNX's shape inference of whole models ends the process on this one
-    normalization = node("LayerNormalization", ["x", "s"], axis=2**63 - 1)
-    assert "lies outside the 4 axes" in str(refused(net([normalization], X, {"s": floats([1] * 6)}, opset=17)))
+    for axis in (2**31, 2**63 - 1):
+        normalization = node("LayerNormalization", ["x", "s"], axis=axis)
+        assert "lies outside the 4 axes" in str(refused(net([normalization], X, {"s": floats([1] * 6)}, opset=17)))
+    roi_align = node("RoiAlign", ["x", "r", "i"], output_width=2**31)
+    constants = {"r": floats([[0, 0, 3, 3]]), "i": np.zeros(1, np.int64)}
+    assert "samples for each of 2147483648 pixels" in str(refused(net([roi_align], X, constants, opset=16)))
     split = node("Split", ["x"], axis=1, num_outputs=2**62)
     assert "it has 1 outputs" in str(refused(net([split], X, opset=18)))
 

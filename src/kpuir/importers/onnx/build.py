@@ -107,9 +107,12 @@ class _Builder:
             try:
                 results = self._convert(node, layer)
                 self._check_count(node, results)
-            except (RefusedError, InvalidInputError) as problem:
-                self.problems.append(problem if isinstance(problem, InvalidInputError) else _refusal(layer, problem))
+            except RefusedError as refusal:
+                self.problems.append(UnsupportedError([(layer, str(refusal))], hint=_CUT))
                 results = self._stand_ins(node)
+            except InvalidInputError as contradiction:
+                self.problems.append(contradiction)
+                results = [None] * len(node.output)  # ONNX, asked for shapes, may crash on it
             self._bind(node, results)
 
     def _check_count(self, node: NodeProto, results: Sequence[Any]) -> None:
@@ -220,10 +223,6 @@ class _Builder:
         works = f"; works: {form}" if form else ""
         domain = f" of domain {node.domain!r}" if "::" in key else ""
         raise RefusedError(f"{node.op_type}{domain} has no counterpart on the K210{works}")
-
-
-def _refusal(layer: str, refusal: RefusedError) -> UnsupportedError:
-    return UnsupportedError([(layer, str(refusal))], hint=_CUT)
 
 
 def _together(problems: Sequence[InvalidInputError]) -> InvalidInputError:

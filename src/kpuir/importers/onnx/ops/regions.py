@@ -12,6 +12,8 @@ from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
 from kpuir.importers.onnx.node import Node, Table
 
+_MOST_SAMPLES = 1 << 12
+"""Along an axis; many more than the chip could hold."""
 _Matrix = NDArray[np.float32]
 
 
@@ -63,6 +65,8 @@ def _samples(node: Node, start: Any, end: Any, size: int, bins: int) -> _Samples
     length = last - first if half_pixel else max(last - first, np.float32(1.0))
     bin_size = length / np.float32(bins)
     count = node.integer("sampling_ratio", 0) or math.ceil(length / bins)
+    if not 1 <= bins * count <= _MOST_SAMPLES:
+        raise node.invalid(f"takes {count} samples for each of {bins} pixels")
     at = first + (np.arange(bins)[:, None] + (np.arange(count)[None] + 0.5) / count).reshape(-1) * bin_size
     inside = (at >= -1.0) & (at <= size)
     at = np.maximum(at, 0)
