@@ -194,8 +194,11 @@ def onnx_section() -> str:
     intro = (
         "Versions are those in which ONNX changed the op, from opset 7 on; the last one counts up to the newest opset "
         "that the installed onnx package knows. Attributes are all honoured, or the node is refused with its reason. "
-        "Other ops that ONNX defines as functions are replaced by their bodies. Integers and bools are whole numbers, "
-        "0 and 1, in float32. Parameters (shapes, axes, scales) must be constant, and so must all shapes be."
+        "Other ops that ONNX defines as functions are replaced by their bodies; `Constant`, `ConstantOfShape`, "
+        "`Shape`, `Size` and `Range` are evaluated when a model is imported, and an `If` of a constant condition is "
+        "the branch that it takes. Ops of `com.microsoft` are those of ONNX Runtime's quantizer. Integers and bools "
+        "are whole numbers, 0 and 1, in float32. Parameters (shapes, axes, scales) must be constant, and so must all "
+        "shapes be."
     )
     lines = [
         f"| {code(one.name)} | {', '.join(map(str, one.versions))} | {', '.join(map(code, one.attributes))} "

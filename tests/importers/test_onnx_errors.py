@@ -233,6 +233,12 @@ def test_constants_too_large_to_be_built() -> None:
     assert "1e+12 elements" in str(error)
 
 
+def test_an_output_that_is_a_constant_too_large_for_float32() -> None:
+    nodes = [node("Relu", ["x"], ["r"]), node("Identity", ["c"])]
+    error = refused(net(nodes, X, {"c": np.array([2**24 + 1])}, outputs=("r", "y")))
+    assert "has integers that float32 does not hold" in str(error)
+
+
 def test_external_data_that_is_missing(tmp_path: Path) -> None:
     model = net([node("Add", ["x", "c"])], X, {"c": np.ones((4, 6, 6), np.float32)})
     path = tmp_path / "m.onnx"

@@ -98,7 +98,10 @@ class _Builder:
         if isinstance(value, SSAValue):
             return value
         if isinstance(value, np.ndarray) and is_supported(element_of(value)):
-            return Node(NodeProto(op_type="output"), name, 0, (), self.block).constant(value, name)
+            try:
+                return Node(NodeProto(op_type="output"), name, 0, (), self.block).constant(value, name)
+            except RefusedError as refusal:
+                raise UnsupportedError([(name, str(refusal))], hint=_CUT) from None
         raise InvalidInputError(f"output {name!r} is not a tensor that the graph computes", location=name)
 
     def _walk(self, nodes: Sequence[NodeProto], outputs: Iterable[str]) -> None:
