@@ -11,11 +11,13 @@ import pytest
 
 import kpuir
 from kpuir.compiler import CompiledModel
+from kpuir.dialects import kbuf
 from kpuir.errors import DoesNotFitError, InvalidInputError, UnsupportedError, UsageError
 from kpuir.importers.onnx import import_onnx
 from kpuir.interpreters.run import run
 from kpuir.kmodel import v3
 from kpuir.runtime import tensor_ports
+from kpuir.target.k210 import dma_rule
 from kpuir.translate import check_loadable, read_kmodel, write_kmodel
 from kpuir.versions import check_firmware, version_for
 from tests import networks
@@ -80,6 +82,9 @@ def test_large_maps_are_sent_in_bands(tmp_path: Path) -> None:
     ours, theirs = compiled(model, samples, tmp_path), kpuir.compile(tmp_path / "x.onnx", dataset=samples)
     (mine,), (other,) = ours.run(samples[0]).values(), theirs.run(samples[0]).values()
     np.testing.assert_allclose(mine, other, atol=1e-6)
+    for op in [op for result in (ours, theirs) for op in result.module.walk()]:
+        if isinstance(op, kbuf.KpuConv2dOp) and op.main_output is not None:
+            assert dma_rule(*op.registers.data.output_shape[1:]).ok
 
 
 def test_inputs_with_more_rows_than_a_layer_reads(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ class Runtime:
     that the first one must be among, any where it is None, and `most_inputs` is None where there is no limit.
     `float_input`: whether any model may have inputs of float32, rather than one that begins with a matrix product.
     `takes_pixels`: whether an instruction takes one pixel of each channel, which layers need not do then.
-    `sent_pixels`: the most pixels per channel that a layer sends to main RAM, None where nobody checks
-    (`k210.dma_rule`; layers of v5 send nothing). `alignment` is that of the file's place in main RAM.
+    `sent_pixels`: the most pixels per channel that a layer sends to main RAM (`k210.dma_rule`), None where layers send
+    nothing. `alignment` is that of the file's place in main RAM.
     """
 
     version: str
@@ -70,7 +70,7 @@ RUNTIMES = {
             most_inputs=None,
             float_input=True,
             takes_pixels=False,
-            sent_pixels=None,
+            sent_pixels=K210.MAX_DMA_PIXELS,
         ),
         Runtime(
             version="v5",

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kpuir.errors import CheckFailedError, InvalidInputError, UsageError
-from kpuir.importers import SUFFIXES
 from kpuir.tools.common import (
     Parser,
     check_folder,
@@ -110,6 +109,7 @@ def compare(
 
 def _load_reference(arguments: argparse.Namespace) -> "LoadedModel":
     """The reference, of the sizes and up to the outputs that the kmodel was compiled with."""
+    from kpuir.importers import SUFFIXES
     from kpuir.runtime import load, read_sidecar
 
     path = require_file(arguments.reference)
