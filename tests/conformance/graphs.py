@@ -119,6 +119,28 @@ def fixed() -> dict[str, Graph]:
     return graphs
 
 
+def of_kinds() -> dict[str, Graph]:
+    """One for each function of one or two numbers, reduction and pool that kmodels have and `fixed` leaves out."""
+    small = (1, 4, 5, 6)
+    graphs = {op.lower(): Graph(small).add("Sigmoid").add(op) for op in ("Abs", "Ceil", "Cos", "Floor", "Log", "Sin")}
+    graphs["square"] = Graph(small).add("Mul", "x")
+    graph = Graph(small)
+    graphs["minimum"] = graph.add("Min", graph.weights(1, 4, 1, 1)).add("ReduceMin", shape=(1, 4, 5, 1), axes=[3])
+    graphs["sum"] = Graph(small).add("ReduceSum", shape=(1, 4, 1, 6), axes=[2])
+    graphs["product"] = Graph((1, 7)).dense(5).dense(3)
+    for size, stride in ((2, 2), (4, 4), (2, 1)):
+        for kind in ("MaxPool", "AveragePool"):
+            side = (16 - size) // stride + 1
+            graphs[f"{kind}{size}{stride}"] = (
+                Graph((1, 3, 16, 16))
+                .conv(8, 3)
+                .add("Relu")
+                .add(kind, shape=(1, 8, side, side), kernel_shape=[size] * 2, strides=[stride] * 2)
+                .conv(8, 3)
+            )
+    return graphs
+
+
 _ACTIVATIONS = ("", "Relu", "LeakyRelu", "Sigmoid", "Tanh", "Elu")
 _FUNCTIONS = ("Exp", "Abs", "Neg", "Floor", "Sqrt", "Cos")
 
