@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+from xdsl.context import Context
 
 from kpuir.dialects import kbuf
+from kpuir.errors import InvalidInputError
+from kpuir.passes.kbuf_unallocate import KbufUnallocatePass
 from kpuir.target.stackvm import DataType
 from kpuir.target.stackvm_tensors import tensors
 from tests.dialects.test_kbuf import floats, module_of
@@ -26,6 +29,14 @@ def test_the_values_of_a_tensor_function() -> None:
     assert op.values() == {"function": "pad", "fields": PAD, "numbers": {"value": 0.5}}
     assert [name for name, _ in op.buffers()] == ["in", "out"]
     assert (op.sources, op.destinations) == ((x.result,), (y.result,))
+
+
+def test_a_gru_is_given_no_new_places() -> None:
+    buffers = [floats(count) for count in (1, 3, 3, 6, 1, 1, 1)]
+    fields = {"sh": (1, 1, 1), "sh_w": (1, 3, 1), "direction": 0, "linear_before_reset": 0}
+    module = module_of(*buffers, kbuf.V5TensorOp(buffers, function="gru", fields=fields, numbers={}))
+    with pytest.raises(InvalidInputError, match="overwrites the state"):
+        KbufUnallocatePass().apply(Context(), module)
 
 
 WINDOW = {"stride_h": 1, "stride_w": 1, "dil_h": 1, "dil_w": 1}
