@@ -329,6 +329,7 @@ def test_dynamic_batch_is_one() -> None:
         (one_op("RELU", [Tensor((2, 3), "string", "x")]), "input x: it is string"),
         (one_op("CUSTOM", [(2, 3)]), r"the custom op \? is not supported"),
         (one_op("GATHER", [(2, 3), np.array([0, 7], np.int32)], "GatherOptions"), "lie outside 2 elements"),
+        (one_op("UNSORTED_SEGMENT_SUM", [(2, 3), np.array([0, 2], np.int32), np.int32(2)]), "indices outside of 2"),
         (one_op("CAST", [(2, 3)], "CastOptions"), None),
         (one_op("RESHAPE", [(4, 6), (2,)]), "its new shape is computed by the model"),
         (one_op("FULLY_CONNECTED", [(1, 7), np.ones((3, 4), np.float32)], "FullyConnectedOptions"), "does not fit"),

@@ -109,6 +109,8 @@ def unsorted_segment_sum(layer: Layer) -> SSAValue:
     (count,) = layer.integers(2, "how many segments there are")
     if where.dtype.kind not in "iu" or shape[: where.ndim] != where.shape or count < 1:
         raise layer.invalid(f"of {list(shape)} by {list(where.shape)} into {count}")
+    if where.size and where.max() >= count:
+        raise layer.invalid(f"has indices outside of {count}")
     inner = shape[where.ndim :]
     rows = np.where(where.ravel() < 0, count, where.ravel())
     sums = _sums_of_rows(layer, 0, rows, count + 1, math.prod(inner))
