@@ -265,3 +265,6 @@ def test_the_json_goes_with_a_converted_kmodel(invoke: Invoke, digits: Path) -> 
     status, text = failure(invoke, "--convert", "v3", "v4.kmodel", "-o", "v4.kmodel")
     assert (status, "would overwrite what is read" in text) == (2, True)
     assert Path("v4.kmodel").read_bytes() == before
+    status, text = failure(invoke, "--convert", "v3", "v4.kmodel", "-o", "new.json")
+    assert (status, "the .json beside the kmodel would overwrite it" in text) == (2, True)
+    assert not Path("new.json").exists()

@@ -276,6 +276,12 @@ def check_output(path: str, *sources: str | None) -> None:
             raise UsageError("would overwrite what is read", location=path, hint="give another path")
 
 
+def check_description(path: Path) -> None:
+    """Raise UsageError for a kmodel that the .json beside it would replace."""
+    if path.suffix == ".json":
+        raise UsageError("the .json beside the kmodel would overwrite it", location=str(path), hint="use .kmodel")
+
+
 def check_folder(path: str | None, option: str) -> None:
     """Raise UsageError where `path` is a file, so that nothing is computed in vain."""
     if path is not None and Path(path).exists() and not Path(path).is_dir():

@@ -15,6 +15,7 @@ from kpuir.target.stackvm import RELEASES
 from kpuir.tools.common import (
     Parser,
     add_model_options,
+    check_description,
     check_folder,
     check_output,
     guard,
@@ -105,8 +106,7 @@ def output_path(arguments: argparse.Namespace) -> Path:
         raise UsageError("cannot write: is a directory", location=str(path), hint="give a file with -o")
     if not path.parent.is_dir():
         raise UsageError("cannot write: there is no such directory", location=str(path), hint="make it, or give -o")
-    if path.suffix == ".json":
-        raise UsageError("the .json beside the kmodel would overwrite it", location=str(path), hint="use .kmodel")
+    check_description(path)
     inputs = (arguments.model, arguments.dataset, *arguments.load_ranges)
     check_output(str(path), *inputs)
     check_output(str(path.with_suffix(".json")), *inputs)

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from kpuir.errors import UsageError
 from kpuir.target.stackvm import RELEASES
-from kpuir.tools.common import Parser, add_model_options, check_output, guard, make_parser, read_file, write_file
+from kpuir.tools.common import (
+    Parser,
+    add_model_options,
+    check_description,
+    check_output,
+    guard,
+    make_parser,
+    read_file,
+    write_file,
+)
 from kpuir.versions import VERSIONS
 
 if TYPE_CHECKING:
@@ -89,6 +98,7 @@ def convert(arguments: argparse.Namespace) -> bytes | dict[Path, bytes]:
     if model.sidecar is None:
         return model.kmodel_bytes
     output = Path(arguments.output)
+    check_description(output)
     description = output.with_suffix(".json")
     check_output(str(description), str(Path(arguments.file).with_suffix(".json")))
     return {output: model.kmodel_bytes, description: json.dumps(model.sidecar, indent=1).encode()}
