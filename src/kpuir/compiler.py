@@ -190,6 +190,7 @@ def compile(  # the name users expect: kpuir.compile
     import time
 
     from kpuir.fitting import DryRun, written
+    from kpuir.importers.files import TFLITE, content_of, read_source
     from kpuir.passes.dataset_pass import DatasetPass
     from kpuir.passes.dataset_pass import load_ranges as read_ranges
     from kpuir.passes.kbuf_allocate import search_nodes
@@ -223,7 +224,7 @@ def compile(  # the name users expect: kpuir.compile
     module = _imported(model, input_shapes, outputs)
     own = tensor_ports(module)
     source = None if not isinstance(model, str | Path) else Path(model)
-    is_channels_last = source is not None and source.suffix == ".tflite"
+    is_channels_last = source is not None and content_of(read_source(source)) == TFLITE
     stages["import"] = time.perf_counter() - start
     files = [load_ranges] if isinstance(load_ranges, str | Path) else load_ranges
     of_dataset = {

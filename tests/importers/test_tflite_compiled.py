@@ -130,3 +130,15 @@ def test_compiled_up_to_an_output(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(quantized_conv("int8", quantize=True, dequantize=True))
     assert [port.name for port in kpuir.compile(path, outputs=("y",)).loaded().outputs] == ["y"]
+
+
+def test_the_name_of_a_model_does_not_matter(tmp_path: Path) -> None:
+    """What is channels-last in the source model goes by the file's content, as importing does."""
+    model = preprocessing("float32", [("TRANSPOSE", np.array([0, 2, 3, 1], np.int32))])
+    sample = {"x": np.random.default_rng(1).normal(size=(1, 3, 16, 16)).astype(np.float32)}
+    kmodels: list[bytes] = []
+    for name in ("model.tflite", "MODEL.TFLITE", "model"):
+        (tmp_path / name).write_bytes(model)
+        compiled = kpuir.compile(tmp_path / name, dataset=[sample], input_layout="NHWC", output_layout="NHWC")
+        kmodels.append(compiled.kmodel_bytes)
+    assert len(set(kmodels)) == 1

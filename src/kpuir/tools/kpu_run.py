@@ -115,7 +115,7 @@ def _load_reference(arguments: argparse.Namespace) -> "LoadedModel":
     path = require_file(arguments.reference)
     sidecar = read_sidecar(Path(arguments.model)) if arguments.model.endswith(".kmodel") else None
     source = sidecar.get("source") if sidecar is not None else None
-    if path.suffix not in SUFFIXES or not isinstance(source, dict):
+    if path.suffix.lower() not in SUFFIXES or not isinstance(source, dict):
         return load(path)
     try:
         shapes = {str(name): [int(size) for size in sizes] for name, sizes in source.get("input_shapes", {}).items()}

@@ -184,10 +184,10 @@ def _kmodel_bytes(arguments: argparse.Namespace, version: str | None = None) -> 
 
 def _any_module(file: str) -> "ModuleOp":
     """The module of a file by its suffix; stdin is IR text, unless it starts as a kmodel does."""
-    suffix = PurePath(file).suffix
-    if suffix in (".onnx", ".tflite"):
-        from kpuir.importers import import_model
+    from kpuir.importers import SUFFIXES, import_model
 
+    suffix = PurePath(file).suffix
+    if suffix.lower() in SUFFIXES:
         return import_model(file)
     from kpuir.runtime import kmodel_module, parse_module
 
