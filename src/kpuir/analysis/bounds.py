@@ -1,9 +1,9 @@
 """What is known of values without running the model: numbers that no element is smaller, or larger, than."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Block, Operation, SSAValue
 
 from kpuir.dialects import kpu, ktensor
 
@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _Kind = ktensor.ActivationKind
+
+Range: TypeAlias = tuple[float, float]
+
+UNKNOWN: Range = (-math.inf, math.inf)
+
+_BETWEEN = (ktensor.ReduceKind.MEAN, ktensor.ReduceKind.MIN, ktensor.ReduceKind.MAX)
+"""Reductions whose results lie between the smallest and the largest element."""
 
 _NOT_NEGATIVE = {
     *(_Kind.SIGMOID, _Kind.HARD_SIGMOID, _Kind.SOFTPLUS),
@@ -44,13 +51,24 @@ def least_of(function: ktensor.ActivationAttr) -> float:
     return 0.0 if function.kind in _NOT_NEGATIVE else _LEAST.get(function.kind, -math.inf)
 
 
-def function_bounds(value: SSAValue) -> tuple[float, float]:
+def functions_of(op: Operation | Block) -> tuple[ktensor.ActivationAttr, ...]:
+    """The functions of numbers that an op ends with."""
+    match op:
+        case ktensor.ActivationOp():
+            return (op.function,)
+        case ktensor.UnaryOp():
+            return (ktensor.ActivationAttr.of(op.kind.data.value),)
+        case kpu.Conv2dOp():
+            return (*op.activation.data,)
+        case _:
+            return ()
+
+
+def function_bounds(value: SSAValue) -> Range:
     """Two numbers that no element of `value` lies outside of, by the last function that makes it; else infinities."""
-    op = value.owner
-    functions = (op.function,) if isinstance(op, ktensor.ActivationOp) else ()
-    functions = op.activation.data if isinstance(op, kpu.Conv2dOp) else functions
+    functions = functions_of(value.owner)
     if not functions:
-        return -math.inf, math.inf
+        return UNKNOWN
     limits = ktensor.limits(functions[-1])
     most = 1.0 if functions[-1].kind in _AT_MOST_ONE else math.inf
     if functions[-1].quantized is not None:
@@ -71,35 +89,88 @@ def convolution_bounds(
     return float(lowest), float(highest)
 
 
+def _with(number: float, bounds: Range) -> Range:
+    """Bounds that hold a number as well."""
+    return min(number, bounds[0]), max(number, bounds[1])
+
+
+def _combined(kind: ktensor.BinaryKind, lhs: Range, rhs: Range) -> Range:
+    """The bounds of an operation on two numbers."""
+    match kind:
+        case ktensor.BinaryKind.ADD:
+            return lhs[0] + rhs[0], lhs[1] + rhs[1]
+        case ktensor.BinaryKind.SUB:
+            return lhs[0] - rhs[1], lhs[1] - rhs[0]
+        case ktensor.BinaryKind.MUL if all(map(math.isfinite, (*lhs, *rhs))):
+            products = [a * b for a in lhs for b in rhs]
+            return min(products), max(products)
+        case ktensor.BinaryKind.MIN:
+            return min(lhs[0], rhs[0]), min(lhs[1], rhs[1])
+        case ktensor.BinaryKind.MAX:
+            return max(lhs[0], rhs[0]), max(lhs[1], rhs[1])
+        case _:
+            return UNKNOWN
+
+
+class Bounds:
+    """Interval arithmetic: each value is looked at once, when it or what is computed from it is asked for.
+
+    It stops at layers and functions, whose own limits count; what the numbers that enter them say is left to others.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[SSAValue, Range] = {}
+
+    def of(self, value: SSAValue) -> Range:
+        """Two numbers that no element of `value` lies outside of; infinities where nothing is known."""
+        if value not in self.known:
+            low, high = self._of(value, value.owner)
+            least, most = function_bounds(value)
+            self.known[value] = max(low, least), min(high, most)
+        return self.known[value]
+
+    def layer(self, op: kpu.Conv2dOp) -> Range:
+        """What is known of a layer besides the limits of its last function."""
+        return _with(0.0, self.of(op.input)) if kpu.MOVES in op.attributes and not op.activation.data else UNKNOWN
+
+    def function(self, op: ktensor.ActivationOp | ktensor.UnaryOp) -> Range:
+        """What is known of the results of a function besides its own limits."""
+        return UNKNOWN
+
+    def _of(self, value: SSAValue, op: Operation | Block) -> Range:
+        match op:
+            case kpu.Conv2dOp():
+                return self.layer(op)
+            case ktensor.ActivationOp() | ktensor.UnaryOp():
+                return self.function(op)
+            case ktensor.ConstantOp():
+                return float(op.array.min(initial=0)), float(op.array.max(initial=0))
+            case ktensor.SoftmaxOp():
+                return 0.0, 1.0
+            case ktensor.BinaryOp():
+                return _combined(op.kind.data, self.of(op.lhs), self.of(op.rhs))
+            case ktensor.PadOp():
+                return _with(op.pad_value, self.of(op.input))
+            case kpu.PadOp():
+                return _with(op.value.value.data, self.of(op.input))
+            case ktensor.ConcatOp() | kpu.ConcatOp():
+                lows, highs = zip(*map(self.of, op.inputs), strict=True)
+                both = min(lows), max(highs)
+                return both if isinstance(op, ktensor.ConcatOp) else _with(0.0, both)
+            case ktensor.ReduceOp() if op.kind.data in _BETWEEN:
+                return self.of(op.input)
+            case ktensor.AveragePool2dOp():
+                return _with(0.0, self.of(op.input))
+            case ktensor.MaxPool2dOp() | ktensor.ResizeOp():
+                return self.of(op.input)
+            case Operation() if op.has_trait(ktensor.MovesElements):
+                return self.of(op.operands[0])
+            case Operation() if op.has_trait(ktensor.MovesElementsOrZero):
+                return _with(0.0, self.of(op.operands[0]))
+            case _:
+                return UNKNOWN
+
+
 def lower_bound(value: SSAValue) -> float:
     """A number that no element of `value` is smaller than; -inf where nothing is known."""
-    op = value.owner
-    match op:
-        case ktensor.ActivationOp():
-            return least_of(op.function)
-        case ktensor.UnaryOp():
-            return 0.0 if _Kind(op.kind.data.value) in _NOT_NEGATIVE else -math.inf
-        case ktensor.SoftmaxOp():
-            return 0.0
-        case ktensor.MaxPool2dOp() | ktensor.ResizeOp():
-            return lower_bound(op.input)
-        case ktensor.AveragePool2dOp():
-            return min(0.0, lower_bound(op.input))
-        case ktensor.PadOp():
-            return min(op.pad_value, lower_bound(op.input))
-        case kpu.PadOp():
-            return min(op.value.value.data, lower_bound(op.input))
-        case ktensor.ConcatOp():
-            return min(lower_bound(part) for part in op.inputs)
-        case kpu.ConcatOp():
-            return min(0.0, *(lower_bound(part) for part in op.inputs))
-        case kpu.Conv2dOp():
-            if op.activation.data:
-                return least_of(op.activation.data[-1])
-            return min(0.0, lower_bound(op.input)) if kpu.MOVES in op.attributes else -math.inf
-        case Operation() if op.has_trait(ktensor.MovesElements):
-            return lower_bound(op.operands[0])
-        case Operation() if op.has_trait(ktensor.MovesElementsOrZero):
-            return min(0.0, lower_bound(op.operands[0]))
-        case _:
-            return -math.inf
+    return Bounds().of(value)[0]

@@ -15,16 +15,15 @@ Such bounds are wide, so they are taken only where no `fake_quantize` says bette
 between the layers that one layer of the model became. Float models are left alone.
 """
 
+import math
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from xdsl.context import Context
 from xdsl.dialects import func
 from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, f64
-from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from kpuir.analysis.bounds import convolution_bounds, function_bounds
+from kpuir.analysis.bounds import UNKNOWN, Bounds, Range, convolution_bounds, functions_of
 from kpuir.analysis.functions import has_own_scales
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.functions import CODES, argument_attributes, entry_function, set_argument_attribute
@@ -33,95 +32,48 @@ from kpuir.passes.kpu_fuse_activations import FuseActivation, HoistActivation
 from kpuir.passes.kpu_quantize import reaching_values
 from kpuir.passes.layers import constants_of
 
-Range: TypeAlias = tuple[float, float]
-
 _POINTS = 4097
 
 
-def _through(functions: "tuple[ktensor.ActivationAttr, ...]", bounds: Range) -> Range | None:
-    """The range of functions of numbers in a range, found by trying many; None where one is not finite."""
+def _finite(*numbers: float) -> bool:
+    return all(map(math.isfinite, numbers))
+
+
+def _through(functions: tuple[ktensor.ActivationAttr, ...], bounds: Range) -> Range:
+    """The range of functions of numbers in a range, found by trying many."""
     import numpy as np
 
     from kpuir.interpreters.kernels.elementwise import apply
 
+    if (functions and functions[-1].quantized) or not _finite(*bounds):
+        return UNKNOWN  # fake_quantize says it, or nothing does
     values = np.linspace(*bounds, _POINTS)
     for function in functions:
         values = apply(function.kind.value, function.values, values)
     found = float(values.min()), float(values.max())
-    return found if np.isfinite(found).all() else None
+    return found if _finite(*found) else UNKNOWN
 
 
-def _convolved(op: kpu.Conv2dOp, bounds: Range) -> Range | None:
-    """The range of a convolution before its functions; around a map it reads 0."""
-    constants = constants_of(op)
-    return None if constants is None else convolution_bounds(*constants, min(bounds[0], 0.0), max(bounds[1], 0.0))
-
-
-def _combined(op: ktensor.BinaryOp, lhs: Range, rhs: Range) -> Range | None:
-    """The range of an operation on two numbers."""
-    match op.kind.data:
-        case ktensor.BinaryKind.ADD:
-            return lhs[0] + rhs[0], lhs[1] + rhs[1]
-        case ktensor.BinaryKind.SUB:
-            return lhs[0] - rhs[1], lhs[1] - rhs[0]
-        case ktensor.BinaryKind.MUL:
-            products = [a * b for a in lhs for b in rhs]
-            return min(products), max(products)
-        case ktensor.BinaryKind.MIN:
-            return min(lhs[0], rhs[0]), min(lhs[1], rhs[1])
-        case ktensor.BinaryKind.MAX:
-            return max(lhs[0], rhs[0]), max(lhs[1], rhs[1])
-        case _:
-            return None
-
-
-class _Bounds:
-    """Interval arithmetic over a function, in order."""
+class _ThroughLayers(Bounds):
+    """Interval arithmetic that goes on through layers and functions, from the codes of the arguments."""
 
     def __init__(self, function: func.FuncOp) -> None:
-        self.known: dict[SSAValue, Range] = {}
+        super().__init__()
         for argument in function.body.block.args:
             lattice = argument_attributes(function, argument.index).get(kpu.LATTICE)
             if isinstance(lattice, ktensor.QuantizedType):
                 self.known[argument] = lattice.bounds
 
-    def add(self, op: Operation) -> None:
-        """Look at one operation."""
-        parts = [self.known.get(value) for value in op.operands]
-        found = self._of(op, parts[0] if parts else None, [part for part in parts if part is not None])
-        if found is not None:
-            low, high = function_bounds(op.results[0])
-            self.known[op.results[0]] = max(found[0], low), min(found[1], high)
+    def layer(self, op: kpu.Conv2dOp) -> Range:
+        """The range of a convolution behind its functions; around a map it reads 0."""
+        (low, high), constants = self.of(op.input), constants_of(op)
+        if constants is None or not _finite(low, high):
+            return UNKNOWN
+        return _through(functions_of(op), convolution_bounds(*constants, min(low, 0.0), max(high, 0.0)))
 
-    def _of(self, op: Operation, first: Range | None, parts: list[Range]) -> Range | None:
-        if isinstance(op, ktensor.ConstantOp):
-            array = op.array
-            return float(array.min(initial=0)), float(array.max(initial=0))
-        if isinstance(op, ktensor.SoftmaxOp):
-            return 0.0, 1.0
-        if isinstance(op, kpu.Conv2dOp | ktensor.ActivationOp):
-            functions = op.activation.data if isinstance(op, kpu.Conv2dOp) else (op.function,)
-            own = functions[-1].quantized if functions else None
-            if own is not None:
-                return own.bounds
-            inner = _convolved(op, first) if isinstance(op, kpu.Conv2dOp) and first is not None else first
-            return None if inner is None else _through((*functions,), inner)
-        if first is None or len(parts) != len(op.operands):
-            return None
-        if isinstance(op, ktensor.MaxPool2dOp | ktensor.ResizeOp) or op.has_trait(ktensor.MovesElements):
-            return first
-        if isinstance(op, ktensor.AveragePool2dOp) or op.has_trait(ktensor.MovesElementsOrZero):
-            return min(first[0], 0.0), max(first[1], 0.0)
-        if isinstance(op, kpu.PadOp | ktensor.PadOp):
-            value = op.pad_value if isinstance(op, ktensor.PadOp) else op.value.value.data
-            return min(first[0], value), max(first[1], value)
-        if isinstance(op, ktensor.ConcatOp | kpu.ConcatOp):
-            return min(0.0, *(low for low, _ in parts)), max(0.0, *(high for _, high in parts))
-        if isinstance(op, ktensor.ReduceOp):
-            return None if op.kind.data == ktensor.ReduceKind.SUM else first
-        if isinstance(op, ktensor.UnaryOp):
-            return _through((ktensor.ActivationAttr.of(op.kind.data.value),), first)
-        return _combined(op, first, parts[1]) if isinstance(op, ktensor.BinaryOp) else None
+    def function(self, op: ktensor.ActivationOp | ktensor.UnaryOp) -> Range:
+        """The range of a function of numbers."""
+        return _through(functions_of(op), self.of(op.input))
 
 
 def _enter(function: func.FuncOp) -> None:
@@ -157,11 +109,8 @@ class KpuDeriveRangesPass(ModulePass):
         rewrite(op, FuseActivation(), HoistActivation())  # behind the layers that legalization has made
         function = entry_function(op)
         _enter(function)
-        bounds = _Bounds(function)
+        bounds = _ThroughLayers(function)
         for inner in function.walk():
-            if len(inner.results) == 1:
-                bounds.add(inner)
-        for value, found in bounds.known.items():
-            owner = value.owner
-            if isinstance(owner, Operation) and not isinstance(owner, ktensor.ConstantOp):
-                owner.attributes.setdefault(kpu.RANGE, DenseArrayBase.from_list(f64, found))
+            found = bounds.of(inner.results[0]) if len(inner.results) == 1 else UNKNOWN
+            if _finite(*found) and not isinstance(inner, ktensor.ConstantOp):
+                inner.attributes.setdefault(kpu.RANGE, DenseArrayBase.from_list(f64, found))
