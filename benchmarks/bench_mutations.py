@@ -26,7 +26,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from kpuir.translate import kmodel_version
+from kpuir.kmodel import kmodel_version
 from tests.mutations import mutated, outcome
 
 LARGE = 64 << 10

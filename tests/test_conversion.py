@@ -15,10 +15,10 @@ import kpuir
 from kpuir.conversion import convert
 from kpuir.errors import InvalidInputError, UsageError
 from kpuir.interpreters.kbuf import Machine
-from kpuir.kmodel import v3, v5
+from kpuir.kmodel import kmodel_version, v3, v5
 from kpuir.kmodel.info import describe
 from kpuir.runtime import kbuf_ports, load
-from kpuir.translate import check_loadable, kmodel_version, read_kmodel
+from kpuir.translate import check_loadable, read_kmodel
 from kpuir.versions import VERSIONS
 from tests.kmodel import check_v3
 from tests.networks import Net, mobilenet, resnet, yolo

@@ -31,6 +31,7 @@ def convert(
     instruction that the other version has nothing for, DoesNotFitError where it takes more memory than there is.
     """
     from kpuir.compiler import configured, file_description
+    from kpuir.fitting import written
     from kpuir.pipelines import make_context, parse_passes, run_passes
     from kpuir.translate import read_kmodel, write_kmodel
 
@@ -44,12 +45,14 @@ def convert(
         passes = [configured(one, options.get(one.name, {})) for one in parse_passes("kbuf-convert", lambda: PIPELINES)]
         run_passes(make_context(), module, passes, verify=False)
         module.verify()
-    written = write_kmodel(module)
+        data = written(module, version)
+    else:
+        data = write_kmodel(module)
     if sidecar is not None:
         # How layers compare with the source model's is known by instruction, of the old file.
-        of_file = file_description(module, len(written))
+        of_file = file_description(module, len(data))
         sidecar = {**sidecar, "kmodel": version, **of_file, "firmware": None, "layers": []}
-    return ConvertedModel(written, module, sidecar)
+    return ConvertedModel(data, module, sidecar)
 
 
 def _name_layers(module: "ModuleOp", sidecar: Mapping[str, Any] | None) -> None:

@@ -179,7 +179,7 @@ def load(
     if not where.is_file():
         reason = "is a directory" if where.is_dir() else "no such file"
         raise InvalidInputError(reason, location=str(path))
-    if where.suffix == ".kmodel":
+    if where.suffix.lower() == ".kmodel":
         return from_module(kmodel_module(where.read_bytes(), str(path)), sidecar=read_sidecar(where), check=check)
     if where.suffix == ".mlir":
         return from_module(parse_module(where.read_bytes(), str(path)), check=check)
@@ -332,8 +332,11 @@ def _tensor_port(kind: Any, attributes: Mapping[str, Any], default: str) -> Port
     return Port(name, outer, layout, shape, inner, "float32", codes=codes)
 
 
-def read_sidecar(kmodel: Path) -> dict[str, Any] | None:
-    """What `kpu-compile` wrote beside a kmodel, or None where there is no such file. Raises InvalidInputError."""
+def sidecar_of(kmodel: Path) -> dict[str, Any] | None:
+    """What kpuir once wrote beside a kmodel of that name, or None where there is no such file.
+
+    Raises InvalidInputError for a file that is no JSON.
+    """
     path = kmodel.with_suffix(".json")
     if not path.is_file():
         return None
@@ -341,13 +344,19 @@ def read_sidecar(kmodel: Path) -> dict[str, Any] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InvalidInputError(f"is not readable JSON: {error}", location=str(path)) from None
-    if not isinstance(content, dict) or "kpuir" not in content:
-        return None  # a file of somebody else's
-    memory = content.get("memory")
+    return content if isinstance(content, dict) and "kpuir" in content else None  # else it is somebody else's
+
+
+def read_sidecar(kmodel: Path) -> dict[str, Any] | None:
+    """What `kpu-compile` wrote beside a kmodel, or None where there is no such file. Raises InvalidInputError."""
+    content = sidecar_of(kmodel)
+    memory = None if content is None else content.get("memory")
     described, found = memory.get("kmodel_bytes") if isinstance(memory, dict) else None, kmodel.stat().st_size
     if described not in (None, found):
         raise InvalidInputError(
-            f"describes a kmodel of {described} bytes, {kmodel.name} has {found}", location=str(path), hint=_STALE
+            f"describes a kmodel of {described} bytes, {kmodel.name} has {found}",
+            location=str(kmodel.with_suffix(".json")),
+            hint=_STALE,
         )
     return content
 

@@ -12,15 +12,16 @@ import pytest
 
 from kpuir.kmodel import v4
 from kpuir.kmodel.info import describe
+from tests.shared import shared_file
 from tests.tools.conftest import Invoke
 
 
-def small_kmodel(output: int = 48, start: int = 0) -> bytes:
-    """Twelve bytes dequantized, and 12 more on the way; ranges as asked for."""
-    stored = v4.MemoryRange(v4.MemoryType.MAIN, v4.DataType.UINT8, start, 12)
-    real = v4.MemoryRange(v4.MemoryType.MAIN, v4.DataType.FLOAT32, 16, output)
-    node = v4.Dequantize(stored, real, 3, 0.5)
-    return v4.write(v4.Model([(stored, (1, 3, 2, 2))], [real], b"", 64, [node]))
+def small_kmodel(output: int = 48, real: int = 16) -> bytes:
+    """Twelve bytes dequantized; the floats lie where asked for."""
+    stored = v4.MemoryRange(v4.MemoryType.MAIN, v4.DataType.UINT8, 0, 12)
+    floats = v4.MemoryRange(v4.MemoryType.MAIN, v4.DataType.FLOAT32, real, output)
+    node = v4.Dequantize(stored, floats, 3, 0.5)
+    return v4.write(v4.Model([(stored, (1, 3, 2, 2))], [floats], b"", 64, [node]))
 
 
 @pytest.fixture
@@ -88,14 +89,42 @@ def test_info_of_other_versions(invoke: Invoke, kmodel: Path) -> None:
     out = invoke("kpu-translate", "--info", "unknown.kmodel").out
     assert "   0  ?  0x55\n" in out
     assert "fits sdk-0.5.7: no, no runtime of v4 executes 0x55\n" in out
-    assert "warning: instruction 0 is of type 85 (0x55), which no runtime executes\n" in out
+    assert out.endswith("warning: instruction 0 is of type 85 (0x55), which no runtime executes\n")
+    assert out.count("warning: ") == 1
+
+
+def test_info_of_unknown_code(invoke: Invoke, kmodel: Path) -> None:
+    """What is in front of it is listed."""
+    invoke("kpu-translate", "--convert", "v5", kmodel, "-o", "x.kmodel")
+    data = bytearray(Path("x.kmodel").read_bytes())
+    place = data.index(b"\x5e\x0b\x00")  # dequantize
+    data[place + 1] = 0x63
+    Path("y.kmodel").write_bytes(data)
+    out = invoke("kpu-translate", "--info", "y.kmodel").out
+    assert "runs on:     none that is known\n" in out
+    assert "   0  ?  unknown_code\n" in out
+    assert "fits sdk-develop: no, no runtime of v5 executes unknown_code\n" in out
+    message = f"byte {place + 3}: module 0: function 0: operation 0: release 1.9 has no tensor function 99"
+    assert out.endswith(f"warning: {message}\n")
+    assert out.count("warning: ") == 1
 
 
 def test_info_warns_of_what_boards_do_not_like() -> None:
-    assert describe(small_kmodel()).warnings == ()
-    far = describe(small_kmodel(output=4800)).warnings
+    info = describe(small_kmodel())
+    assert info.warnings == info.faults == ()
+    far = describe(small_kmodel(output=4800)).faults
     assert "output 0 ends at byte 4816 of main memory, which has 64" in far
-    assert "input 0 starts at byte 2, not a multiple of 8" in describe(small_kmodel(start=2)).warnings
+    assert "output 0 starts at byte 18, not a multiple of 4" in describe(small_kmodel(real=18)).faults
+
+
+def test_kmodels_by_any_name(invoke: Invoke, kmodel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = "runs on:     nncase 0.2.0-alpha1 to 0.2.0-beta4"
+    old = shared_file("models/face-detect-v3.kmodel")
+    for data, text in ((kmodel.read_bytes(), runs), (old.read_bytes(), "runs on:     drivers since March 2019")):
+        Path("X.BIN").write_bytes(data)
+        assert invoke("kpu-translate", "--info", "X.BIN").out.splitlines()[1] == text
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        assert invoke("kpu-translate", "--info", "-").out.splitlines()[1] == text
 
 
 def test_info_of_a_model(invoke: Invoke, digits: Path) -> None:
@@ -171,6 +200,9 @@ def test_wrong_command_lines(invoke: Invoke, kmodel: Path) -> None:
         "kbuf.version is v4, but a v5 file needs a module lowered for v5"
         in failure(invoke, "--export-kmodel", "v5", kmodel)[1]
     )
+    assert "hint: kpu-translate --convert v5" in failure(invoke, "--export-kmodel", "v5", kmodel)[1]
+    assert failure(invoke, "--info", "--address", "0x1000", kmodel) == (2, "error: --address is for --export-kfpkg\n")
+    assert "'zz' is no number such as 0x300000" in failure(invoke, "--export-kfpkg", "--address", "zz", kmodel)[1]
     status, text = failure(invoke, "--import-kmodel", kmodel, "-o", "absent/x.mlir")
     assert (status, text.splitlines()[0]) == (
         2,
@@ -239,6 +271,12 @@ def test_convert(invoke: Invoke, kmodel: Path, digits: Path) -> None:
         f"error: {kmodel}: input: it has 12 bytes, of which no map of at least 4x4 pixels can be made",
     )
     assert not Path("z.kmodel").exists()
+    assert failure(invoke, "--convert", "v4", "absent")[1] == "error: absent: No such file or directory\n"
+    Path("x.json").write_text('{"kpuir": "0.1.0"}')
+    status, text = failure(invoke, "--convert", "v5", kmodel, "-o", "x.kmodel")
+    assert (status, "x.json: it describes another kmodel" in text) == (2, True)
+    Path("x.json").write_text('{"somebody": "else"}')
+    assert invoke("kpu-translate", "--convert", "v5", kmodel, "-o", "x.kmodel").status == 0
 
 
 def test_the_json_goes_with_a_converted_kmodel(invoke: Invoke, digits: Path) -> None:

@@ -98,6 +98,14 @@ def test_what_a_file_cannot_hold() -> None:
         from_v3(small)
 
 
+def test_the_width_of_no_weights_comes_back() -> None:
+    weights, numbers = np.ones(4, np.float32), np.zeros(2, np.float32)
+    layer = v3.FullyConnected(0, 0, 8, 2, 2, 0, weights, numbers)
+    for bits in (8, 16):
+        data = v3.write(v3.Model(((8, 8),), 16, (layer,), weight_bits=bits))
+        assert write_kmodel(parse_module(module_text(read_kmodel(data)).encode(), "text")) == data
+
+
 def test_a_register_that_only_the_runtime_should_set_comes_back() -> None:
     """Bit 0 of the last register: the runtime sets it where the layer's flag says so, and never takes it back."""
     model = v3.read(shipped())

@@ -123,7 +123,15 @@ NHWC_WEIGHTS = v4.CpuQuantizedDepthwiseConv2d(
     ("node", "message"),
     [
         (v4.MemoryCopy(main(0, 7), main(8, 7)), "the last 3 of 7 bytes would be lost"),
-        (v4.MemoryCopy(main(0, 8), main(4, 8)), "buffer starts at byte 4 of main, which is no multiple of 8"),
+        (v4.MemoryCopy(main(0, 8), main(18, 8)), "output starts at byte 18 of main, which is no multiple of 4"),
+        (
+            v4.Dequantize(main(0, 2), main(6, 8, FLOAT32), 0, 1.0),
+            "buffer starts at byte 6 of main, which is no multiple of 4",
+        ),
+        (
+            v4.KpuUpload(main(4, 256), v4.MemoryRange(KPU, UINT8, 0, 256), (1, 1, 4, 64)),
+            "input starts at byte 4 of main, which is no multiple of 8",
+        ),
         (v4.MemoryCopy(main(0, 8), main(4, 8)), "output and input share bytes"),
         (v4.MemoryCopy(main(0, 8), v4.MemoryRange(CONST, UINT8, 0, 8)), "output lies in the constant pool"),
         (v4.MemoryCopy(v4.MemoryRange(CONST, UINT8, 2, 4), main(0, 4)), "input starts at byte 2 of const"),

@@ -7,8 +7,7 @@ from dataclasses import dataclass, fields, replace
 from math import ceil
 from pathlib import PurePath
 
-from kpuir.errors import InvalidInputError
-from kpuir.kmodel import v3, v4, v5
+from kpuir.kmodel import kmodel_version, v3, v4, v5
 from kpuir.kmodel.layer import ACTIVATION_SEGMENTS, WORDS, LayerRegisters
 from kpuir.kmodel.v4 import Instruction, KpuConv2d, MemoryRange, MemoryType, Model
 from kpuir.target.k210 import K210, PoolKind, feature_map_bytes
@@ -16,10 +15,10 @@ from kpuir.target.runtimes import oldest_runtime
 from kpuir.target.stackvm import RELEASES
 
 _NAMES = {MemoryType.CONST: "const", MemoryType.MAIN: "main", MemoryType.KPU: "kpu"}
-_ALIGNMENT = {MemoryType.CONST: 8, MemoryType.MAIN: 8, MemoryType.KPU: 64}
 _ARRAY_ALIGNMENT = 8
 """Of weights and batch-norm entries, which shipped models of each version keep (`kpu-hardware.md` 1)."""
 _POOLS = {kind.code: kind.value for kind in PoolKind}
+_UNKNOWN = "none that is known"
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,8 @@ class KmodelInfo:
     """A kmodel in words. Bytes are counted of the file, of each RAM and of the constant pool.
 
     `runtimes` are those that execute all of it, `main_bytes` what they allocate, inputs and outputs of v5 included.
+    `faults` are what `translate.check_loadable` says of the module as well, where a file can become one; with
+    instructions that are not `known` it cannot, and there is a warning.
     """
 
     version: str
@@ -49,36 +50,23 @@ class KmodelInfo:
     constant_bytes: int
     instructions: tuple[Line, ...]
     warnings: tuple[str, ...]
-
-
-def version_of(data: bytes) -> str:
-    """`v3`, `v4` or `v5` by a file's first bytes. Raises InvalidInputError for anything else."""
-    if len(data) >= 8:
-        first, second = struct.unpack_from("<2I", data)
-        if data[:4] == v4.IDENTIFIER and second in (4, 5):
-            return f"v{second}"
-        if first == 3:
-            return "v3"
-    raise InvalidInputError(
-        f"not a kmodel: starts with {data[:8].hex(' ') or 'nothing'}",
-        hint="a kmodel starts with 'LDMK' and its version (v4, v5), or with the number 3 (v3)",
-    )
+    faults: tuple[str, ...]
+    known: bool = True
 
 
 def describe(data: bytes) -> KmodelInfo:
     """Read a kmodel and describe it. Raises InvalidInputError for a damaged file and versions that cannot be read."""
-    version = version_of(data)
-    if version == "v3":
-        return _describe_v3(data)
-    if version == "v5":
-        return _describe_v5(data)
+    return {3: _describe_v3, 4: _describe_v4, 5: _describe_v5}[kmodel_version(data)](data)
+
+
+def _describe_v4(data: bytes) -> KmodelInfo:
     unknown: dict[int, int] = {}
     model = v4.read(data, unknown)
     names = [node.mnemonic for node in model.nodes]
     batches = any(isinstance(node, KpuConv2d) and node.batches > 1 for node in model.nodes)
     return KmodelInfo(
         version="v4",
-        runtimes=f"nncase {oldest_runtime('v4', names, batches=batches)} to 0.2.0-beta4",
+        runtimes=_UNKNOWN if unknown else f"nncase {oldest_runtime('v4', names, batches=batches)} to 0.2.0-beta4",
         file_bytes=len(data),
         inputs=tuple(f"{'x'.join(map(str, shape))} {_range_text(memory)}" for memory, shape in model.inputs),
         outputs=tuple(_range_text(memory) for memory in model.outputs),
@@ -86,7 +74,9 @@ def describe(data: bytes) -> KmodelInfo:
         kpu_bytes=_kpu_bytes(model),
         constant_bytes=len(model.constants),
         instructions=_with_unknown(map(_line, model.nodes), unknown),
-        warnings=(*_unknown_warnings(unknown), *_warnings(model), *_v4_tables(data, model, unknown)),
+        warnings=(*_unknown_warnings(unknown), *_v4_warnings(model), *_v4_tables(data, model, unknown)),
+        faults=tuple(_v4_faults(model)),
+        known=not unknown,
     )
 
 
@@ -94,9 +84,10 @@ def _describe_v3(data: bytes) -> KmodelInfo:
     unknown: dict[int, int] = {}
     model = v3.read(data, unknown)
     ends = [start + size for layer in model.layers for start, size in _v3_maps(layer)]
+    since = oldest_runtime("v3", [layer.mnemonic for layer in model.layers])
     return KmodelInfo(
         version=f"v3, {model.weight_bits}-bit weights",
-        runtimes=f"drivers since {oldest_runtime('v3', [layer.mnemonic for layer in model.layers])}",
+        runtimes=_UNKNOWN if unknown else f"drivers since {since}",
         file_bytes=len(data),
         inputs=tuple(_v3_input(layer) for layer in model.layers[:1]),
         outputs=tuple(f"main[{start}..{start + size}] {size} bytes" for start, size in model.outputs),
@@ -104,19 +95,22 @@ def _describe_v3(data: bytes) -> KmodelInfo:
         kpu_bytes=max(ends, default=0),
         constant_bytes=0,
         instructions=_with_unknown(map(_v3_line, model.layers), unknown),
-        warnings=(*_unknown_warnings(unknown), *_v3_warnings(model), *_v3_tables(model)),
+        warnings=(*_unknown_warnings(unknown), *_v3_tables(model)),
+        faults=tuple(_v3_faults(model)),
+        known=not unknown,
     )
 
 
 def _describe_v5(data: bytes) -> KmodelInfo:
-    model = v5.read(data)
+    unknown: dict[tuple[int, int], str] = {}
+    model = v5.read(data, unknown)
     main = model.modules[model.entry[0]].functions[model.entry[1]]
     sizes = {one.kind: dict(one.pools).get(v5.Location.DATA, 0) for one in model.modules}
-    lines = tuple(_v5_lines(model))
+    lines = tuple(_v5_lines(model, unknown))
     ends = [end for _, end in lines if end]
     return KmodelInfo(
         version=f"v5, runtime {model.release}",
-        runtimes=_v5_runtimes(model),
+        runtimes=_UNKNOWN if unknown else _v5_runtimes(model),
         file_bytes=len(data),
         inputs=tuple(map(_v5_port, main.inputs)),
         outputs=tuple(map(_v5_port, main.outputs)),
@@ -124,7 +118,9 @@ def _describe_v5(data: bytes) -> KmodelInfo:
         kpu_bytes=max(ends, default=0),
         constant_bytes=sum(len(one.constants) for one in model.modules),
         instructions=tuple(line for line, _ in lines),
-        warnings=tuple(_v5_warnings(model)),
+        warnings=(*unknown.values(), *_v5_warnings(model)),
+        faults=tuple(_v5_faults(model)),
+        known=not unknown,
     )
 
 
@@ -187,19 +183,24 @@ def _v5_port(tensor: v5.TensorType) -> str:
     return f"{'x'.join(map(str, tensor.shape))} {tensor.datatype.name.lower()} {tensor.size} bytes"
 
 
-def _v5_lines(model: v5.Model) -> Iterator[tuple[Line, int]]:
+def _v5_lines(model: v5.Model, unknown: Mapping[tuple[int, int], str]) -> Iterator[tuple[Line, int]]:
     """The operations of the main function, those of the functions it calls in their place; and where maps end."""
+    rest = Line("unknown_code", "?", "", ""), 0
     for one in model.modules[model.entry[0]].functions[model.entry[1]].code:
         if isinstance(one, v5.Call) and one.module < len(model.modules):
             functions = model.modules[one.module].functions
             for inner in functions[one.function].code if one.function < len(functions) else ():
                 if isinstance(inner, v5.KpuInstruction):
                     yield _v5_kpu_line(inner)
+            if (one.module, one.function) in unknown:
+                yield rest
         elif isinstance(one, v5.Operation):
             places = [value for value in one.pushed.values() if isinstance(value, v5.Address)]
             text = ", ".join(f"{place.location.name.lower()}+{place.start}" for place in places)
             shape = one.fields.get("sh") or one.fields.get("sh1") or ()
             yield Line(one.function, "CPU", text, "x".join(map(str, shape))), 0
+    if model.entry in unknown:
+        yield rest
 
 
 def _v5_kpu_line(one: v5.KpuInstruction) -> tuple[Line, int]:
@@ -218,22 +219,26 @@ def _v5_kpu_line(one: v5.KpuInstruction) -> tuple[Line, int]:
 
 
 def _v5_warnings(model: v5.Model) -> Iterator[str]:
-    """What a runtime gets wrong or refuses (`kmodel-v5.md` 12 to 14)."""
+    """What a runtime refuses, or reads from elsewhere (`kmodel-v5.md` 10 to 14)."""
     main = model.modules[model.entry[0]].functions[model.entry[1]]
     if len(main.inputs) != 1:
         yield f"{len(main.inputs)} inputs: the firmware's C API takes one"
-    layers = [one for module in model.modules for one in _v5_layers(module)]
-    for index, one in enumerate(layers):
-        registers = one.registers
-        loads = ceil((registers.o_ch_num + 1) / (registers.o_ch_num_coef + 1))
-        if loads != registers.load_time + 1:
-            yield f"layer {index} needs {loads} loads of weights, its register says {registers.load_time + 1}"
+    for index, one in enumerate(_v5_layers(model)):
         if one.activation.start % K210.TABLE_ALIGNMENT:
             yield f"layer {index}: the activation table is at byte {one.activation.start}, no multiple of 256"
 
 
-def _v5_layers(module: v5.Module) -> list[v5.KpuConv2d]:
-    return [one for function in module.functions for one in function.code if isinstance(one, v5.KpuConv2d)]
+def _v5_faults(model: v5.Model) -> Iterator[str]:
+    """What the KPU gets wrong."""
+    for index, one in enumerate(_v5_layers(model)):
+        loads = ceil((one.registers.o_ch_num + 1) / (one.registers.o_ch_num_coef + 1))
+        if loads != one.registers.load_time + 1:
+            yield f"layer {index} needs {loads} loads of weights, its register says {one.registers.load_time + 1}"
+
+
+def _v5_layers(model: v5.Model) -> list[v5.KpuConv2d]:
+    functions = [function for module in model.modules for function in module.functions]
+    return [one for function in functions for one in function.code if isinstance(one, v5.KpuConv2d)]
 
 
 def _v3_input(layer: v3.Layer) -> str:
@@ -276,7 +281,7 @@ def _v3_line(layer: v3.Layer) -> Line:
     return Line(layer.mnemonic, "CPU", f"{', '.join(f'main+{place}' for place in sources)} -> {target}", "")
 
 
-def _v3_warnings(model: v3.Model) -> Iterator[str]:
+def _v3_faults(model: v3.Model) -> Iterator[str]:
     """What the driver gets wrong or crashes on (`kmodel-v3.md` 8)."""
     if not model.layers or not isinstance(model.layers[0], v3.K210Conv | v3.FullyConnected):
         yield "layer 0 is neither k210_conv nor fully_connected: the driver has no input for it"
@@ -368,23 +373,27 @@ def _layer_text(registers: LayerRegisters) -> str:
     return f"{kernel} {shapes}{pool}"
 
 
-def _warnings(model: Model) -> Iterator[str]:
+def _v4_warnings(model: Model) -> Iterator[str]:
+    if len(model.inputs) != 1:
+        yield f"{len(model.inputs)} inputs: the firmware's C API takes one"
+    hanging = sorted({node.mnemonic for node in model.nodes} & {"table_lookup1d", "nnil_unary_method"})
+    if hanging:
+        yield f"{' and '.join(hanging)}: firmware built before 2020-08 hangs here (MaixPy 2020-03 to 2020-08)"
+
+
+def _v4_faults(model: Model) -> Iterator[str]:
     limits = {
         MemoryType.CONST: len(model.constants),
         MemoryType.MAIN: model.main_bytes,
         MemoryType.KPU: K210.KPU_RAM_BYTES,
     }
-    if len(model.inputs) != 1:
-        yield f"{len(model.inputs)} inputs: the firmware's C API takes one"
     for where, memory in _all_ranges(model):
         end, limit = memory.start + memory.size, limits[memory.memory]
         if end > limit:
             yield f"{where} ends at byte {end} of {_NAMES[memory.memory]} memory, which has {limit}"
-        if memory.start % _ALIGNMENT[memory.memory]:
-            yield f"{where} starts at byte {memory.start}, not a multiple of {_ALIGNMENT[memory.memory]}"
-    hanging = sorted({node.mnemonic for node in model.nodes} & {"table_lookup1d", "nnil_unary_method"})
-    if hanging:
-        yield f"{' and '.join(hanging)}: firmware built before 2020-08 hangs here (MaixPy 2020-03 to 2020-08)"
+        alignment = K210.KPU_RAM_ALIGNMENT if memory.memory is MemoryType.KPU else memory.datatype.itemsize
+        if memory.start % alignment:
+            yield f"{where} starts at byte {memory.start}, not a multiple of {alignment}"
 
 
 def text_of(info: KmodelInfo, name: str, firmware: Sequence[str] = (), problems: Sequence[str] = ()) -> str:

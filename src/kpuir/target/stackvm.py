@@ -4,13 +4,14 @@ A function has fields, which follow its number in the code, and what it takes fr
 strides are numbers of registers; here they are the values the registers have at that place.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import cache
 from itertools import accumulate
 from operator import mul
 from struct import Struct
+from typing import Any
 
 
 class DataType(IntEnum):
@@ -284,6 +285,7 @@ _NUMBERS_OF = {
     "compare": (*_FLOATS, DataType.UINT8, DataType.INT32, DataType.INT64),
     "cumsum": (*_FLOATS, DataType.INT32),
     "lut1d": (DataType.UINT8,),
+    "pad": tuple(one for one in DataType if one.itemsize < 8),
     "reduce": (*_FLOATS, DataType.INT32, DataType.INT64),
     "reduce_prod": (*_FLOATS, DataType.INT32),
     **dict.fromkeys(
@@ -297,9 +299,35 @@ _NUMBERS_OF = {
 """The element types that runtimes compute with, where a function does not take all of them."""
 
 
-def computes(function: str, datatype: DataType) -> bool:
-    """Whether runtimes have a function for tensors of an element type."""
-    return datatype in _NUMBERS_OF.get(function, DataType)
+_KINDS: dict[str, tuple[str, Sequence[str]]] = {
+    "binary": ("op", BINARY),
+    "compare": ("op", COMPARE),
+    "pad": ("mode", PAD),
+    "reduce": ("op", REDUCE),
+    "reduce_window2d": ("op", REDUCE),
+    "unary": ("op", UNARY),
+}
+"""The field that says which of several things a function does, and these, by number."""
+_NOT_DONE = {
+    *("floor_div", "floor_mod", "bit_and", "bit_or", "bit_xor", "logical_or", "logical_xor"),
+    "bitwise_not",
+}
+"""Those that no runtime does, though they have numbers."""
+
+
+def refusal(function: str, fields: Mapping[str, Any]) -> str:
+    """Why runtimes stop at a call of a function that they have; empty where they do it (`kmodel-v5.md` 8)."""
+    datatype = fields.get("dt", DataType.FLOAT32)
+    if datatype not in _NUMBERS_OF.get(function, DataType):
+        return f"no runtime does {function} on {datatype.name.lower()}"
+    if function == "convert" and fields["dt_d"] is DataType.FLOAT16 and datatype is not DataType.FLOAT32:
+        return f"no runtime converts {datatype.name.lower()} to float16"
+    name, kinds = _KINDS.get(function, ("", ()))
+    if not name:
+        return ""
+    number = fields[name]
+    kind = kinds[number] if 0 <= number < len(kinds) else f"number {number}"
+    return f"no runtime does {function} {kind}" if kind in _NOT_DONE or kind not in kinds else ""
 
 
 def dense_strides(shape: Sequence[int]) -> tuple[int, ...]:

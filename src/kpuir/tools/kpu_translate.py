@@ -44,8 +44,7 @@ def make_arguments() -> Parser:
     )
     parser.add_argument(
         "--address",
-        type=lambda text: int(text, 0),
-        default=0x300000,
+        type=flash_address,
         metavar="A",
         help="of --export-kfpkg: where the kmodel goes in flash (0x300000)",
     )
@@ -53,6 +52,14 @@ def make_arguments() -> Parser:
     add_model_options(parser)
     parser.add_argument("-o", "--output", metavar="OUT", default="-", help="the output; '-', the default, is stdout")
     return parser
+
+
+def flash_address(text: str) -> int:
+    """The type of --address: a number in any notation of C."""
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number such as 0x300000") from None
 
 
 def import_onnx(arguments: argparse.Namespace) -> str:
@@ -88,19 +95,25 @@ def convert(arguments: argparse.Namespace) -> bytes | dict[Path, bytes]:
     import json
 
     from kpuir.conversion import convert as converted
-    from kpuir.runtime import naming, read_sidecar
+    from kpuir.runtime import naming, read_sidecar, sidecar_of
 
     between_files = arguments.file != "-" and arguments.output != "-"
+    data, output = read_file(arguments.file), Path(arguments.output)
+    sidecar = read_sidecar(Path(arguments.file)) if between_files else None
+    description = output.with_suffix(".json")
+    if sidecar is not None:
+        check_description(output)
+        check_output(str(description), str(Path(arguments.file).with_suffix(".json")))
+    elif arguments.output != "-" and sidecar_of(output) is not None:
+        raise UsageError(
+            "it describes another kmodel, and would be taken for this one's",
+            location=str(description),
+            hint="remove it, or give another path with -o",
+        )
     with naming(arguments.file):
-        data = read_file(arguments.file)
-        sidecar = read_sidecar(Path(arguments.file)) if between_files else None
         model = converted(data, arguments.convert, runtime=arguments.runtime, sidecar=sidecar)
     if model.sidecar is None:
         return model.kmodel_bytes
-    output = Path(arguments.output)
-    check_description(output)
-    description = output.with_suffix(".json")
-    check_output(str(description), str(Path(arguments.file).with_suffix(".json")))
     return {output: model.kmodel_bytes, description: json.dumps(model.sidecar, indent=1).encode()}
 
 
@@ -122,21 +135,20 @@ def export_c_array(arguments: argparse.Namespace) -> str:
 
 def export_kfpkg(arguments: argparse.Namespace) -> bytes:
     """A kmodel, or the module it is, as a package for the flashing tool."""
-    from kpuir.translate.kfpkg import kfpkg
+    from kpuir.translate.kfpkg import DEFAULT_ADDRESS, kfpkg
 
     data = _kmodel_bytes(arguments)
     name = "model.kmodel" if arguments.file == "-" else f"{PurePath(arguments.file).stem}.kmodel"
     try:
-        return kfpkg(data, name, arguments.address)
+        return kfpkg(data, name, DEFAULT_ADDRESS if arguments.address is None else arguments.address)
     except ValueError as error:
         raise UsageError(str(error)) from None
 
 
 def info(arguments: argparse.Namespace) -> str:
     """What is inside of a kmodel, or of a module or model."""
-    if PurePath(arguments.file).suffix == ".kmodel":
-        return _kmodel_info(read_file(arguments.file), arguments.file)
-    return _module_info(_any_module(arguments.file), arguments.file)
+    found = _content(arguments.file)
+    return _kmodel_info(found, arguments.file) if isinstance(found, bytes) else _module_info(found, arguments.file)
 
 
 def supported_ops(arguments: argparse.Namespace) -> str:
@@ -182,18 +194,26 @@ def _kmodel_bytes(arguments: argparse.Namespace, version: str | None = None) -> 
     return write_kmodel(_any_module(arguments.file), version)
 
 
-def _any_module(file: str) -> "ModuleOp":
-    """The module of a file by its suffix; stdin is IR text, unless it starts as a kmodel does."""
+def _content(file: str) -> "ModuleOp | bytes":
+    """The bytes of a kmodel, by suffix or by how it starts, or the module of a model by its suffix, or of IR text."""
     from kpuir.importers import SUFFIXES, import_model
 
-    suffix = PurePath(file).suffix
-    if suffix.lower() in SUFFIXES:
+    suffix = PurePath(file).suffix.lower()
+    if suffix in SUFFIXES:
         return import_model(file)
-    from kpuir.runtime import kmodel_module, parse_module
+    from kpuir.kmodel import is_kmodel
+    from kpuir.runtime import parse_module
 
     data = read_file(file)
-    is_kmodel = suffix == ".kmodel" or data[:4] == b"LDMK"
-    return kmodel_module(data, file) if is_kmodel else parse_module(data, file)
+    return data if suffix == ".kmodel" or is_kmodel(data) else parse_module(data, file)
+
+
+def _any_module(file: str) -> "ModuleOp":
+    """The module of a kmodel, a model or IR text."""
+    from kpuir.runtime import kmodel_module
+
+    found = _content(file)
+    return kmodel_module(found, file) if isinstance(found, bytes) else found
 
 
 def _kmodel_info(data: bytes, file: str) -> str:
@@ -217,7 +237,8 @@ def _kmodel_info(data: bytes, file: str) -> str:
         where = f"{error.location}: " if error.location else ""
         version, names = description.version[:2], [line.mnemonic for line in description.instructions]
         asked = Demands(version, names, ((),) * len(description.inputs), (), len(data) + description.main_bytes)
-        problems = [f"kpuir cannot run or convert it: {where}{error.message}"]
+        reason = [f"kpuir cannot run or convert it: {where}{error.message}"] if description.known else []
+        problems = [*description.faults, *reason]
     return text_of(description, file, [fit_line(one, asked) for one in FIRMWARES.values()], problems)
 
 
@@ -248,6 +269,8 @@ def _run(argv: list[str]) -> None:
         raise UsageError("--input-shape and --outputs are for --import-onnx and --import-tflite")
     if arguments.runtime is not None and arguments.convert != "v5":
         raise UsageError("--runtime is for --convert v5")
+    if arguments.address is not None and action != "export_kfpkg":
+        raise UsageError("--address is for --export-kfpkg")
     if arguments.output != "-":
         check_output(arguments.output, arguments.file)
     output = ACTIONS[action][0](arguments)

@@ -3,24 +3,11 @@
 from typing import TYPE_CHECKING
 
 from kpuir.errors import InvalidInputError, UsageError
+from kpuir.kmodel import kmodel_version
 from kpuir.target.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
-
-_IDENTIFIER = b"LDMK"
-
-
-def kmodel_version(data: bytes) -> int:
-    """The version of a kmodel: 3, 4 or 5. Raises InvalidInputError for anything else."""
-    first, second = data[:4], int.from_bytes(data[4:8], "little")
-    if first == _IDENTIFIER and len(data) >= 8:
-        if second in (4, 5):
-            return second
-        raise InvalidInputError(f"kmodel version {second} is unknown", hint="versions 3, 4 and 5 exist")
-    if first == (3).to_bytes(4, "little"):
-        return 3
-    raise InvalidInputError(f"this is no kmodel: it starts with {first!r}", hint="a kmodel starts with LDMK, or with 3")
 
 
 def read_kmodel(data: bytes) -> "ModuleOp":

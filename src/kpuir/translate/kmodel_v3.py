@@ -30,8 +30,11 @@ from kpuir.translate.modules import check_version, in_order, module_int, number
 _VERSION = StringAttr("v3")
 _FIRST_LINE = "kbuf.first_line"
 """On the module: what the header says is the lowest line of KPU RAM in use, where it is another."""
+_WEIGHT_BITS = "kbuf.weight_bits"
+"""On the module: the width of weights that the header gives, where there are none and it is not 8."""
 _OPS = {op.name.removeprefix("kbuf.v3_"): op for op in kbuf.v3.INSTRUCTIONS}
 _LAYERS = {layer.mnemonic: layer for layer in v3.LAYERS.values()}
+_NARROW = 8
 _ADDRESSES = ("input", "a", "b", "output")
 
 
@@ -57,6 +60,8 @@ def from_v3(model: v3.Model) -> ModuleOp:
     importer.builder.insert(func.ReturnOp())
     if model.first_line != _first_line(list(function.body.block.ops)):
         module.attributes[_FIRST_LINE] = IntegerAttr(model.first_line, i64)
+    if model.weight_bits != _NARROW and not any(isinstance(layer, K210Conv) for layer in model.layers):
+        module.attributes[_WEIGHT_BITS] = IntegerAttr(model.weight_bits, i64)
     return module
 
 
@@ -192,7 +197,8 @@ def to_v3(module: ModuleOp) -> v3.Model:
     if len(widths) > 1:
         raise InvalidInputError("the layers' weights have 8 and 16 bits, a kmodel v3 has one width for all")
     line = module_int(module, _FIRST_LINE, _first_line(ops))
-    return v3.Model(in_order("output", outputs), exporter.main_bytes, layers, line, widths.pop() if widths else 8)
+    bits = widths.pop() if widths else module_int(module, _WEIGHT_BITS, _NARROW)
+    return v3.Model(in_order("output", outputs), exporter.main_bytes, layers, line, bits)
 
 
 def _first_line(ops: Sequence[Operation]) -> int:

@@ -34,7 +34,8 @@ __all__ = ["CONSTANT_BYTES", "MAIN_BYTES", "VERSION", "check_loadable", "from_v4
 
 MAIN_BYTES = "kbuf.main_bytes"
 CONSTANT_BYTES = "kbuf.constant_bytes"
-_HEADER_DEFAULTS = {"flags": 0, "target": 1, "reserved": 0}
+_FILE_DEFAULTS = {"flags": 0, "target": 1, "reserved": 0, "missing_padding": 0}
+"""Figures of a file that no runtime reads: module attributes where they are others."""
 
 _SPACES = {
     v4.MemoryType.CONST: kbuf.Space.CONST,
@@ -63,7 +64,7 @@ def from_v4(model: v4.Model) -> ModuleOp:
     module.attributes[VERSION] = StringAttr("v4")
     module.attributes[MAIN_BYTES] = IntegerAttr(model.main_bytes, i64)
     module.attributes[CONSTANT_BYTES] = IntegerAttr(len(model.constants), i64)
-    for name, default in _HEADER_DEFAULTS.items():
+    for name, default in _FILE_DEFAULTS.items():
         if getattr(model, name) != default:
             module.attributes[f"kbuf.{name}"] = IntegerAttr(getattr(model, name), i64)
     function = func.FuncOp(ENTRY, ((), ()))
@@ -234,7 +235,7 @@ class _Exporter:
             kbuf.Space.CONST: module_int(module, CONSTANT_BYTES),
             kbuf.Space.KPU: K210.KPU_RAM_BYTES,
         }
-        self.header = {name: module_int(module, f"kbuf.{name}", old) for name, old in _HEADER_DEFAULTS.items()}
+        self.header = {name: module_int(module, f"kbuf.{name}", old) for name, old in _FILE_DEFAULTS.items()}
         self.pool = bytearray(self.sizes[kbuf.Space.CONST])
         self.inputs: dict[int, v4.ModelInput] = {}
         self.outputs: dict[int, v4.MemoryRange] = {}

@@ -13,12 +13,16 @@ from kpuir.ir.functions import entry_function
 from kpuir.ir.locations import layer_name
 from kpuir.kmodel.layer import LayerRegisters, unpack_activation
 from kpuir.target.k210 import K210, row_layout
+from kpuir.target.stackvm import refusal
 
 POOLS = ("kbuf.main_bytes", "kbuf.constant_bytes")
 """Module attributes that hold the size of a pool; bodies after an odd constant pool would not be aligned."""
 
 MAX_SHIFT = 62
 """The largest right shift of the fixed-point helper (section 6)."""
+
+_WORD = 4
+"""Bytes that a copy moves at once (section 7)."""
 
 NNIL_STACK = 64
 """Floats the stack of the byte code holds (section 8)."""
@@ -58,12 +62,8 @@ def _problems(op: Operation) -> Iterator[str]:
             yield from check(op)
 
 
-def _alignment(value: SSAValue) -> int:
-    return K210.KPU_RAM_ALIGNMENT if kbuf.space_of(value) is kbuf.Space.KPU else K210.MAIN_RAM_ALIGNMENT
-
-
 def misaligned(name: str, value: SSAValue, alignment: int | None = None) -> Iterator[str]:
-    """A buffer that does not begin at a multiple of what its memory, or a layer, wants."""
+    """A buffer that does not begin at a multiple of what its memory, or who uses it, wants."""
     start, alignment = kbuf.offset_of(value), alignment or _alignment(value)
     if start is None:
         yield f"{name} has no offset: run kbuf-allocate first"
@@ -71,14 +71,23 @@ def misaligned(name: str, value: SSAValue, alignment: int | None = None) -> Iter
         yield f"{name} starts at byte {start} of {kbuf.space_of(value).value}, which is no multiple of {alignment}"
 
 
+def _alignment(value: SSAValue, op: Operation | None = None) -> int:
+    """What a buffer begins at a multiple of: lines, elements, what is copied at once (`kmodel-v5.md` 14)."""
+    if kbuf.space_of(value) is kbuf.Space.KPU:
+        return K210.KPU_RAM_ALIGNMENT
+    if isinstance(op, kbuf.MemoryCopyOp):
+        return _WORD
+    if isinstance(op, kbuf.KpuUploadOp) and op.values()["in_shape"][3] % K210.LINE_BYTES == 0:
+        return K210.MAIN_RAM_ALIGNMENT
+    return kbuf.element_size(value)
+
+
 def buffer_problems(op: kbuf.InstructionOp) -> Iterator[str]:
     """Operands that are not aligned, that overlap where they must not, or that cannot be written."""
     buffers = op.buffers()
     for name, value in buffers:
-        if isinstance(value.owner, kbuf.SubviewOp):
-            in_kpu = kbuf.space_of(value) is kbuf.Space.KPU
-            words = isinstance(op, kbuf.MemoryCopyOp)
-            alignment = K210.KPU_RAM_ALIGNMENT if in_kpu else 4 if words else kbuf.element_size(value)
+        alignment = _alignment(value, op)
+        if isinstance(value.owner, kbuf.SubviewOp) or alignment > _alignment(value):
             yield from misaligned(name, value, alignment)
     written = [(name, value) for name, value in buffers if name in op.DESTINATIONS]
     for index, (name, value) in enumerate(written):
@@ -102,8 +111,8 @@ def _overlap(left: SSAValue, right: SSAValue) -> bool:
 
 def _check_copy(op: kbuf.MemoryCopyOp) -> Iterator[str]:
     size = kbuf.byte_size(op.input)
-    if size % 4:
-        yield f"copies whole words of 4 bytes: the last {size % 4} of {size} bytes would be lost"
+    if size % _WORD:
+        yield f"copies whole words of {_WORD} bytes: the last {size % _WORD} of {size} bytes would be lost"
 
 
 def _check_slice(op: kbuf.StridedSliceOp) -> Iterator[str]:
@@ -166,6 +175,11 @@ def _check_nnil(op: kbuf.NnilUnaryMethodOp) -> Iterator[str]:
     yield "the code has no return: elements would be left unwritten"
 
 
+def _check_function(op: kbuf.V5TensorOp) -> Iterator[str]:
+    if reason := refusal(op.function.data, op.values()["fields"]):
+        yield reason
+
+
 def sends(op: kbuf.KpuConv2dOp) -> bool:
     """Whether a layer's result goes to main RAM as well."""
     return op.main_output is not None and kbuf.byte_size(op.main_output) > 0
@@ -222,5 +236,6 @@ _CHECKS: dict[type[kbuf.InstructionOp], Callable[[Any], Iterator[str]]] = {
     kbuf.CpuQuantizedConv2dOp: _check_unaligned_bias,
     kbuf.CpuQuantizedDepthwiseConv2dOp: _check_unaligned_bias,
     kbuf.NnilUnaryMethodOp: _check_nnil,
+    kbuf.V5TensorOp: _check_function,
     kbuf.KpuConv2dOp: lambda op: layer_problems(op, sends(op)),
 }

@@ -46,8 +46,7 @@ def _problems(op: Operation) -> Iterator[str]:
     if isinstance(op, kbuf.ConstantOp):
         yield "a kmodel v3 has no constants"
     if isinstance(op, kbuf.AllocOp):
-        in_kpu = kbuf.space_of(op.result) is kbuf.Space.KPU
-        yield from misaligned("buffer", op.result, K210.LINE_BYTES if in_kpu else kbuf.element_size(op.result))
+        yield from misaligned("buffer", op.result)
     if isinstance(op, kbuf.OutputOp) and kbuf.space_of(op.buffer) is not kbuf.Space.MAIN:
         yield "an output in KPU RAM, the runtime gives main memory"
     if not isinstance(op, kbuf.InstructionOp):

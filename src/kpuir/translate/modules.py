@@ -16,7 +16,10 @@ def check_version(module: ModuleOp, version: str) -> None:
     found = module.attributes.get(VERSION)
     if found != StringAttr(version):
         text = found.data if isinstance(found, StringAttr) else "missing"
-        raise InvalidInputError(f"{VERSION} is {text}, but a {version} file needs a module lowered for {version}")
+        raise InvalidInputError(
+            f"{VERSION} is {text}, but a {version} file needs a module lowered for {version}",
+            hint=f"kpu-translate --convert {version} moves a kmodel to another version",
+        )
 
 
 def module_int(module: ModuleOp, name: str, default: int | None = None) -> int:

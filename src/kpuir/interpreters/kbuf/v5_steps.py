@@ -14,7 +14,7 @@ from kpuir.interpreters.kernels import neutral, tensor_functions
 from kpuir.interpreters.kernels.kpu_layout import Layout, copy_map
 from kpuir.ir.locations import layer_name
 from kpuir.target.k210 import K210
-from kpuir.target.stackvm import BINARY, COMPARE, PAD, REDUCE, UNARY, DataType, computes
+from kpuir.target.stackvm import BINARY, COMPARE, PAD, REDUCE, UNARY, DataType, refusal
 from kpuir.target.stackvm_tensors import tensors
 
 if TYPE_CHECKING:
@@ -99,11 +99,10 @@ class _Call:
 @executes(kbuf.V5TensorOp)
 def _tensor_function(op: kbuf.V5TensorOp, access: Access) -> Step:
     prepare = _FUNCTIONS.get(op.function.data)
-    if prepare is None:
-        raise InvalidInputError(f"the interpreter does not execute the tensor function {op.function.data}")
-    datatype = op.values()["fields"].get("dt", DataType.FLOAT32)
-    if not computes(op.function.data, datatype):
-        raise InvalidInputError(f"no runtime does {op.function.data} on {datatype.name.lower()}")
+    if prepare is None:  # each run gives others
+        raise InvalidInputError(f"the interpreter does not make random numbers, as {op.function.data} does")
+    if reason := refusal(op.function.data, op.values()["fields"]):
+        raise InvalidInputError(reason)
     try:
         step = prepare(_Call(op, access))
     except (ArithmeticError, IndexError, ValueError) as error:
@@ -190,6 +189,8 @@ def _trilu(call: _Call) -> Step:
 def _topk(call: _Call) -> Step:
     x, axis, count, largest = call.source, call["axis"], call["k"], bool(call["largest"])
     values, indices = call.write("values_out"), call.write("indices_out")
+    if not call["sorted"]:
+        raise InvalidInputError("the interpreter does not know in which order runtimes leave what they do not sort")
     return lambda: tensor_functions.topk(x, values, indices, count, axis, largest=largest)
 
 

@@ -42,7 +42,8 @@ def unary(kind: str, x: "F32", out: "F32") -> None:
 def binary(kind: str, a: "Array", b: "Array", out: "Array", act: tuple[float, float]) -> None:
     """out = clamp(op(a, b)), operands already of out's shape; integers go through float32 for the clamp."""
     if a.dtype != np.float32:
-        result = _whole(kind, a, b).astype(np.float32)
+        with np.errstate(all="ignore"):
+            result = _WHOLE[kind](a, b).astype(np.float32)
         neutral.clamp(result, act)
         out[...] = convert_to(result, out.dtype)
         return
@@ -65,13 +66,6 @@ _WHOLE: dict[str, Callable[[Any, Any], Any]] = {
     "pow": lambda a, b: np.power(a.astype(np.float32), b.astype(np.float32)),
     "logical_and": np.logical_and,
 }
-
-
-def _whole(kind: str, a: "Array", b: "Array") -> "Array":
-    if kind not in _WHOLE:
-        raise InvalidInputError(f"no runtime has {kind} of integers")
-    with np.errstate(all="ignore"):
-        return _WHOLE[kind](a, b)
 
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {

@@ -26,7 +26,8 @@ ModelInput = tuple[MemoryRange, tuple[int, int, int, int]]
 class Model:
     """What a v4 file holds: inputs (range and shape), outputs, the constant pool, main memory's size, the nodes.
 
-    `flags` and `reserved` are never read by a runtime; `target` is 1 (k210) or 0 (cpu).
+    `flags` and `reserved` are never read by a runtime; `target` is 1 (k210) or 0 (cpu). `missing_padding` is how many
+    bytes of the padding behind the last body the file does without, as those of the reference compiler do.
     """
 
     inputs: Sequence[ModelInput]
@@ -37,12 +38,12 @@ class Model:
     flags: int = 0
     target: int = K210_TARGET
     reserved: int = 0
+    missing_padding: int = 0
 
 
 def read(data: bytes, unknown: dict[int, int] | None = None) -> Model:
     """The model in the bytes of a v4 file; its arrays look into `data`.
 
-    The padding after the last body may be missing, as in every file of the reference compiler.
     Raises InvalidInputError, with the byte offset, for a file that is damaged or of another kind. Opcodes that do not
     exist are damage, unless there is `unknown`: they are left out then, and it gets index and opcode of each.
     """
@@ -63,6 +64,7 @@ def read(data: bytes, unknown: dict[int, int] | None = None) -> Model:
     pool = bytes(cursor.take(constants))
     cursor.check_table("node headers", nodes, 8)
     headers = list(_NODE.iter_unpack(cursor.take(8 * nodes)))
+    missing = max(cursor.offset + sum(size for _, size in headers) - len(data), 0)
     return Model(
         tuple(zip(input_ranges, input_shapes, strict=True)),
         output_ranges,
@@ -72,11 +74,12 @@ def read(data: bytes, unknown: dict[int, int] | None = None) -> Model:
         flags,
         target,
         reserved,
+        missing,
     )
 
 
 def write(model: Model) -> bytes:
-    """The bytes of a v4 file, the padding after the last body included.
+    """The bytes of a v4 file.
 
     Raises ValueError that names the node and the field whose value the format cannot hold.
     """
@@ -106,7 +109,8 @@ def write(model: Model) -> bytes:
         )
     except struct.error as error:
         raise ValueError(f"header: {error}") from error
-    return b"".join((header, head, model.constants, *headers, *bodies))
+    data = b"".join((header, head, model.constants, *headers, *bodies))
+    return data[: len(data) - model.missing_padding]
 
 
 def _write_body(node: Instruction, index: int, offset: int) -> bytes:

@@ -6,6 +6,7 @@ Strides are counted in elements. The arrays of a layer lie in the module's const
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from kpuir.errors import InvalidInputError
 from kpuir.kmodel.codec import U32, Body, Cursor, RegisterBlock
 from kpuir.kmodel.layer import LayerRegisters
 from kpuir.kmodel.v5.codec import Memory, MemoryRange, Range, Sizes
@@ -67,18 +68,26 @@ class KpuCopy(KpuInstruction, opcode=3):
     output_strides: Sizes
 
 
-def read_instructions(cursor: Cursor) -> tuple[KpuInstruction, ...]:
-    """The instructions up to the cursor's end. Raises InvalidInputError with the byte offset."""
+def read_instructions(cursor: Cursor, unknown: list[str] | None = None) -> tuple[KpuInstruction, ...]:
+    """The instructions up to the cursor's end. Raises InvalidInputError with the byte offset.
+
+    With `unknown`, which gets the message, it gives those in front of that place instead.
+    """
     found: list[KpuInstruction] = []
-    while cursor.offset < cursor.end:
-        cursor.what = f"instruction {len(found)}"
-        opcode = cursor.take(1)[0]
-        kind = KPU_INSTRUCTIONS.get(opcode)
-        if kind is None:
-            cursor.offset -= 1
-            raise cursor.error(f"opcode {opcode:#x} does not exist")
-        cursor.take_zeros(3)
-        found.append(kind.read(cursor))
+    try:
+        while cursor.offset < cursor.end:
+            cursor.what = f"instruction {len(found)}"
+            opcode = cursor.take(1)[0]
+            kind = KPU_INSTRUCTIONS.get(opcode)
+            if kind is None:
+                cursor.offset -= 1
+                raise cursor.error(f"opcode {opcode:#x} does not exist")
+            cursor.take_zeros(3)
+            found.append(kind.read(cursor))
+    except InvalidInputError as error:
+        if unknown is None:
+            raise
+        unknown.append(error.message)
     return tuple(found)
 
 

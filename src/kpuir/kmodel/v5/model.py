@@ -9,7 +9,7 @@ from kpuir.kmodel.codec import Cursor, packed
 from kpuir.kmodel.v5.codec import Location, MemoryRange, Range, TensorType, read_shape, written_shape
 from kpuir.kmodel.v5.k210 import KpuInstruction, read_instructions, written_instructions
 from kpuir.kmodel.v5.stackvm import Code, read_code, written_code
-from kpuir.target.stackvm import NEWEST
+from kpuir.target.stackvm import NEWEST, RELEASES
 
 IDENTIFIER = b"LDMK"
 VERSION = 5
@@ -83,11 +83,12 @@ def offsets(tensors: Sequence[TensorType]) -> list[int]:
 # --- Reading --------------------------------------------------------------------------------------------------------
 
 
-def read(data: bytes) -> Model:
+def read(data: bytes, unknown: dict[tuple[int, int], str] | None = None) -> Model:
     """The model in the bytes of a v5 file.
 
     Raises InvalidInputError, with the byte offset, for a file that is damaged, of another kind, or that no compiler
-    would write.
+    would write. Code that is not understood is damage, unless there is `unknown`: a function ends in front of it then,
+    and `unknown` gets module and function with what stands there.
     """
     cursor = Cursor(data, 0, len(data), "header", "kmodel v5")
     magic, version, size, flags, alignment, modules, entry_module, entry = _HEADER.unpack(cursor.take(_HEADER.size))
@@ -95,7 +96,7 @@ def read(data: bytes) -> Model:
         cursor.offset = 0
         raise cursor.error(f"is {magic!r}, version {version}, size {size}, flags {flags:#x}, instead of LDMK, 5, 32, 0")
     cursor.check_table("modules", modules, _MODULE.size)
-    reader = _Reader(cursor)
+    reader = _Reader(cursor, unknown)
     found = tuple(reader.module(index) for index in range(modules))
     if cursor.offset < len(data):
         cursor.what = "end"
@@ -106,7 +107,7 @@ def read(data: bytes) -> Model:
     if alignment != _alignment(found):
         raise cursor.error(f"the alignment is {alignment} instead of {_alignment(found)}")
     model = Model(found, (entry_module, entry), reader.release or NEWEST)
-    again = write(model)
+    again = data if unknown else write(model)
     if again != data:
         pairs = enumerate(zip(again, data, strict=False))
         cursor.offset = next((place for place, (wanted, found) in pairs if wanted != found), 0)
@@ -115,8 +116,9 @@ def read(data: bytes) -> Model:
 
 
 class _Reader:
-    def __init__(self, cursor: Cursor) -> None:
+    def __init__(self, cursor: Cursor, unknown: dict[tuple[int, int], str] | None) -> None:
         self.cursor = cursor
+        self.unknown = unknown
         self.release = ""
 
     def module(self, index: int) -> Module:
@@ -212,10 +214,13 @@ class _Reader:
             if text[0] + entry != first or first + length > text[1]:
                 raise cursor.error(f"its code has bytes {entry}..{entry + length} of {text[1] - text[0]}")
             cursor.end = first = first + length
+            unknown: list[str] | None = None if self.unknown is None else []
             if kind == K210:
-                functions.append(replace(head, code=read_instructions(cursor)))
-                continue
-            self.release, code = read_code(cursor, [self.release]) if self.release else read_code(cursor)
+                code = read_instructions(cursor, unknown)
+            else:
+                self.release, code = read_code(cursor, [self.release] if self.release else RELEASES[::-1], unknown)
+            if self.unknown is not None and unknown:
+                self.unknown[index, number] = unknown[0]
             functions.append(replace(head, code=code))
         self.cursor.offset = first
         if first != text[1]:

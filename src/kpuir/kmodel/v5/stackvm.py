@@ -98,27 +98,33 @@ Code: TypeAlias = Sequence[Operation | Call]
 # --- Reading --------------------------------------------------------------------------------------------------------
 
 
-def read_code(cursor: Cursor, releases: Sequence[str] = RELEASES[::-1]) -> tuple[str, tuple[Operation | Call, ...]]:
+def read_code(
+    cursor: Cursor, releases: Sequence[str] = RELEASES[::-1], unknown: list[str] | None = None
+) -> tuple[str, tuple[Operation | Call, ...]]:
     """The operations up to the cursor's end, and the newest of the `releases` that reads them.
 
-    Raises InvalidInputError, with the byte offset, where none does: that of the release that came furthest.
+    Raises InvalidInputError, with the byte offset, where none does: that of the release that came furthest. With
+    `unknown`, which gets the message, it gives what that release could read instead.
     """
-    start, furthest = (
-        cursor.offset,
-        (-1, InvalidInputError(f"byte {cursor.offset}: {cursor.what}: no release is given")),
-    )
-    what, data = cursor.what, bytes(memoryview(cursor.data)[cursor.offset : cursor.end])
+    start, what = cursor.offset, cursor.what
+    data = bytes(memoryview(cursor.data)[cursor.offset : cursor.end])
+    failed: list[tuple[int, InvalidInputError, _Reader]] = []
     for release in releases:
         cursor.offset, cursor.what = start, what
+        reader = _Reader(cursor, release)
         try:
-            code = _Reader(cursor, release).read()
+            code = reader.read()
             if written_code(code, release) != data:
                 raise cursor.error("the code is not in the order in which compilers write it")
         except InvalidInputError as error:
-            furthest = max(furthest, (cursor.offset, error), key=lambda pair: pair[0])
+            failed.append((cursor.offset, error, reader))
         else:
             return release, code
-    raise furthest[1]
+    _, error, reader = max(failed, key=lambda one: one[0])
+    if unknown is None:
+        raise error
+    unknown.append(error.message)
+    return reader.release, tuple(reader.found)
 
 
 @dataclass
@@ -130,9 +136,10 @@ class _Reader:
     stack: list[Any] = field(default_factory=list[Any])
     shapes: dict[int, Shape] = field(default_factory=dict[int, Shape])
     paddings: dict[int, Paddings] = field(default_factory=dict[int, Paddings])
+    found: list[Operation | Call] = field(default_factory=list[Operation | Call])
 
     def read(self) -> tuple[Operation | Call, ...]:
-        cursor, found, name = self.cursor, list[Operation | Call](), self.cursor.what
+        cursor, found, name = self.cursor, self.found, self.cursor.what
         while cursor.offset < cursor.end:
             cursor.what = f"{name}: operation {len(found)}"
             match opcode := cursor.take(1)[0]:

@@ -34,7 +34,9 @@ from kpuir.target.runtimes import RUNTIMES
 _ = (_functions, _layers)
 
 _VERSION = "kbuf.version"
-_OF_FILES = ("kbuf.flags", "kbuf.target", "kbuf.reserved", "kbuf.release")
+_OF_FILES = tuple(
+    f"kbuf.{name}" for name in ("flags", "target", "reserved", "missing_padding", "weight_bits", "release")
+)
 _OF_FUNCTIONS = ("kbuf.function", "kbuf.input_shape", "kbuf.output_shape")
 
 
