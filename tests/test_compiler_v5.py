@@ -1,5 +1,6 @@
 """Models compiled to kmodel v5: for each release of the runtime, with the numbers of kmodel v4."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from kpuir.kmodel import v5
 from kpuir.kmodel.info import describe
 from kpuir.runtime import from_module, parse_module
 from kpuir.target.stackvm import RELEASES, signatures
-from kpuir.translate import kmodel_v5, read_kmodel, write_kmodel
+from kpuir.translate import check_loadable, kmodel_v5, read_kmodel, write_kmodel
 from tests import networks
 
 DIGITS = Path(__file__).parents[1] / "examples/digits"
@@ -59,6 +60,28 @@ def test_a_file_goes_through_the_ir() -> None:
     assert info.inputs == ("1x1x16x16 uint8 256 bytes",)
     assert [line.mnemonic for line in info.instructions if line.where == "KPU"] == ["kpu_conv2d"] * 15
     assert info.warnings == ()
+
+
+def test_layers_that_send_their_results_themselves(sample: dict[str, np.ndarray]) -> None:
+    """No compiler writes such, but runtimes do it: in place of a download."""
+    model = v5.read(compiled(kmodel="v5").kmodel_bytes)
+    stackvm, k210 = model.modules
+    functions: list[v5.Function] = []
+    for function in k210.functions:
+        *code, layer, download = function.code
+        assert isinstance(layer, v5.KpuConv2d)
+        assert isinstance(download, v5.KpuDownload)
+        registers = replace(layer.registers, send_data_out=1)
+        sending = replace(layer, main_output=download.output, registers=registers)
+        functions.append(replace(function, code=(*code, sending)))
+    data = v5.write(replace(model, modules=(stackvm, replace(k210, functions=tuple(functions)))))
+    module = read_kmodel(data)
+    assert check_loadable(module) == []
+    assert write_kmodel(parse_module(module_text(module).encode(), "x.mlir")) == data
+    image = from_module(read_kmodel(data)).inputs[0]
+    bytes_in = {image.name: (sample["image"] * 255).astype(np.uint8).reshape(image.shape)}
+    expected = from_module(read_kmodel(v5.write(model))).run(bytes_in)
+    np.testing.assert_equal(from_module(module).run(bytes_in), expected)
 
 
 def test_calls_with_many_arguments(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from kpuir.interpreters.kbuf import Machine
 from kpuir.kmodel import kmodel_version, v3, v5
 from kpuir.kmodel.info import describe
 from kpuir.runtime import kbuf_ports, load
+from kpuir.target.stackvm import DataType
 from kpuir.translate import check_loadable, read_kmodel
 from kpuir.versions import VERSIONS
 from tests.kmodel import check_v3
@@ -207,3 +208,23 @@ def test_what_cannot_be() -> None:
     for version, runtime in (("v7", None), ("v4", "1.0"), ("v5", "2.0")):
         with pytest.raises(UsageError):
             convert(words, version, runtime=runtime)
+
+
+def test_functions_that_only_v5_has() -> None:
+    """They move to releases that have them, and are refused elsewhere."""
+    shape, strides = (1, 4), (4, 1)
+    fields = {"dt": DataType.FLOAT32, "sh": shape, "st": strides, "axis": 1}
+    places = {"in": v5.Address(v5.Location.INPUT, 0), "out": v5.Address(v5.Location.OUTPUT, 0)}
+    port = (v5.TensorType(DataType.FLOAT32, shape),)
+    function = v5.Function(port, port, (v5.Operation("hardmax", fields, places),))
+    data = v5.write(v5.Model((v5.Module(v5.STACKVM, (function,), b"", ((v5.Location.DATA, 0),)),)))
+    older = convert(data, "v5", runtime="1.2").kmodel_bytes
+    assert v5.read(older).modules[0].functions == (function,)
+    (found,) = outputs_of(older, [np.array([1, 2, 4, 3], np.float32)])
+    assert found.ravel().tolist() == [0, 0, 1, 0]
+    with pytest.raises(
+        InvalidInputError, match=r"operation 0: hardmax: the runtime of release 1\.0-beta does not have"
+    ):
+        convert(data, "v5", runtime="1.0-beta")
+    with pytest.raises(InvalidInputError, match="hardmax, which only v5 has"):
+        convert(data, "v4")

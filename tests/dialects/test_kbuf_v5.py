@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 from xdsl.context import Context
+from xdsl.dialects.builtin import f32
 
 from kpuir.dialects import kbuf
-from kpuir.errors import InvalidInputError
 from kpuir.passes.kbuf_unallocate import KbufUnallocatePass
 from kpuir.target.stackvm import DataType
 from kpuir.target.stackvm_tensors import tensors
@@ -31,12 +31,23 @@ def test_the_values_of_a_tensor_function() -> None:
     assert (op.sources, op.destinations) == ((x.result,), (y.result,))
 
 
-def test_a_gru_is_given_no_new_places() -> None:
-    buffers = [floats(count) for count in (1, 3, 3, 6, 1, 1, 1)]
+def test_a_gru_keeps_its_state_in_one_buffer() -> None:
+    """It reads it and writes it: what is there before and after is one value."""
+    sizes = (("in", 1), ("w", 3), ("r", 3), ("b", 6), ("initial_h", 1), ("out", 1), ("out_h", 1))
+    buffers = [
+        kbuf.AllocOp(kbuf.buffer_type((count,), f32, kbuf.Space.MAIN), 64 * n) for n, (_, count) in enumerate(sizes)
+    ]
+    state, other, later = buffers[4], *(
+        kbuf.AllocOp(kbuf.buffer_type((1,), f32, kbuf.Space.MAIN), place) for place in (800, 900)
+    )  # fmt: skip
     fields = {"sh": (1, 1, 1), "sh_w": (1, 3, 1), "direction": 0, "linear_before_reset": 0}
-    module = module_of(*buffers, kbuf.V5TensorOp(buffers, function="gru", fields=fields, numbers={}))
-    with pytest.raises(InvalidInputError, match="overwrites the state"):
-        KbufUnallocatePass().apply(Context(), module)
+    gru = kbuf.V5TensorOp(buffers, function="gru", fields=fields, numbers={})
+    before, after = kbuf.MemoryCopyOp(other, state), kbuf.MemoryCopyOp(state, later)
+    module = module_of(*buffers, other, later, before, gru, after)
+    KbufUnallocatePass().apply(Context(), module)
+    found = gru.tensor("initial_h")
+    assert (before.output, after.input) == (found, found)
+    assert (found in gru.sources, found in gru.destinations) == (True, True)
 
 
 WINDOW = {"stride_h": 1, "stride_w": 1, "dil_h": 1, "dil_w": 1}

@@ -47,10 +47,16 @@ def operation_of(name: str) -> v5.Operation:
         Kind.NUMBER: 3,
         Kind.PADDING: (1, 2, 0),
     }
-    equal = {"op": COMPARE.index("equal")} if name == "compare" else {}
+    fields = {one.name: kinds[one.kind] for one in signature.fields}
+    # As in releases that have no fields for these.
+    fixed = {"shd": shape, "std": fields.get("st"), "dt": DataType.FLOAT32, "linear_before_reset": 0}
+    if name == "compare":
+        fixed["op"] = COMPARE.index("equal")
+    if name == "matmul":
+        fixed |= {"sh1": (2, 3), "st1": (3, 1), "sh2": (3, 4), "st2": (4, 1), "shd": (2, 4), "std": (4, 1)}
     return v5.Operation(
         name,
-        {one.name: kinds[one.kind] for one in signature.fields} | equal,
+        fields | {field: value for field, value in fixed.items() if field in fields and value is not None},
         {one.name: kinds[one.kind] for one in signature.pushes},
     )
 
@@ -97,6 +103,19 @@ def test_what_a_release_lacks_is_refused() -> None:
     model = v5.Model((v5.Module(v5.STACKVM, (v5.Function((), (), code),), b"", ()),), release="1.5")
     with pytest.raises(ValueError, match=r"module 0: function 0: operation 0: softmax: .* release 1\.5"):
         v5.write(model)
+
+
+def test_what_a_release_has_no_field_for_is_refused() -> None:
+    """Instead of being lost."""
+    for name, field, value in (("reduce_prod", "dt", DataType.INT32), ("sigmoid", "std", (1, 1, 1, 1))):
+        one = operation_of(name)
+        code = (replace(one, fields={**one.fields, field: value}),)
+        model = v5.Model((v5.Module(v5.STACKVM, (v5.Function((), (), code),), b"", ()),), release="1.2")
+        assert v5.write(replace(model, release="1.9"))
+        with pytest.raises(
+            ValueError, match=f"operation 0: {name}: the runtime of release 1.2 has no {field}, it takes"
+        ):
+            v5.write(model)
 
 
 @pytest.mark.parametrize(

@@ -144,15 +144,10 @@ def _follow(values: _Values, op: Operation) -> None:
         values.read(op, 0)
     elif isinstance(op, kbuf.InstructionOp):
         found, names = _tensors(op), [name for name, _ in op.buffers()]
-        if "initial_h" in names:  # read and written: as a destination only, what it holds before would be lost
-            raise InvalidInputError(
-                "a gru overwrites the state it starts from, so its buffers cannot be given new places",
-                location=layer_name(op),
-                hint="run this kmodel as it is, or compile the model anew",
-            )
         for written in (False, True):
             for index, name in enumerate(names):
-                if (name in op.DESTINATIONS) is not written:
+                # What is read and written is one value before and after.
+                if (name in op.DESTINATIONS and name not in op.UPDATED) is not written:
                     continue
                 if kbuf.space_of(op.operands[index]) is not kbuf.Space.CONST:
                     (values.write if written else values.read)(op, index, found.get(name))

@@ -179,7 +179,11 @@ class _Importer:
     def instruction(self, one: v5.KpuInstruction, places: dict[tuple[v5.Location, int], v5.Argument]) -> Operation:
         """One instruction of the KPU."""
         other: dict[str, Attribute] = {}
-        stated = one.shape if isinstance(one, v5.KpuUpload | v5.KpuDownload | v5.KpuCopy) else None
+        stated: Sequence[int] = ()
+        if isinstance(one, v5.KpuConv2d):
+            stated = (one.batches, *one.registers.output_shape)
+        elif isinstance(one, v5.KpuUpload | v5.KpuDownload | v5.KpuCopy):
+            stated = one.shape
 
         def outside(memory: v5.MemoryRange, shape: tuple[int, ...]) -> SSAValue:
             if memory.location is v5.Location.DATA:
@@ -382,10 +386,7 @@ class _Exporter:
     def download(self, op: kbuf.KpuDownloadOp) -> None:
         """An output of the function."""
         shape = op.values()["in_shape"]
-        target = self.own(op.output)
-        if target is None:
-            target = self.outer(op, v5.Location.OUTPUT, op.output, shape)
-        self.current.code.append(v5.KpuDownload(_range(op.input), target, shape))
+        self.current.code.append(v5.KpuDownload(_range(op.input), self.given(op, op.output, shape), shape))
 
     def copy(self, op: kbuf.V5TensorOp) -> None:
         """A copy that a k210 function does; the ranges count its elements only."""
@@ -394,11 +395,14 @@ class _Exporter:
         source = self.own(op.tensor("in"))
         if source is None:
             source = self.outer(op, v5.Location.INPUT, op.tensor("in"), shape)
-        target = self.own(op.tensor("out"))
-        if target is None:
-            target = self.outer(op, v5.Location.OUTPUT, op.tensor("out"), shape)
+        target = self.given(op, op.tensor("out"), shape)
         source, target = replace(source, size=size), replace(target, size=size)
         self.current.code.append(v5.KpuCopy(source, target, shape, fields["st"], fields["std"]))
+
+    def given(self, op: Operation, value: SSAValue, shape: tuple[int, ...]) -> v5.MemoryRange:
+        """The range of what an instruction writes: in the module's own memory, or an output of the function."""
+        own = self.own(value)
+        return self.outer(op, v5.Location.OUTPUT, value, shape) if own is None else own
 
     def outer(self, op: Operation, location: v5.Location, value: SSAValue, shape: tuple[int, ...]) -> v5.MemoryRange:
         """The range of an input or output of the function."""
@@ -416,10 +420,9 @@ class _Exporter:
         return replace(found, start=found.start - self.main_bytes)
 
     def layer(self, op: kbuf.KpuConv2dOp) -> None:
-        """A layer with its arrays."""
+        """A layer with its arrays, and its copy outside of KPU RAM, which compilers leave to a download."""
         values = op.values()
-        if op.main_output is not None and kbuf.byte_size(op.main_output):
-            raise ValueError("sends its result to main RAM: run kbuf-legalize-v5 first")
+        main, shape = op.main_output, (values["batches"], *values["registers"].output_shape)
         if values["weights"].itemsize > 1:
             raise InvalidInputError(
                 "the layer has 16-bit weights, runtimes of kmodel v5 take 8 bits", location=layer_name(op)
@@ -431,7 +434,7 @@ class _Exporter:
                 self.blob(values["weights"].tobytes(), DataType.UINT8, _BLOB_ALIGNMENT),
                 self.blob(values["batch_norm"].tobytes(), DataType.UINT64, _BLOB_ALIGNMENT),
                 self.blob(table, DataType.UINT8, _TABLE_ALIGNMENT),
-                None,
+                self.given(op, main, shape) if main is not None and kbuf.byte_size(main) else None,
                 values["batches"],
                 replace(values["registers"], image_src_addr=lines[0], image_dst_addr=lines[1]),
             )

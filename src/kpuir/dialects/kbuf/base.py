@@ -325,7 +325,7 @@ WORD_VALUES = Values("int64")
 
 
 class InstructionEffects(MemoryEffect):
-    """An instruction reads all its buffers but the destinations, which it writes."""
+    """An instruction reads its sources and writes its destinations."""
 
     @classmethod
     def get_effects(cls, op: Operation) -> AbstractSet[EffectInstance]:
@@ -349,6 +349,8 @@ class InstructionOp(IRDLOperation, ABC):
     traits = traits_def(InstructionEffects())
     irdl_options = (ParsePropInAttrDict(),)
     DESTINATIONS: ClassVar[tuple[str, ...]] = ("output",)
+    UPDATED: ClassVar[tuple[str, ...]] = ()
+    """The destinations that it reads before it writes them."""
 
     def __init__(
         self, *buffers: SSAValue | Operation | Sequence[SSAValue | Operation] | None, **properties: Any
@@ -370,7 +372,7 @@ class InstructionOp(IRDLOperation, ABC):
     @property
     def sources(self) -> tuple[SSAValue, ...]:
         """The buffers it reads."""
-        return tuple(value for name, value in self.buffers() if name not in self.DESTINATIONS)
+        return tuple(value for name, value in self.buffers() if name not in self.DESTINATIONS or name in self.UPDATED)
 
     def buffers(self) -> list[tuple[str, SSAValue]]:
         """Name and value of every buffer in operand order; the members of a list share its name."""

@@ -117,6 +117,7 @@ class V5TensorOp(InstructionOp):
         *("out", "out_h", "initial_h", "values_out", "indices_out"),
         *("locations_out", "classes_out", "scores_out", "count_out"),
     )
+    UPDATED: ClassVar[tuple[str, ...]] = ("initial_h",)
     tensors = var_operand_def(NUMBERS)
     function = prop_def(Text())
     fields = prop_def(Fields())

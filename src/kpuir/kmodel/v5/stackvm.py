@@ -22,6 +22,7 @@ from kpuir.target.stackvm import (
     DataType,
     Field,
     Kind,
+    Signature,
     broadcast,
     dense_strides,
     padding_length,
@@ -298,6 +299,7 @@ def _written(operation: Operation, release: str) -> bytes:
     early = [one for one in signature.pushes if one.name not in signature.late]
     late = [one for one in signature.pushes if one.name in signature.late]
     width = padding_length(release)
+    _check_absent(signature, operation, release)
     parts = [_push(_cut(operation.pushed[one.name], width)) for one in early]
     fields = bytearray()
     registers = {Kind.SHAPE: 0, Kind.PADDINGS: 0}
@@ -318,6 +320,17 @@ def _written(operation: Operation, release: str) -> bytes:
             registers[one.kind] = register + 1
     parts += [_push(operation.pushed[one.name]) for one in late]
     return b"".join((*parts, bytes((_Op.TENSOR,)), signature.number.to_bytes(2, "little"), fields))
+
+
+def _check_absent(signature: Signature, operation: Operation, release: str) -> None:
+    """Raise ValueError where a release has no field for a value that it would not take by itself."""
+    kept = {one.name: operation.fields[one.name] for one in signature.fields}
+    if len(kept) == len(operation.fields):
+        return
+    _, taken = _completed(signature.name, dict(kept), release)
+    for name, value in taken.items():
+        if name not in kept and value != operation.fields[name]:
+            raise ValueError(f"the runtime of release {release} has no {name}, it takes {value}")
 
 
 def _cut(padding: Any, width: int) -> Any:
