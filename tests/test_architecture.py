@@ -56,7 +56,10 @@ MAY_KNOW = ALONE | {
         *("analysis", "dialects", "errors", "fitting", "importers", "ir", "mixed_precision", "named_pipelines"),
         *("passes", "pipelines", "runtime", "target", "versions"),
     },
-    "conversion": {"compiler", "dialects", "ir", "named_pipelines", "pipelines", "translate", "versions"},
+    "conversion": {
+        *("compiler", "dialects", "errors", "fitting", "ir", "named_pipelines", "pipelines", "target", "translate"),
+        "versions",
+    },
     "onnx_backend": {"compiler", "errors", "importers", "runtime"},
     "reports": {"analysis", "dialects"},
     "kpuir": set[str](),

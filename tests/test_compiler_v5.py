@@ -18,6 +18,7 @@ from kpuir.ir.printing import module_text
 from kpuir.kmodel import v5
 from kpuir.kmodel.info import describe
 from kpuir.runtime import from_module, parse_module
+from kpuir.target.firmware import FIRMWARES, broken_rules
 from kpuir.target.stackvm import RELEASES, signatures
 from kpuir.translate import check_loadable, kmodel_v5, read_kmodel, write_kmodel
 from tests import networks
@@ -142,6 +143,18 @@ def test_wrong_releases() -> None:
         compiled(kmodel="v5", runtime="2.0")
     with pytest.raises(UsageError, match="for kmodel v5 only, not for v4"):
         compiled(runtime="1.9")
+    with pytest.raises(UsageError, match=r"sdk-develop comes with runtime 1\.0-beta, not 1\.9"):
+        compiled(kmodel="v5", firmware="sdk-develop", runtime="1.9")
+
+
+def test_a_firmware_says_the_release() -> None:
+    model = compiled(kmodel="v5", firmware="sdk-develop")
+    assert model.kmodel_bytes == compiled(kmodel="v5", runtime="1.0-beta").kmodel_bytes
+    taken = FIRMWARES["sdk-develop"]
+    assert broken_rules(taken, model.demands) == []
+    assert broken_rules(taken, compiled(kmodel="v5").demands) == [
+        "it comes with runtime 1.0-beta, this is for 1.6, 1.7, 1.8, 1.9"
+    ]
 
 
 def test_what_v5_has_no_function_for_is_named(tmp_path: Path) -> None:

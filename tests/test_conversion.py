@@ -222,9 +222,7 @@ def test_functions_that_only_v5_has() -> None:
     assert v5.read(older).modules[0].functions == (function,)
     (found,) = outputs_of(older, [np.array([1, 2, 4, 3], np.float32)])
     assert found.ravel().tolist() == [0, 0, 1, 0]
-    with pytest.raises(
-        InvalidInputError, match=r"operation 0: hardmax: the runtime of release 1\.0-beta does not have"
-    ):
+    with pytest.raises(InvalidInputError, match=r"hardmax: the runtime of release 1\.0-beta does not have"):
         convert(data, "v5", runtime="1.0-beta")
     with pytest.raises(InvalidInputError, match="hardmax, which only v5 has"):
         convert(data, "v4")

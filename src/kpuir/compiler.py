@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from kpuir.errors import DoesNotFitError, UsageError
 from kpuir.named_pipelines import PIPELINES
 from kpuir.target.runtimes import RUNTIMES
-from kpuir.versions import check_release, version_for
+from kpuir.versions import release_for, version_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -167,8 +167,8 @@ def compile(  # the name users expect: kpuir.compile
     """Compile an .onnx or .tflite file (or a `ktensor` module) to a kmodel.
 
     `kmodel` is one of `kpuir.versions.VERSIONS`, `firmware` one of `kpuir.target.firmware`: it chooses the version if
-    none is given, and its rules are checked. `runtime` is a release of the v5 runtime.
-    `weights_bits` are those of the KPU's layers: 16 takes kmodel v3.
+    none is given, and its rules are checked. `runtime` is a release of the v5 runtime (that of the firmware, or the
+    newest). `weights_bits` are those of the KPU's layers: 16 takes kmodel v3.
     `dataset` is a path (see `kpuir.dataset`) or samples, each a mapping from input name to an array of the model's own
     shape; `calibration` one of CALIBRATIONS, `calibration_effort` how long to search for better weights; `mean` and
     `std` normalize images of a dataset and become part of the input's scale. `input_type` is uint8 for inputs that
@@ -207,7 +207,7 @@ def compile(  # the name users expect: kpuir.compile
             given,
         )
     version = version_for(kmodel, firmware, weights_bits)
-    check_release(version, runtime)
+    runtime = release_for(version, runtime, firmware)
     for what, value, choices in (
         ("calibration", calibration, CALIBRATIONS),
         ("calibration effort", calibration_effort, EFFORTS),

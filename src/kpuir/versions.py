@@ -43,6 +43,18 @@ def check_release(version: str, release: str | None) -> None:
         raise UsageError(f"there is no release '{release}' of the runtime", hint=f"choose {', '.join(RELEASES)}")
 
 
+def release_for(version: str, release: str | None, firmware: str | None) -> str | None:
+    """The release of the runtime to write for; None for the newest. Raises UsageError for one a firmware is not of."""
+    check_release(version, release)
+    own = None if firmware is None or version != "v5" else FIRMWARES[firmware].release
+    if own is not None and release not in (None, own):
+        raise UsageError(
+            f"{firmware} comes with runtime {own}, not {release}",
+            hint="leave the release out; or the firmware, where its runtime has been replaced",
+        )
+    return release or own
+
+
 def check_firmware(name: str, demands: Demands) -> None:
     """Raise InvalidInputError or DoesNotFitError where a firmware would not take a kmodel."""
     firmware = FIRMWARES[name]

@@ -11,6 +11,7 @@ from kpuir.target.runtimes import RUNTIMES
 
 SMALL = Demands("v3", ("k210_conv", "dequantize"), ((1, 3, 240, 320),), ("float32",), 500_000)
 V4: dict[str, Any] = {"version": "v4", "instructions": ("kpu_conv2d", "dequantize")}
+V5: dict[str, Any] = {"version": "v5", "instructions": ("kpu_conv2d", "dequantize")}
 
 
 def test_runtimes_name_what_the_formats_define() -> None:
@@ -43,6 +44,8 @@ def test_every_firmware_takes_a_small_model_of_its_preferred_version(name: str) 
         ("sdk-0.5.7", {"instructions": ()}, "no, there is nothing in it to execute"),
         ("freertos", {"instructions": ("fully_connected",)}, "begin with k210_conv, this one with fully_connected"),
         ("sdk-0.5.7", {"input_shapes": ((1, 3, 8, 8),) * 2}, "gives a model 1 input, this one has 2"),
+        ("sdk-develop", {**V5, "releases": ("1.8", "1.9")}, "no, it comes with runtime 1.0-beta, this is for 1.8, 1.9"),
+        ("sdk-develop", {**V5, "releases": ("1.0-beta", "1.0")}, "yes"),
     ],
 )
 def test_what_firmwares_refuse(name: str, change: dict[str, object], why: str) -> None:

@@ -1,10 +1,14 @@
 """What a module asks of a firmware: what `kpuir.target.firmware` looks at."""
 
+from collections.abc import Sequence
+
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr
+from xdsl.ir import Operation
 
 from kpuir.dialects import kbuf
 from kpuir.ir.functions import entry_function
 from kpuir.target.firmware import Demands
+from kpuir.target.stackvm import NEWEST, RELEASES, is_same_call
 
 _OF_CALLER = (kbuf.Space.INPUT, kbuf.Space.OUTPUT)
 
@@ -29,8 +33,21 @@ def demands(module: ModuleOp, kmodel_bytes: int) -> Demands:
         output_types=[
             "uint8" if kbuf.element_size(op.buffer) == 1 else "float32" for op in ops if isinstance(op, kbuf.OutputOp)
         ],
+        releases=_releases(module, ops) if version.data == "v5" else RELEASES,
         memory=kmodel_bytes + main.value.data + copied + sum(map(kbuf.byte_size, ports)),
     )
+
+
+def _releases(module: ModuleOp, ops: Sequence[Operation]) -> list[str]:
+    """The releases that take the functions of a module as the file has them."""
+    own = module.attributes.get("kbuf.release", StringAttr(NEWEST))
+    assert isinstance(own, StringAttr)
+    calls = [op.values() for op in ops if isinstance(op, kbuf.V5TensorOp) and "kbuf.function" not in op.attributes]
+    return [
+        release
+        for release in RELEASES
+        if all(is_same_call(call["function"], call["fields"], own.data, release) for call in calls)
+    ]
 
 
 def mnemonic(op: kbuf.InstructionOp, version: str) -> str:

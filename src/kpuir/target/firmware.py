@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from kpuir.target.runtimes import RUNTIMES
+from kpuir.target.stackvm import RELEASES
 
 MEGABYTE = 1_000_000
 
@@ -19,7 +20,8 @@ class Firmware:
 
     `loads` are the versions of kmodels, `preferred` is the one to make for it. `memory` is for the file and its working
     memory together, `memory_source` says where the figure is from. `most_layers` and `first` are of kmodel v3: the
-    number of layers, and what the first one must be among (what any v3 runtime wants where it is None).
+    number of layers, and what the first one must be among (what any v3 runtime wants where it is None). `release` is
+    that of the runtime for v5 which comes with it.
     `has_typed_list`: scripts get outputs whose type the firmware infers, and give images or lists of floats.
     """
 
@@ -32,6 +34,7 @@ class Firmware:
     single_input: bool = True
     most_layers: int | None = None
     first: tuple[str, ...] | None = None
+    release: str | None = None
     has_typed_list: bool = False
 
 
@@ -86,6 +89,7 @@ FIRMWARES = {
             "Kendryte standalone SDK, develop branch",
             loads=("v3", "v4", "v5"),
             preferred="v4",
+            release="1.0-beta",
         ),
         _SDK(
             "freertos",
@@ -110,7 +114,8 @@ FIRMWARES = {
 class Demands:
     """What firmwares look at of a kmodel: its version, the names of its instructions, types and shapes, and memory.
 
-    `memory` counts the file, its working memory, and what the runtime allocates while it runs.
+    `memory` counts the file, its working memory, and what the runtime allocates while it runs. `releases` are those of
+    the runtime for v5 that have its functions.
     """
 
     version: str
@@ -118,6 +123,7 @@ class Demands:
     input_shapes: Sequence[Sequence[int]]
     output_types: Sequence[str]
     memory: int
+    releases: Sequence[str] = RELEASES
 
 
 def broken_rules(firmware: Firmware, demands: Demands) -> list[str]:
@@ -132,6 +138,8 @@ def broken_rules(firmware: Firmware, demands: Demands) -> list[str]:
         return ["there is nothing in it to execute"]
     if firmware.single_input and len(demands.input_shapes) != 1:
         found.append(f"it gives a model 1 input, this one has {len(demands.input_shapes)}")
+    if demands.version == "v5" and firmware.release is not None and firmware.release not in demands.releases:
+        found.append(f"it comes with runtime {firmware.release}, this is for {', '.join(demands.releases)}")
     count = len(demands.instructions)
     if demands.version == "v3" and firmware.most_layers is not None and count > firmware.most_layers:
         found.append(f"it counts up to {firmware.most_layers} layers, there are {count}")

@@ -279,6 +279,28 @@ def unary_number(name: str, release: str) -> int:
     return names.index(name)
 
 
+def signature_of(function: str, fields: Mapping[str, Any], release: str) -> Signature | None:
+    """How a release has a function of the newest one; None where it does not."""
+    functions = signatures(release)
+    if function == "compare" and fields["op"] == COMPARE.index("equal"):
+        return functions.get("equal", functions.get(function))
+    return functions.get(function)
+
+
+def is_same_call(function: str, fields: Mapping[str, Any], release: str, other: str) -> bool:
+    """Whether what a file for a release has for a call is what another takes for it."""
+    found = signature_of(function, fields, release)
+    if found is None or found != signature_of(function, fields, other):
+        return False
+    if function == "unary":
+        name = UNARY[fields["op"]]
+        return all(name in unary_names(one) for one in (release, other)) and (
+            unary_number(name, release) == unary_number(name, other)
+        )
+    kinds = {one.kind for one in (*found.fields, *found.pushes)}
+    return not kinds & {Kind.PADDING, Kind.PADDINGS} or padding_length(release) == padding_length(other)
+
+
 _FLOATS = (DataType.FLOAT32,)
 _NUMBERS_OF = {
     "binary": (*_FLOATS, DataType.INT32, DataType.INT64),

@@ -26,6 +26,7 @@ from kpuir.target.stackvm import (
     broadcast,
     dense_strides,
     padding_length,
+    signature_of,
     signatures,
     unary_names,
     unary_number,
@@ -290,10 +291,7 @@ def written_code(code: Code, release: str) -> bytes:
 
 
 def _written(operation: Operation, release: str) -> bytes:
-    functions = signatures(release)
-    signature = functions.get(operation.function)
-    if operation.function == "compare" and operation.fields["op"] == COMPARE.index("equal"):
-        signature = functions.get("equal", signature)
+    signature = signature_of(operation.function, operation.fields, release)
     if signature is None:
         raise ValueError(f"the runtime of release {release} does not have it")
     early = [one for one in signature.pushes if one.name not in signature.late]
