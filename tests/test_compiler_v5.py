@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import InferenceSession
 
 import kpuir
 from kpuir.compiler import CompiledModel
@@ -110,9 +111,12 @@ def test_what_the_report_says() -> None:
     places = {one.operation: one.place for one in model.coverage}
     assert places["kbuf.kpu_download"] == "transfer"
     assert places["kbuf.v5_tensor<softmax>"] == "CPU"
+    assert model.report.cpu_ops == {"dequantize": 1, "softmax": 1}
 
 
-def one_node(path: Path, node: onnx.NodeProto, weights: np.ndarray, source: list[int], result: list[int]) -> Path:
+def one_node(
+    path: Path, node: onnx.NodeProto, weights: np.ndarray, source: list[int], result: list[int | None]
+) -> Path:
     """A model of one node from `x` to `y`, with the constant `w`."""
     x, y = (
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("x", source), ("y", result))
@@ -157,9 +161,27 @@ def test_a_firmware_says_the_release() -> None:
     ]
 
 
-def test_what_v5_has_no_function_for_is_named(tmp_path: Path) -> None:
-    node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], name="up", strides=[2, 2], dilations=[2, 2])
-    path = one_node(tmp_path, node, np.ones((2, 3, 3, 3), np.float32), [1, 2, 5, 5], [1, 3, 13, 13])
-    samples = [{"x": np.random.default_rng(0).normal(size=(1, 2, 5, 5)).astype(np.float32)}]
-    with pytest.raises(UnsupportedError, match=r"up.*no kmodel v5 runtime does kbuf\.conv2d_transpose"):
-        kpuir.compile(path, dataset=samples, kmodel="v5", float_layers=("up",))
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"strides": [2, 2], "dilations": [2, 2]},
+        {"strides": [3, 1], "pads": [2, 0, 1, 2], "output_padding": [2, 0]},
+        {"strides": [1, 1], "group": 2, "pads": [1, 1, 1, 1]},
+        {"strides": [2, 4]},
+    ],
+)
+def test_transposed_convolutions_on_the_cpu(tmp_path: Path, attributes: dict[str, Any]) -> None:
+    """Zeros between the pixels, and a convolution; runtimes of v5 have no other way."""
+    rng = np.random.default_rng(0)
+    node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], name="up", **attributes)
+    weights = rng.normal(size=(4, 2, 3, 3)).astype(np.float32)
+    path = one_node(tmp_path, node, weights, [1, 4, 5, 6], [1, 2 * attributes.get("group", 1), None, None])
+    sample = {"x": rng.normal(size=(1, 4, 5, 6)).astype(np.float32)}
+    options: dict[str, Any] = {"dataset": [sample], "kmodel": "v5", "float_layers": ("up",), "input_type": "float32"}
+    expected = np.asarray(InferenceSession(str(path)).run(None, sample)[0])
+    for release in ("1.1", "1.9"):
+        found = kpuir.compile(path, runtime=release, **options).run(sample)["y"]
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    if max(attributes["strides"]) > 1:
+        with pytest.raises(UnsupportedError, match=r"up: the runtime of release 1\.0 does not pad between elements"):
+            kpuir.compile(path, runtime="1.0", **options)

@@ -481,7 +481,7 @@ def file_description(module: "ModuleOp", kmodel_bytes: int) -> dict[str, Any]:
     return {
         "instructions": [
             {
-                "op": op.name.removeprefix("kbuf."),
+                "op": op.function.data if isinstance(op, kbuf.V5TensorOp) else op.name.removeprefix("kbuf."),
                 "layer": layer_name(op),
                 "where": "KPU" if isinstance(op, kbuf.KpuConv2dOp) else "CPU",
             }

@@ -81,8 +81,12 @@ def milliseconds_by_place(placements: Iterable[Placement]) -> dict[Place, float]
 
 
 def short_name(operation: str) -> str:
-    """The name without its dialect, version and kind: `unary` of `kbuf.unary<exp>`, `add` of `kbuf.v3_add`."""
-    return operation.partition(".")[2].partition("<")[0].removeprefix("v3_")
+    """The name without its dialect, version and kind: `unary` of `kbuf.unary<exp>`, `add` of `kbuf.v3_add`.
+
+    Of v5 the tensor function, `softmax` of `kbuf.v5_tensor<softmax>`.
+    """
+    name, _, kind = operation.partition(".")[2].partition("<")
+    return kind.rstrip(">") if name == "v5_tensor" else name.removeprefix("v3_")
 
 
 def _downloads(op: Operation) -> bool:

@@ -41,6 +41,7 @@ from kpuir.target.stackvm import (
     UNARY,
     DataType,
     dense_strides,
+    padding_length,
     signatures,
     unary_number,
 )
@@ -272,25 +273,44 @@ def _product_by_conv2d(emitter: _Emitter, op: kbuf.MatmulOp, f: Any, bias: SSAVa
 
     constant = kbuf.root_of(op.b).owner
     if not isinstance(constant, kbuf.ConstantOp):
-        raise ValueError(f"the runtime of release {emitter.release} has no product of two computed matrices")
+        raise ValueError(
+            f"the runtime of release {emitter.release} has no product of two computed matrices, that of 1.3 does"
+        )
     whole = np.frombuffer(constant.array.tobytes(), np.float32)
     start = kbuf.offset_in_root(op.b) // 4
     weights = whole[start : start + f.a_cols * f.b_cols].reshape(f.a_cols, f.b_cols)
-    shapes = {"sh": (f.a_rows, f.a_cols, 1, 1), "sh_w": (f.b_cols, f.a_cols, 1, 1)}
-    kernel = emitter.constant(np.ascontiguousarray(weights.T).reshape(shapes["sh_w"]))
-    once = dict.fromkeys(("groups", "stride_h", "stride_w", "dil_h", "dil_w"), 1)
+    pixels, of_kernel, result = (f.a_rows, f.a_cols, 1, 1), (f.b_cols, f.a_cols, 1, 1), (f.a_rows, f.b_cols, 1, 1)
+    kernel = emitter.constant(np.ascontiguousarray(weights.T).reshape(of_kernel))
+    ends = {"pad_h": (0, 0, 0), "pad_w": (0, 0, 0)}
+    _convolved(emitter, (op.a, kernel, bias, op.output), (pixels, of_kernel, result), ends, f.act, **_ONCE)
+
+
+_ONCE = dict.fromkeys(("groups", "stride_h", "stride_w", "dil_h", "dil_w"), 1)
+
+
+def _convolved(
+    emitter: _Emitter,
+    buffers: Sequence[SSAValue],
+    shapes: tuple[Shape, Shape, Shape],
+    ends: dict[str, Shape],
+    act: tuple[float, float],
+    **window: int,
+) -> None:
+    """A convolution of what `buffers` has with weights, a bias, to the result; shapes are without that of the bias."""
+    source, weights, result = shapes
     emitter.call(
         "conv2d",
-        (op.a, kernel, bias, op.output),
-        {"pad_h": (0, 0, 0), "pad_w": (0, 0, 0)},
+        buffers,
+        ends,
         dt=DataType.FLOAT32,
-        **shapes,
-        st=dense_strides(shapes["sh"]),
-        st_w=dense_strides(shapes["sh_w"]),
+        sh=source,
+        st=dense_strides(source),
+        sh_w=weights,
+        st_w=dense_strides(weights),
         st_bias=(1,),
-        std=dense_strides((f.a_rows, f.b_cols, 1, 1)),
-        **once,
-        **_bounds(f.act),
+        std=dense_strides(result),
+        **window,
+        **_bounds(act),
     )
 
 
@@ -305,22 +325,31 @@ def _window(f: Any) -> dict[str, int]:
 def _conv2d(emitter: _Emitter, op: kbuf.Conv2dOp, f: Any) -> None:
     weights_shape = (f.out_channels, f.in_shape[1] // f.groups, f.filter_h, f.filter_w)
     weights = emitter.constant(f.weights.reshape(weights_shape))
-    bias = emitter.constant(f.bias.reshape(-1))
-    emitter.call(
-        "conv2d",
-        (op.input, weights, bias, op.output),
-        _padding(f),
-        dt=DataType.FLOAT32,
-        sh=f.in_shape,
-        st=dense_strides(f.in_shape),
-        sh_w=weights_shape,
-        st_w=dense_strides(weights_shape),
-        st_bias=(1,),
-        std=dense_strides(op.shapes(f)["output"]),
-        groups=f.groups,
-        **_window(f),
-        **_bounds(f.act),
-    )
+    buffers = op.input, weights, emitter.constant(f.bias.reshape(-1)), op.output
+    shapes = f.in_shape, weights_shape, op.shapes(f)["output"]
+    _convolved(emitter, buffers, shapes, _padding(f), f.act, groups=f.groups, **_window(f))
+
+
+def _conv2d_transpose(emitter: _Emitter, op: kbuf.Conv2dTransposeOp, f: Any) -> None:
+    """A convolution with the kernels turned around, of the input with zeros between its pixels; no bias is added."""
+    import numpy as np
+
+    source, shape = op.input, f.in_shape
+    between = 0, 0, f.stride_h - 1, f.stride_w - 1
+    if any(between):
+        shape = tuple(size + (size - 1) * zeros for size, zeros in zip(f.in_shape, between, strict=True))
+        source = emitter.temporary(shape)
+        _padded(emitter, op.input, source, f.in_shape, shape, [(0, 0, zeros) for zeros in between], 0.0)
+    ends: dict[str, Shape] = {}
+    for axis, length, result in zip("hw", shape[2:], f.out_shape[2:], strict=True):
+        reach = getattr(f, f"dilation_{axis}") * (getattr(f, f"filter_{axis}") - 1)
+        before = reach - getattr(f, f"pad_{axis}")[0]
+        ends[f"pad_{axis}"] = before, result - length - before + reach, 0
+    kernels = (f.out_shape[1], f.in_shape[1] // f.groups, f.filter_h, f.filter_w)
+    turned = emitter.constant(np.ascontiguousarray(f.weights.reshape(kernels)[:, :, ::-1, ::-1]))
+    buffers = source, turned, emitter.constant(np.zeros(f.out_shape[1], np.float32)), op.output
+    window = {**_ONCE, "groups": f.groups, "dil_h": f.dilation_h, "dil_w": f.dilation_w}
+    _convolved(emitter, buffers, (shape, kernels, f.out_shape), ends, f.act, **window)
 
 
 def _reduce(emitter: _Emitter, op: kbuf.ReduceOp, f: Any) -> None:
@@ -382,18 +411,33 @@ def _transpose(emitter: _Emitter, op: kbuf.TransposeOp, f: Any) -> None:
 
 
 def _pad(emitter: _Emitter, op: kbuf.PadOp, f: Any) -> None:
-    pads = tuple((before, after, 0) for before, after in zip(f.paddings[0::2], f.paddings[1::2], strict=True))
+    pads = [(before, after, 0) for before, after in zip(f.paddings[0::2], f.paddings[1::2], strict=True)]
     data = f.value.tobytes()
     number = struct.unpack("<f", data)[0] if _type(op.input) is DataType.FLOAT32 else data[0]
+    _padded(emitter, op.input, op.output, f.in_shape, op.shapes(f)["output"], pads, number)
+
+
+def _padded(
+    emitter: _Emitter,
+    source: SSAValue,
+    target: SSAValue,
+    shape: Shape,
+    result: Shape,
+    pads: Sequence[tuple[int, int, int]],
+    value: float,
+) -> None:
+    """Numbers before and after an axis and, from release 1.1 on, between its elements."""
+    if any(pad[padding_length(emitter.release) :] not in ((), (0,)) for pad in pads):
+        raise ValueError(f"the runtime of release {emitter.release} does not pad between elements, that of 1.1 does")
     emitter.call(
         "pad",
-        (op.input, op.output),
-        {"value": number},
-        dt=_type(op.input),
-        sh=f.in_shape,
-        st=dense_strides(f.in_shape),
-        std=dense_strides(op.shapes(f)["output"]),
-        pads=pads,
+        (source, target),
+        {"value": value},
+        dt=_type(source),
+        sh=shape,
+        st=dense_strides(shape),
+        std=dense_strides(result),
+        pads=tuple(pads),
         mode=0,
     )
 
@@ -433,6 +477,7 @@ _FORMS: dict[type[kbuf.InstructionOp], Callable[[_Emitter, Any, Any], None]] = {
     kbuf.BinaryOp: _binary,
     kbuf.ConcatOp: _concat,
     kbuf.Conv2dOp: _conv2d,
+    kbuf.Conv2dTransposeOp: _conv2d_transpose,
     kbuf.DequantizeOp: _dequantize,
     kbuf.MatmulOp: _matmul,
     kbuf.MemoryCopyOp: _memory_copy,
