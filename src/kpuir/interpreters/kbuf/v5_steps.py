@@ -99,8 +99,8 @@ class _Call:
 @executes(kbuf.V5TensorOp)
 def _tensor_function(op: kbuf.V5TensorOp, access: Access) -> Step:
     prepare = _FUNCTIONS.get(op.function.data)
-    if prepare is None:  # each run gives others
-        raise InvalidInputError(f"the interpreter does not make random numbers, as {op.function.data} does")
+    if prepare is None:
+        raise InvalidInputError(f"{op.function.data} is not executed: {_NOT_EXECUTED[op.function.data]}")
     if reason := refusal(op.function.data, op.values()["fields"]):
         raise InvalidInputError(reason)
     try:
@@ -192,6 +192,12 @@ def _topk(call: _Call) -> Step:
     if not call["sorted"]:
         raise InvalidInputError("the interpreter does not know in which order runtimes leave what they do not sort")
     return lambda: tensor_functions.topk(x, values, indices, count, axis, largest=largest)
+
+
+def _roi_align(call: _Call) -> Step:
+    x, rois, batches, out = call.source, call.read("rois"), call.read("batch_indices"), call.out
+    scale, ratio, greatest = call["spatial_scale"], call["sampling_ratio"], bool(call["mode"])
+    return lambda: tensor_functions.roi_align(x, rois, batches, out, scale, ratio, greatest=greatest)
 
 
 def _layer_normalization(call: _Call) -> Step:
@@ -363,6 +369,7 @@ _FUNCTIONS: dict[str, Callable[[_Call], Step]] = {
     "reduce_prod": _reduce_prod,
     "reduce_window2d": _reduce_window,
     "resize_image": _resize,
+    "roi_align": _roi_align,
     "sigmoid": _sigmoid,
     "slice": _slice,
     "softmax": _softmax,
@@ -374,3 +381,9 @@ _FUNCTIONS: dict[str, Callable[[_Call], Step]] = {
     "unary": _unary,
 }
 """How each tensor function is made ready."""
+_NOT_EXECUTED = {
+    "random_normal": "each run gives other numbers",
+    "random_uniform": "each run gives other numbers",
+    "tflite_detection_postprocess": "runtimes read results that they have not written yet",
+}
+"""Why the others are not."""

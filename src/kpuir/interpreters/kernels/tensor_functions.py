@@ -186,6 +186,49 @@ def topk(x: "F32", values: "F32", indices: "Array", count: int, axis: int, *, la
     values[...] = np.take_along_axis(x, chosen, axis)
 
 
+_MOST_SAMPLES = 1 << 12
+"""Along an axis of a region: more than there are pixels, so that nothing but damage has as many."""
+
+
+def roi_align(x: "F32", rois: "F32", batches: "Array", out: "F32", scale: float, ratio: int, *, greatest: bool) -> None:
+    """The mean, or with `greatest` the maximum, of samples in each cell of a grid over each region (x1, y1, x2, y2).
+
+    Samples are bilinear, `ratio` along either axis of a cell, or about one per pixel where it is 0. Of their four terms
+    runtimes take the greatest, not the sum, where they look for a maximum. Raises InvalidInputError for regions of
+    images that are not there.
+    """
+    if batches.size and not (batches.min() >= 0 and batches.max() < len(x)):
+        raise InvalidInputError(f"regions of images {batches.min()} to {batches.max()} of {len(x)}")
+    for region, image, result in zip(rois * np.float32(scale), batches, out, strict=True):
+        rows, columns = (
+            _samples(region[axis], region[axis + 2], cells, size, ratio)
+            for axis, cells, size in ((1, out.shape[2], x.shape[2]), (0, out.shape[3], x.shape[3]))
+        )
+        terms = [
+            x[image][:, row][:, :, column] * (of_row[:, None] * of_column)
+            for row, of_row in rows
+            for column, of_column in columns
+        ]
+        values = np.maximum.reduce(terms) if greatest else sum(terms[1:], terms[0])
+        cells = values.reshape(len(values), out.shape[2], -1, out.shape[3], values.shape[2] // out.shape[3])
+        result[...] = cells.max((2, 4)) if greatest else cells.mean((2, 4))
+
+
+def _samples(start: Any, end: Any, cells: int, size: int, ratio: int) -> list[tuple["NDArray[np.int64]", "F32"]]:
+    """Of the samples along an axis, the pixels in front of them and behind, with their weights."""
+    length = max(end - start, np.float32(1)) / np.float32(cells)
+    count = ratio if ratio > 0 else int(np.ceil(length))
+    if count * cells > _MOST_SAMPLES:
+        raise InvalidInputError(f"roi_align: a region of {cells} times {count} samples along an axis")
+    inside = (np.arange(count, dtype=np.float32) + np.float32(0.5)) * length / np.float32(count)
+    place = (start + np.arange(cells, dtype=np.float32)[:, None] * length + inside).ravel()
+    weight = ((place >= -1) & (place <= size)).astype(np.float32)
+    place = np.clip(place, 0, size - 1)
+    low = place.astype(np.int64)
+    part = place - low.astype(np.float32)
+    return [(low, weight * (1 - part)), (np.minimum(low + 1, size - 1), weight * part)]
+
+
 def layer_normalization(x: "F32", scale: "F32", bias: "F32", out: "F32", axis: int, epsilon: float) -> None:
     """(x - mean) / sqrt(variance + epsilon) · scale + bias, over the axes from `axis` on."""
     axes = tuple(range(axis, x.ndim))
