@@ -96,3 +96,36 @@ def test_what_is_not_executed() -> None:
     numbers = {"dt": DataType.FLOAT32, "shd": (1, 4), "mean": 0.0, "std": 1.0, "seed": 0.0}
     with pytest.raises(InvalidInputError, match="random_normal is not executed: each run gives other numbers"):
         Machine(read_kmodel(kmodel("random_normal", numbers, [], (1, 4))))
+
+
+ANCHORS = np.array([(0.5, 0.5, 1, 1), (0.5, 0.6, 1, 1), (2.5, 2.5, 1, 1), (5, 5, 2, 2)], np.float32)
+BOXES = np.array([[(0, 0, 0, 0), (0, 0, 0, 0), (1, -2, 0, 0), (0, 0, 0, 0)]], np.float32)
+SCORES = np.array([[(0, 0.5, 0.2, 0.1), (0, 0.7, 0.6, 0.3), (0.1, 0.3, 0.4, 0.9), (0, 0.2, 0.35, 0)]], np.float32)
+FIRST, THIRD, LAST = [0, 0.1, 1, 1.1], [2.1, 1.6, 3.1, 2.6], [4, 4, 6, 6]
+
+
+@pytest.mark.parametrize(
+    ("by_class", "corners", "classes", "scores"),
+    [
+        (0, [THIRD, FIRST, LAST], [2, 0, 1], [0.9, 0.7, 0.35]),
+        (1, [FIRST, FIRST, THIRD, LAST, THIRD], [0, 1, 1, 1, 0], [0.7, 0.6, 0.4, 0.35, 0.3]),
+    ],
+)
+def test_detections_as_in_the_simulator_of_nncase(
+    by_class: int, corners: list[list[float]], classes: list[int], scores: list[float]
+) -> None:
+    """It leaves out the last class where it looks at each by itself."""
+    inputs = [BOXES, SCORES, ANCHORS]
+    fields = {
+        **{f"sh_{name}": one.shape for name, one in zip(("boxes", "scores", "anchors"), inputs, strict=True)},
+        **{"max_detections": 5, "max_classes_per_detection": 1, "detections_per_class": 5, "classes": 3},
+        **{"regular_nms": by_class, "score_threshold": 0.25, "iou_threshold": 0.5},
+        **{"y_scale": 10.0, "x_scale": 5.0, "h_scale": 5.0, "w_scale": 5.0},
+    }
+    data = kmodel("tflite_detection_postprocess", fields, inputs, (1, 5, 4), (1, 5), (1, 5), (1,))
+    found = [one.ravel() for one in Machine(read_kmodel(data)).run(inputs)]
+    count = len(scores)
+    np.testing.assert_allclose(found[0].reshape(5, 4)[:count], corners, atol=1e-6)
+    assert found[1][:count].tolist() == classes
+    np.testing.assert_allclose(found[2][:count], scores, atol=1e-6)
+    assert found[3].tolist() == [count]

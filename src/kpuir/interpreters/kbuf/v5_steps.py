@@ -10,7 +10,7 @@ from kpuir.dialects import kbuf
 from kpuir.errors import InvalidInputError
 from kpuir.interpreters.kbuf.machine import Step, executes
 from kpuir.interpreters.kbuf.memory import Access
-from kpuir.interpreters.kernels import neutral, tensor_functions
+from kpuir.interpreters.kernels import detection, neutral, tensor_functions
 from kpuir.interpreters.kernels.kpu_layout import Layout, copy_map
 from kpuir.ir.locations import layer_name
 from kpuir.target.k210 import K210
@@ -100,7 +100,7 @@ class _Call:
 def _tensor_function(op: kbuf.V5TensorOp, access: Access) -> Step:
     prepare = _FUNCTIONS.get(op.function.data)
     if prepare is None:
-        raise InvalidInputError(f"{op.function.data} is not executed: {_NOT_EXECUTED[op.function.data]}")
+        raise InvalidInputError(f"{op.function.data} is not executed: each run gives other numbers")
     if reason := refusal(op.function.data, op.values()["fields"]):
         raise InvalidInputError(reason)
     try:
@@ -198,6 +198,29 @@ def _roi_align(call: _Call) -> Step:
     x, rois, batches, out = call.source, call.read("rois"), call.read("batch_indices"), call.out
     scale, ratio, greatest = call["spatial_scale"], call["sampling_ratio"], bool(call["mode"])
     return lambda: tensor_functions.roi_align(x, rois, batches, out, scale, ratio, greatest=greatest)
+
+
+def _detections(call: _Call) -> Step:
+    boxes, scores, anchors = (call.read(name) for name in ("boxes", "scores", "anchors"))
+    found = detection.Found(
+        call.write("locations_out")[0],
+        call.write("classes_out")[0],
+        call.write("scores_out")[0],
+        call.write("count_out"),
+    )
+    options = detection.Options(
+        call["max_detections"],
+        call["max_classes_per_detection"],
+        call["detections_per_class"],
+        call["classes"],
+        call["score_threshold"],
+        call["iou_threshold"],
+    )
+    scales = call["y_scale"], call["x_scale"], call["h_scale"], call["w_scale"]
+    if not (boxes.shape[2] == anchors.shape[1] == 4 and 0 < options.classes <= scores.shape[2]):
+        raise InvalidInputError(f"{options.classes} classes of scores {list(scores.shape)}, boxes {list(boxes.shape)}")
+    choose = detection.by_class if call["regular_nms"] else detection.by_box
+    return lambda: choose(detection.decoded(boxes[0], anchors, scales), scores[0], found, options)
 
 
 def _layer_normalization(call: _Call) -> Step:
@@ -375,15 +398,10 @@ _FUNCTIONS: dict[str, Callable[[_Call], Step]] = {
     "softmax": _softmax,
     "space_to_batch": _space_to_batch,
     "ternary": _ternary,
+    "tflite_detection_postprocess": _detections,
     "topk": _topk,
     "transpose": _transpose,
     "trilu": _trilu,
     "unary": _unary,
 }
 """How each tensor function is made ready."""
-_NOT_EXECUTED = {
-    "random_normal": "each run gives other numbers",
-    "random_uniform": "each run gives other numbers",
-    "tflite_detection_postprocess": "runtimes read results that they have not written yet",
-}
-"""Why the others are not."""
