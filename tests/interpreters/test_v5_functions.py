@@ -116,12 +116,10 @@ def test_detections_as_in_the_simulator_of_nncase(
 ) -> None:
     """It leaves out the last class where it looks at each by itself."""
     inputs = [BOXES, SCORES, ANCHORS]
-    fields = {
-        **{f"sh_{name}": one.shape for name, one in zip(("boxes", "scores", "anchors"), inputs, strict=True)},
-        **{"max_detections": 5, "max_classes_per_detection": 1, "detections_per_class": 5, "classes": 3},
-        **{"regular_nms": by_class, "score_threshold": 0.25, "iou_threshold": 0.5},
-        **{"y_scale": 10.0, "x_scale": 5.0, "h_scale": 5.0, "w_scale": 5.0},
-    }
+    fields: dict[str, Any] = {"sh_boxes": BOXES.shape, "sh_scores": SCORES.shape, "sh_anchors": ANCHORS.shape}
+    fields |= {"max_detections": 5, "max_classes_per_detection": 1, "detections_per_class": 5, "classes": 3}
+    fields |= {"regular_nms": by_class, "score_threshold": 0.25, "iou_threshold": 0.5}
+    fields |= {"y_scale": 10.0, "x_scale": 5.0, "h_scale": 5.0, "w_scale": 5.0}
     data = kmodel("tflite_detection_postprocess", fields, inputs, (1, 5, 4), (1, 5), (1, 5), (1,))
     found = [one.ravel() for one in Machine(read_kmodel(data)).run(inputs)]
     count = len(scores)

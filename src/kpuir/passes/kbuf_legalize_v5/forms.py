@@ -1,43 +1,18 @@
-"""`kbuf-legalize-v5`: instructions as the runtimes of kmodel v5 have them.
-
-Before: `kbuf` instructions of kmodel v4 in a module whose `kbuf.version` is "v5". After: what the CPU does are tensor
-functions, a layer's copy in main RAM is a download of its own, and inputs and outputs lie with the caller. Modules of
-other versions stay as they are.
-
-    kbuf.kpu_conv2d %x -> %y main %m
-    kbuf.unary %f -> %g {op = "exp"}
-      =>
-    kbuf.kpu_conv2d %x -> %y
-    kbuf.kpu_download %y -> %m
-    kbuf.v5_tensor(%f, %g) {function = "unary", fields = {dt = "float32", op = 5, ...}}
-
-The functions are those of `kmodel-v5.md` section 8. An input that only the KPU reads is uploaded by the model; an
-addition of bytes, which v5 lacks, is one of floats in between. What cannot be said at all is reported at once, with
-the version that could.
-"""
+"""What of kmodel v5 stands for each instruction of v4 (`kmodel-v5.md` 8)."""
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from xdsl.builder import Builder
-from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, StringAttr, f32
+from xdsl.dialects.builtin import f32
 from xdsl.ir import Operation, SSAValue
-from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint
 
 from kpuir.dialects import kbuf, kpu
-from kpuir.errors import UnsupportedError, UsageError
-from kpuir.ir.functions import entry_function
-from kpuir.ir.locations import layer_name
 from kpuir.target.stackvm import (
     BINARY,
-    NEWEST,
     REDUCE,
-    RELEASES,
     UNARY,
     DataType,
     dense_strides,
@@ -50,8 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Shape: TypeAlias = tuple[int, ...]
-_ALIGNMENT = 8
-"""Inputs and outputs begin at multiples of this many bytes, one after the other (`kmodel-v5.md` 2)."""
 
 
 def _type(value: SSAValue) -> DataType:
@@ -70,7 +43,7 @@ def _bounds(clamp: tuple[float, float]) -> dict[str, float]:
 _FREE = {"lo": float("-inf"), "hi": float("inf")}
 
 
-class _Emitter:
+class Emitter:
     """Puts what stands for an instruction in its place."""
 
     def __init__(self, op: kbuf.InstructionOp, release: str) -> None:
@@ -129,11 +102,11 @@ class _Emitter:
 # --- Instructions of the CPU ----------------------------------------------------------------------------------------
 
 
-def _copied(emitter: _Emitter, source: SSAValue, target: SSAValue, shape: Shape, st: Shape, std: Shape) -> None:
+def _copied(emitter: Emitter, source: SSAValue, target: SSAValue, shape: Shape, st: Shape, std: Shape) -> None:
     emitter.call("copy", (source, target), dt=_type(source), sh=shape, st=st, std=std)
 
 
-def _binary(emitter: _Emitter, op: kbuf.BinaryOp, f: Any) -> None:
+def _binary(emitter: Emitter, op: kbuf.BinaryOp, f: Any) -> None:
     fields = _broadcast(f)
     emitter.call(
         "binary", (op.a, op.b, op.output), dt=DataType.FLOAT32, **fields, op=BINARY.index(f.op), **_bounds(f.act)
@@ -150,7 +123,7 @@ def _broadcast(f: Any) -> dict[str, Shape]:
     } | {"std": dense_strides(f.out_shape)}
 
 
-def _quantized_binary(emitter: _Emitter, op: kbuf.QuantizedBinaryOp, f: Any) -> None:
+def _quantized_binary(emitter: Emitter, op: kbuf.QuantizedBinaryOp, f: Any) -> None:
     """In floats: what the fixed point arithmetic computes but for its roundings."""
     shapes = {"a": f.a_shape, "b": f.b_shape, "output": f.out_shape}
     floats = {name: emitter.temporary(shape) for name, shape in shapes.items()}
@@ -171,24 +144,24 @@ def _quantized_binary(emitter: _Emitter, op: kbuf.QuantizedBinaryOp, f: Any) -> 
 
 
 def _converted(
-    emitter: _Emitter, function: str, source: SSAValue, target: SSAValue, shape: Shape, numbers: dict[str, float]
+    emitter: Emitter, function: str, source: SSAValue, target: SSAValue, shape: Shape, numbers: dict[str, float]
 ) -> None:
     strides = dense_strides(shape)
     types = {"dt": _type(source), "dt_d": _type(target)}
     emitter.call(function, (source, target), numbers, **types, sh=shape, st=strides, std=strides)
 
 
-def _quantize(emitter: _Emitter, op: kbuf.QuantizeOp, f: Any) -> None:
+def _quantize(emitter: Emitter, op: kbuf.QuantizeOp, f: Any) -> None:
     numbers = {"scale": f.scale, "bias": float(f.zero_point)}
     _converted(emitter, "quantize", op.input, op.output, kbuf.shape_of(op.input), numbers)
 
 
-def _dequantize(emitter: _Emitter, op: kbuf.DequantizeOp, f: Any) -> None:
+def _dequantize(emitter: Emitter, op: kbuf.DequantizeOp, f: Any) -> None:
     numbers = {"scale": 1 / f.scale, "bias": -f.zero_point / f.scale}
     _converted(emitter, "dequantize", op.input, op.output, kbuf.shape_of(op.input), numbers)
 
 
-def _unary(emitter: _Emitter, op: kbuf.UnaryOp, f: Any) -> None:
+def _unary(emitter: Emitter, op: kbuf.UnaryOp, f: Any) -> None:
     shape = kbuf.shape_of(op.input)
     strides = dense_strides(shape)
     emitter.call(
@@ -196,7 +169,7 @@ def _unary(emitter: _Emitter, op: kbuf.UnaryOp, f: Any) -> None:
     )
 
 
-def _softmax(emitter: _Emitter, op: kbuf.SoftmaxOp, f: Any) -> None:
+def _softmax(emitter: Emitter, op: kbuf.SoftmaxOp, f: Any) -> None:
     shape = (f.outer_size, f.inner_size)
     strides = dense_strides(shape)
     if "softmax" not in emitter.functions:
@@ -207,7 +180,7 @@ def _softmax(emitter: _Emitter, op: kbuf.SoftmaxOp, f: Any) -> None:
     )
 
 
-def _softmax_by_parts(emitter: _Emitter, op: kbuf.SoftmaxOp, shape: Shape, beta: float) -> None:
+def _softmax_by_parts(emitter: Emitter, op: kbuf.SoftmaxOp, shape: Shape, beta: float) -> None:
     """As the compilers before 1.6 did it."""
     import numpy as np
 
@@ -233,7 +206,7 @@ def _softmax_by_parts(emitter: _Emitter, op: kbuf.SoftmaxOp, shape: Shape, beta:
     binary("div", powers, total, ends, op.output)
 
 
-def _table_lookup(emitter: _Emitter, op: kbuf.TableLookup1dOp, f: Any) -> None:
+def _table_lookup(emitter: Emitter, op: kbuf.TableLookup1dOp, f: Any) -> None:
     shape = kbuf.shape_of(op.input)
     strides = dense_strides(shape)
     emitter.call(
@@ -248,7 +221,7 @@ def _table_lookup(emitter: _Emitter, op: kbuf.TableLookup1dOp, f: Any) -> None:
     )
 
 
-def _matmul(emitter: _Emitter, op: kbuf.MatmulOp, f: Any) -> None:
+def _matmul(emitter: Emitter, op: kbuf.MatmulOp, f: Any) -> None:
     left, right, result = (f.a_rows, f.a_cols), (f.a_cols, f.b_cols), (f.a_rows, f.b_cols)
     bias = emitter.constant(f.bias.reshape(-1))
     if "matmul" not in emitter.functions:
@@ -267,7 +240,7 @@ def _matmul(emitter: _Emitter, op: kbuf.MatmulOp, f: Any) -> None:
     )
 
 
-def _product_by_conv2d(emitter: _Emitter, op: kbuf.MatmulOp, f: Any, bias: SSAValue) -> None:
+def _product_by_conv2d(emitter: Emitter, op: kbuf.MatmulOp, f: Any, bias: SSAValue) -> None:
     """As the compilers before 1.3 did it: rows are images of one pixel, columns of constant weights its channels."""
     import numpy as np
 
@@ -289,7 +262,7 @@ _ONCE = dict.fromkeys(("groups", "stride_h", "stride_w", "dil_h", "dil_w"), 1)
 
 
 def _convolved(
-    emitter: _Emitter,
+    emitter: Emitter,
     buffers: Sequence[SSAValue],
     shapes: tuple[Shape, Shape, Shape],
     ends: dict[str, Shape],
@@ -322,7 +295,7 @@ def _window(f: Any) -> dict[str, int]:
     return {"stride_h": f.stride_h, "stride_w": f.stride_w, "dil_h": f.dilation_h, "dil_w": f.dilation_w}
 
 
-def _conv2d(emitter: _Emitter, op: kbuf.Conv2dOp, f: Any) -> None:
+def _conv2d(emitter: Emitter, op: kbuf.Conv2dOp, f: Any) -> None:
     weights_shape = (f.out_channels, f.in_shape[1] // f.groups, f.filter_h, f.filter_w)
     weights = emitter.constant(f.weights.reshape(weights_shape))
     buffers = op.input, weights, emitter.constant(f.bias.reshape(-1)), op.output
@@ -330,7 +303,7 @@ def _conv2d(emitter: _Emitter, op: kbuf.Conv2dOp, f: Any) -> None:
     _convolved(emitter, buffers, shapes, _padding(f), f.act, groups=f.groups, **_window(f))
 
 
-def _conv2d_transpose(emitter: _Emitter, op: kbuf.Conv2dTransposeOp, f: Any) -> None:
+def _conv2d_transpose(emitter: Emitter, op: kbuf.Conv2dTransposeOp, f: Any) -> None:
     """A convolution with the kernels turned around, of the input with zeros between its pixels; no bias is added."""
     import numpy as np
 
@@ -352,7 +325,7 @@ def _conv2d_transpose(emitter: _Emitter, op: kbuf.Conv2dTransposeOp, f: Any) -> 
     _convolved(emitter, buffers, (shape, kernels, f.out_shape), ends, f.act, **window)
 
 
-def _reduce(emitter: _Emitter, op: kbuf.ReduceOp, f: Any) -> None:
+def _reduce(emitter: Emitter, op: kbuf.ReduceOp, f: Any) -> None:
     changed = tuple(axis for axis in range(4) if f.in_shape[axis] != f.out_shape[axis])
     axes = changed or (f.in_shape.index(1),) if 1 in f.in_shape else changed
     emitter.call(
@@ -369,7 +342,7 @@ def _reduce(emitter: _Emitter, op: kbuf.ReduceOp, f: Any) -> None:
     )
 
 
-def _reduce_window(emitter: _Emitter, op: kbuf.ReduceWindow2dOp, f: Any) -> None:
+def _reduce_window(emitter: Emitter, op: kbuf.ReduceWindow2dOp, f: Any) -> None:
     emitter.call(
         "reduce_window2d",
         (op.input, op.output),
@@ -386,7 +359,7 @@ def _reduce_window(emitter: _Emitter, op: kbuf.ReduceWindow2dOp, f: Any) -> None
     )
 
 
-def _concat(emitter: _Emitter, op: kbuf.ConcatOp, f: Any) -> None:
+def _concat(emitter: Emitter, op: kbuf.ConcatOp, f: Any) -> None:
     size = kbuf.element_size(op.output)
     row = f.inner_size * sum(f.dims) // size
     begin = 0
@@ -399,18 +372,18 @@ def _concat(emitter: _Emitter, op: kbuf.ConcatOp, f: Any) -> None:
         begin += width * size
 
 
-def _memory_copy(emitter: _Emitter, op: kbuf.MemoryCopyOp, f: Any) -> None:
+def _memory_copy(emitter: Emitter, op: kbuf.MemoryCopyOp, f: Any) -> None:
     shape = kbuf.shape_of(op.input)
     _copied(emitter, op.input, op.output, shape, dense_strides(shape), dense_strides(shape))
 
 
-def _transpose(emitter: _Emitter, op: kbuf.TransposeOp, f: Any) -> None:
+def _transpose(emitter: Emitter, op: kbuf.TransposeOp, f: Any) -> None:
     result = tuple(f.in_shape[axis] for axis in f.perm)
     strides = {"st": dense_strides(f.in_shape), "std": dense_strides(result)}
     emitter.call("transpose", (op.input, op.output), dt=_type(op.input), sh=f.in_shape, **strides, sh_perm=f.perm)
 
 
-def _pad(emitter: _Emitter, op: kbuf.PadOp, f: Any) -> None:
+def _pad(emitter: Emitter, op: kbuf.PadOp, f: Any) -> None:
     pads = [(before, after, 0) for before, after in zip(f.paddings[0::2], f.paddings[1::2], strict=True)]
     data = f.value.tobytes()
     number = struct.unpack("<f", data)[0] if _type(op.input) is DataType.FLOAT32 else data[0]
@@ -418,7 +391,7 @@ def _pad(emitter: _Emitter, op: kbuf.PadOp, f: Any) -> None:
 
 
 def _padded(
-    emitter: _Emitter,
+    emitter: Emitter,
     source: SSAValue,
     target: SSAValue,
     shape: Shape,
@@ -442,7 +415,7 @@ def _padded(
     )
 
 
-def _slice(emitter: _Emitter, op: kbuf.StridedSliceOp, f: Any) -> None:
+def _slice(emitter: Emitter, op: kbuf.StridedSliceOp, f: Any) -> None:
     result = op.shapes(f).get("output") or kbuf.shape_of(op.output)
     emitter.call(
         "slice",
@@ -457,7 +430,7 @@ def _slice(emitter: _Emitter, op: kbuf.StridedSliceOp, f: Any) -> None:
     )
 
 
-def _resize(emitter: _Emitter, op: kbuf.ResizeImageOp, f: Any) -> None:
+def _resize(emitter: Emitter, op: kbuf.ResizeImageOp, f: Any) -> None:
     nearest = f.mode == "nearest"
     emitter.call(
         "resize_image",
@@ -473,7 +446,7 @@ def _resize(emitter: _Emitter, op: kbuf.ResizeImageOp, f: Any) -> None:
     )
 
 
-_FORMS: dict[type[kbuf.InstructionOp], Callable[[_Emitter, Any, Any], None]] = {
+FORMS: dict[type[kbuf.InstructionOp], Callable[[Emitter, Any, Any], None]] = {
     kbuf.BinaryOp: _binary,
     kbuf.ConcatOp: _concat,
     kbuf.Conv2dOp: _conv2d,
@@ -494,126 +467,3 @@ _FORMS: dict[type[kbuf.InstructionOp], Callable[[_Emitter, Any, Any], None]] = {
     kbuf.UnaryOp: _unary,
 }
 """What stands for each instruction."""
-_STAY = (kbuf.KpuConv2dOp, kbuf.KpuUploadOp, kbuf.KpuDownloadOp, kbuf.V5TensorOp)
-
-
-# --- Layers, inputs and outputs -------------------------------------------------------------------------------------
-
-
-def _split_download(op: kbuf.KpuConv2dOp) -> None:
-    """Give a layer's copy in main RAM to an instruction of its own: v5 runtimes never let layers send."""
-    main = op.main_output
-    if main is None or not kbuf.byte_size(main):
-        return
-    registers = op.registers.data
-    silent = replace(registers, send_data_out=0)
-    layer = kbuf.KpuConv2dOp(op.input, op.output, None, **{**op.values(), "registers": silent})
-    download = kbuf.KpuDownloadOp(op.output, main, in_shape=(op.values()["batches"], *registers.output_shape))
-    layer.attributes.update(op.attributes)
-    builder = Builder(InsertPoint.before(op))
-    for one in (layer, download):
-        one.location = op.location
-        builder.insert(one)
-    op.detach()
-    op.erase()
-
-
-def _place_ports(ops: Sequence[Operation], kind: type[kbuf.InputOp] | type[kbuf.OutputOp], space: kbuf.Space) -> None:
-    """Move what the caller fills or reads to its own buffers, one after the other; what cannot be moved is copied."""
-    offset = 0
-    for port in sorted((op for op in ops if isinstance(op, kind)), key=lambda op: op.index.value.data):
-        root = kbuf.root_of(port.buffer)
-        moves = _moves(port, root)
-        own = kbuf.AllocOp(_in_space(root if moves else port.buffer, space), offset)
-        offset += -(-kbuf.byte_size(own.result) // _ALIGNMENT) * _ALIGNMENT
-        owner = root.owner
-        if moves and isinstance(owner, kbuf.AllocOp):
-            own.location = owner.location
-            Builder(InsertPoint.before(owner)).insert(own)
-            _replace(owner, own.result, space)
-            continue
-        own.location = port.location
-        Builder(InsertPoint.before(port)).insert(own)
-        old = port.buffer
-        port.operands[0] = own.result
-        copy: Operation
-        if kind is kbuf.OutputOp:
-            copy, place = kbuf.MemoryCopyOp(old, own.result), InsertPoint.before(port)
-        else:
-            in_kpu = kbuf.space_of(old) is kbuf.Space.KPU
-            copy = kbuf.KpuUploadOp(own, old, in_shape=kbuf.shape_of(old)) if in_kpu else kbuf.MemoryCopyOp(own, old)
-            place = InsertPoint.after(port)
-        copy.location = port.location
-        Builder(place).insert(copy)
-
-
-def _in_space(buffer: SSAValue, space: kbuf.Space) -> kbuf.BufferType:
-    element = f32 if kbuf.element_size(buffer) == 4 else kbuf.UI8
-    return kbuf.buffer_type(kbuf.shape_of(buffer), element, space)
-
-
-def _moves(port: kbuf.InputOp | kbuf.OutputOp, root: SSAValue) -> bool:
-    """Whether a port's whole buffer may lie with the caller: no other port has it, and nothing writes an input."""
-    if kbuf.space_of(root) is not kbuf.Space.MAIN or kbuf.byte_size(root) != kbuf.byte_size(port.buffer):
-        return False
-    others = [user for user in kbuf.users_of(root) if user is not port]
-    if any(isinstance(user, kbuf.InputOp | kbuf.OutputOp) for user in others):
-        return False
-    written = (one for user in others if isinstance(user, kbuf.InstructionOp) for one in user.destinations)
-    return isinstance(port, kbuf.OutputOp) or not any(kbuf.root_of(one) is root for one in written)
-
-
-def _replace(owner: kbuf.AllocOp | kbuf.SubviewOp, own: SSAValue, space: kbuf.Space) -> None:
-    """Let everything that names a buffer, or a part of it, name another of the same bytes."""
-    for use in list(owner.result.uses):
-        user = use.operation
-        user.operands[use.index] = own
-        if isinstance(user, kbuf.SubviewOp):
-            view = kbuf.SubviewOp(own, _in_space(user.result, space), user.byte_offset.value.data)
-            view.location = user.location
-            Builder(InsertPoint.before(user)).insert(view)
-            _replace(user, view.result, space)
-    owner.detach()
-    owner.erase()
-
-
-@dataclass(frozen=True)
-class KbufLegalizeV5Pass(ModulePass):
-    """Turn instructions of kmodel v4 into those of v5, in modules for v5.
-
-    `release`: of the runtime that is to execute them; older ones have fewer functions (`kmodel-v5.md` 13).
-    """
-
-    name = "kbuf-legalize-v5"
-
-    release: str = NEWEST
-
-    def apply(self, ctx: Context, op: ModuleOp) -> None:
-        """Rewrite in place. Raises UnsupportedError naming every instruction that v5 has no form of."""
-        if op.attributes.get("kbuf.version") != StringAttr("v5"):
-            return
-        if self.release not in RELEASES:
-            raise UsageError(f"there is no release '{self.release}'", hint=f"choose {', '.join(RELEASES)}")
-        if self.release != NEWEST:
-            op.attributes["kbuf.release"] = StringAttr(self.release)
-        block = entry_function(op).body.block
-        for kind, space in ((kbuf.InputOp, kbuf.Space.INPUT), (kbuf.OutputOp, kbuf.Space.OUTPUT)):
-            _place_ports(list(block.ops), kind, space)
-        problems: list[tuple[str, str]] = []
-        for one in list(block.ops):
-            if isinstance(one, kbuf.KpuConv2dOp):
-                _split_download(one)
-            elif isinstance(one, kbuf.InstructionOp) and not isinstance(one, _STAY):
-                form = _FORMS.get(type(one))
-                if form is None:
-                    problems.append((layer_name(one), f"no kmodel v5 runtime does {one.name}; those of v4 do"))
-                    continue
-                emitter = _Emitter(one, self.release)
-                try:
-                    form(emitter, one, SimpleNamespace(**one.values()))
-                except ValueError as error:
-                    problems.append((layer_name(one), str(error)))
-                    continue
-                emitter.finish()
-        if problems:
-            raise UnsupportedError(problems)
