@@ -7,6 +7,7 @@ import pytest
 
 from kpuir.errors import InvalidInputError
 from kpuir.kmodel import v5
+from kpuir.kmodel.info import describe
 from kpuir.kmodel.layer import LayerRegisters
 from kpuir.target.stackvm import COMPARE, RELEASES, DataType, Kind, dense_strides, signatures, unary_number
 
@@ -149,6 +150,16 @@ def test_a_kernel_that_does_not_exist_is_refused() -> None:
     module = v5.Module(v5.K210, (v5.Function((), (), (layer,)),), b"", ())
     with pytest.raises(InvalidInputError, match=r"byte \d+: kpu_conv2d: registers: kernel_type is 5"):
         v5.read(v5.write(v5.Model((module,))))
+
+
+def test_a_file_of_kpu_instructions_alone_is_described() -> None:
+    """Runtimes take a function of the KPU as the main one."""
+    port = (v5.TensorType(DataType.UINT8, (1, 1, 4, 4)),)
+    inside = v5.MemoryRange(v5.Location.KPU, DataType.UINT8, 64, 256)
+    code = (v5.KpuUpload(v5.MemoryRange(v5.Location.INPUT, DataType.UINT8, 0, 16), inside, (1, 1, 4, 4)),)
+    info = describe(v5.write(v5.Model((v5.Module(v5.K210, (v5.Function(port, (), code),), b"", ()),))))
+    assert [(line.mnemonic, line.operands) for line in info.instructions] == [("kpu_upload", "input+0 -> kpu+64")]
+    assert (info.kpu_bytes, info.warnings) == (320, ())
 
 
 def test_any_bytes_are_read_or_refused() -> None:

@@ -187,20 +187,25 @@ def _v5_lines(model: v5.Model, unknown: Mapping[tuple[int, int], str]) -> Iterat
     """The operations of the main function, those of the functions it calls in their place; and where maps end."""
     rest = Line("unknown_code", "?", "", ""), 0
     for one in model.modules[model.entry[0]].functions[model.entry[1]].code:
-        if isinstance(one, v5.Call) and one.module < len(model.modules):
-            functions = model.modules[one.module].functions
-            for inner in functions[one.function].code if one.function < len(functions) else ():
-                if isinstance(inner, v5.KpuInstruction):
-                    yield _v5_kpu_line(inner)
-            if (one.module, one.function) in unknown:
-                yield rest
-        elif isinstance(one, v5.Operation):
-            places = [value for value in one.pushed.values() if isinstance(value, v5.Address)]
-            text = ", ".join(f"{place.location.name.lower()}+{place.start}" for place in places)
-            shape = one.fields.get("sh") or one.fields.get("sh1") or ()
-            yield Line(one.function, "CPU", text, "x".join(map(str, shape))), 0
+        if not isinstance(one, v5.Call):
+            yield _v5_line(one)
+            continue
+        functions = model.modules[one.module].functions if one.module < len(model.modules) else ()
+        called = functions[one.function].code if one.function < len(functions) else ()
+        yield from (_v5_line(inner) for inner in called if not isinstance(inner, v5.Call))
+        if (one.module, one.function) in unknown:
+            yield rest
     if model.entry in unknown:
         yield rest
+
+
+def _v5_line(one: v5.Operation | v5.KpuInstruction) -> tuple[Line, int]:
+    if isinstance(one, v5.KpuInstruction):
+        return _v5_kpu_line(one)
+    places = [value for value in one.pushed.values() if isinstance(value, v5.Address)]
+    text = ", ".join(f"{place.location.name.lower()}+{place.start}" for place in places)
+    shape = one.fields.get("sh") or one.fields.get("sh1") or ()
+    return Line(one.function, "CPU", text, "x".join(map(str, shape))), 0
 
 
 def _v5_kpu_line(one: v5.KpuInstruction) -> tuple[Line, int]:

@@ -188,10 +188,15 @@ def _text(module: "ModuleOp") -> str:
 
 
 def _kmodel_bytes(arguments: argparse.Namespace, version: str | None = None) -> bytes:
-    """The bytes of a kmodel file, read and written again, or of the kmodel a module is."""
+    """The bytes of the kmodel a module is, or of a kmodel file, which must be readable; of a version written again."""
+    from kpuir.runtime import kmodel_module
     from kpuir.translate import write_kmodel
 
-    return write_kmodel(_any_module(arguments.file), version)
+    found = _content(arguments.file)
+    if not isinstance(found, bytes):
+        return write_kmodel(found, version)
+    module = kmodel_module(found, arguments.file)
+    return found if version is None else write_kmodel(module, version)
 
 
 def _content(file: str) -> "ModuleOp | bytes":
