@@ -113,7 +113,7 @@ def _load_reference(arguments: argparse.Namespace) -> "LoadedModel":
     from kpuir.runtime import load, read_sidecar
 
     path = require_file(arguments.reference)
-    sidecar = read_sidecar(Path(arguments.model)) if arguments.model.endswith(".kmodel") else None
+    sidecar = read_sidecar(Path(arguments.model)) if arguments.model.lower().endswith(".kmodel") else None
     source = sidecar.get("source") if sidecar is not None else None
     if path.suffix.lower() not in SUFFIXES or not isinstance(source, dict):
         return load(path)
@@ -236,7 +236,7 @@ def layer_errors(
     from kpuir.tools.reference_layers import compare_layers, why_not
 
     path = Path(arguments.model)
-    sidecar = read_sidecar(path) if path.suffix == ".kmodel" else None
+    sidecar = read_sidecar(path) if path.suffix.lower() == ".kmodel" else None
     unknown = why_not(sidecar, Path(arguments.reference))
     if sidecar is None or unknown:
         return [], unknown
