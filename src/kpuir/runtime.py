@@ -350,7 +350,9 @@ def sidecar_of(kmodel: Path) -> dict[str, Any] | None:
 def read_sidecar(kmodel: Path) -> dict[str, Any] | None:
     """What `kpu-compile` wrote beside a kmodel, or None where there is no such file. Raises InvalidInputError."""
     content = sidecar_of(kmodel)
-    memory = None if content is None else content.get("memory")
+    if content is None:
+        return None
+    memory = content.get("memory")
     described, found = memory.get("kmodel_bytes") if isinstance(memory, dict) else None, kmodel.stat().st_size
     if described not in (None, found):
         raise InvalidInputError(
