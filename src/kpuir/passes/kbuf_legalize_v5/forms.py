@@ -308,11 +308,11 @@ def _conv2d_transpose(emitter: Emitter, op: kbuf.Conv2dTransposeOp, f: Any) -> N
     import numpy as np
 
     source, shape = op.input, f.in_shape
-    between = 0, 0, f.stride_h - 1, f.stride_w - 1
-    if any(between):
-        shape = tuple(size + (size - 1) * zeros for size, zeros in zip(f.in_shape, between, strict=True))
+    steps = 1, 1, f.stride_h, f.stride_w
+    if max(steps) > 1:
+        shape = tuple((size - 1) * step + 1 for size, step in zip(f.in_shape, steps, strict=True))
         source = emitter.temporary(shape)
-        _padded(emitter, op.input, source, f.in_shape, shape, [(0, 0, zeros) for zeros in between], 0.0)
+        _spread(emitter, op.input, source, f.in_shape, shape, steps)
     ends: dict[str, Shape] = {}
     for axis, length, result in zip("hw", shape[2:], f.out_shape[2:], strict=True):
         reach = getattr(f, f"dilation_{axis}") * (getattr(f, f"filter_{axis}") - 1)
@@ -323,6 +323,22 @@ def _conv2d_transpose(emitter: Emitter, op: kbuf.Conv2dTransposeOp, f: Any) -> N
     buffers = source, turned, emitter.constant(np.zeros(f.out_shape[1], np.float32)), op.output
     window = {**_ONCE, "groups": f.groups, "dil_h": f.dilation_h, "dil_w": f.dilation_w}
     _convolved(emitter, buffers, (shape, kernels, f.out_shape), ends, f.act, **window)
+
+
+def _spread(
+    emitter: Emitter, source: SSAValue, target: SSAValue, shape: Shape, result: Shape, steps: Sequence[int]
+) -> None:
+    """The elements of a tensor, each so many steps behind the one before, with zeros in between."""
+    import numpy as np
+
+    if padding_length(emitter.release) > 2:
+        _padded(emitter, source, target, shape, result, [(0, 0, step - 1) for step in steps], 0.0)
+        return
+    zero, strides = emitter.constant(np.zeros((1, 1, 1, 1), np.float32)), dense_strides(result)
+    one = {"sh": (1, 1, 1, 1), "st": (1, 1, 1, 1), "shd": result, "std": strides}
+    emitter.call("broadcast", (zero, target), dt=DataType.FLOAT32, **one)
+    apart = tuple(stride * step for stride, step in zip(strides, steps, strict=True))
+    _copied(emitter, source, target, shape, dense_strides(shape), apart)
 
 
 def _reduce(emitter: Emitter, op: kbuf.ReduceOp, f: Any) -> None:
@@ -399,9 +415,7 @@ def _padded(
     pads: Sequence[tuple[int, int, int]],
     value: float,
 ) -> None:
-    """Numbers before and after an axis and, from release 1.1 on, between its elements."""
-    if any(pad[padding_length(emitter.release) :] not in ((), (0,)) for pad in pads):
-        raise ValueError(f"the runtime of release {emitter.release} does not pad between elements, that of 1.1 does")
+    """Numbers before and after an axis and, where the release has that, between its elements."""
     emitter.call(
         "pad",
         (source, target),
