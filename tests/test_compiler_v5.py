@@ -77,6 +77,7 @@ def test_layers_that_send_their_results_themselves(sample: dict[str, np.ndarray]
         sending = replace(layer, main_output=download.output, registers=registers)
         functions.append(replace(function, code=(*code, sending)))
     data = v5.write(replace(model, modules=(stackvm, replace(k210, functions=tuple(functions)))))
+    assert [line.operands for line in describe(data).instructions if ", output+0" in line.operands]
     module = read_kmodel(data)
     assert check_loadable(module) == []
     assert write_kmodel(parse_module(module_text(module).encode(), "x.mlir")) == data

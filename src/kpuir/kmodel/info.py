@@ -202,10 +202,13 @@ def _v5_lines(model: v5.Model, unknown: Mapping[tuple[int, int], str]) -> Iterat
 def _v5_line(one: v5.Operation | v5.KpuInstruction) -> tuple[Line, int]:
     if isinstance(one, v5.KpuInstruction):
         return _v5_kpu_line(one)
-    places = [value for value in one.pushed.values() if isinstance(value, v5.Address)]
-    text = ", ".join(f"{place.location.name.lower()}+{place.start}" for place in places)
+    text = ", ".join(_v5_place(value) for value in one.pushed.values() if isinstance(value, v5.Address))
     shape = one.fields.get("sh") or one.fields.get("sh1") or ()
     return Line(one.function, "CPU", text, "x".join(map(str, shape))), 0
+
+
+def _v5_place(place: v5.Address | v5.MemoryRange) -> str:
+    return f"{place.location.name.lower()}+{place.start}"
 
 
 def _v5_kpu_line(one: v5.KpuInstruction) -> tuple[Line, int]:
@@ -216,9 +219,10 @@ def _v5_kpu_line(one: v5.KpuInstruction) -> tuple[Line, int]:
             source + feature_map_bytes(one.batches, *registers.input_shape),
             target + feature_map_bytes(one.batches, *registers.output_shape),
         )
-        return Line(one.mnemonic, "KPU", f"kpu+{source} -> kpu+{target}", _layer_text(registers)), end
+        sent = "" if one.main_output is None else f", {_v5_place(one.main_output)}"
+        return Line(one.mnemonic, "KPU", f"kpu+{source} -> kpu+{target}{sent}", _layer_text(registers)), end
     assert isinstance(one, v5.KpuUpload | v5.KpuDownload | v5.KpuCopy)
-    text = " -> ".join(f"{place.location.name.lower()}+{place.start}" for place in (one.input, one.output))
+    text = f"{_v5_place(one.input)} -> {_v5_place(one.output)}"
     ends = [place.start + place.size for place in (one.input, one.output) if place.location is v5.Location.KPU]
     return Line(one.mnemonic, "CPU", text, "x".join(map(str, one.shape))), max(ends, default=0)
 
