@@ -80,17 +80,17 @@ def test_info_of_other_versions(invoke: Invoke, kmodel: Path) -> None:
     Path("far.kmodel").write_bytes(small_kmodel(output=4800))
     out = invoke("kpu-translate", "--info", "far.kmodel").out
     assert "warning: output 0 ends at byte 4816 of main memory, which has 64\n" in out
-    assert (
-        "warning: kpuir cannot run or convert it: node 0: bytes 16..4816 lie outside of the 64 bytes of main\n" in out
-    )
+    assert out.endswith("warning: kpuir cannot run or convert it\n")
     data = bytearray(small_kmodel())
     data[data.index(b"\x03\x00\x00\x00\x28\x00\x00\x00")] = 0x55
     Path("unknown.kmodel").write_bytes(data)
     out = invoke("kpu-translate", "--info", "unknown.kmodel").out
     assert "   0  ?  0x55\n" in out
     assert "fits sdk-0.5.7: no, no runtime of v4 executes 0x55\n" in out
-    assert out.endswith("warning: instruction 0 is of type 85 (0x55), which no runtime executes\n")
-    assert out.count("warning: ") == 1
+    assert out.endswith(
+        "warning: instruction 0 is of type 85 (0x55), which no runtime executes\n"
+        "warning: kpuir cannot run or convert it\n"
+    )
 
 
 def test_info_of_unknown_code(invoke: Invoke, kmodel: Path) -> None:
@@ -105,8 +105,7 @@ def test_info_of_unknown_code(invoke: Invoke, kmodel: Path) -> None:
     assert "   0  ?  unknown_code\n" in out
     assert "fits sdk-develop: no, no runtime of v5 executes unknown_code\n" in out
     message = f"byte {place + 3}: module 0: function 0: operation 0: release 1.9 has no tensor function 99"
-    assert out.endswith(f"warning: {message}\n")
-    assert out.count("warning: ") == 1
+    assert out.endswith(f"warning: {message}\nwarning: kpuir cannot run or convert it\n")
 
 
 def test_info_warns_of_what_boards_do_not_like() -> None:

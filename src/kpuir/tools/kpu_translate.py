@@ -239,11 +239,11 @@ def _kmodel_info(data: bytes, file: str) -> str:
         module = read_kmodel(data)
         asked, problems = demands(module, len(data)), check_loadable(module)
     except InvalidInputError as error:
-        where = f"{error.location}: " if error.location else ""
+        why = f": {error.location}: {error.message}" if error.location else f": {error.message}"
         version, names = description.version[:2], [line.mnemonic for line in description.instructions]
         asked = Demands(version, names, ((),) * len(description.inputs), (), len(data) + description.main_bytes)
-        reason = [f"kpuir cannot run or convert it: {where}{error.message}"] if description.known else []
-        problems = [*description.faults, *reason]
+        shown = bool(description.faults) or not description.known
+        problems = [*description.faults, f"kpuir cannot run or convert it{'' if shown else why}"]
     return text_of(description, file, [fit_line(one, asked) for one in FIRMWARES.values()], problems)
 
 
