@@ -43,6 +43,7 @@ def test_every_firmware_takes_a_small_model_of_its_preferred_version(name: str) 
         ("sdk-0.5.7", {"version": "v4"}, "no, no runtime of v4 executes k210_conv"),
         ("sdk-0.5.7", {"instructions": ()}, "no, there is nothing in it to execute"),
         ("freertos", {"instructions": ("fully_connected",)}, "begin with k210_conv, this one with fully_connected"),
+        ("arduino", {"instructions": ("add",)}, "begin with fully_connected or k210_conv, this one with add"),
         ("sdk-0.5.7", {"input_shapes": ((1, 3, 8, 8),) * 2}, "gives a model 1 input, this one has 2"),
         ("sdk-develop", {**V5, "releases": ("1.8", "1.9")}, "no, it comes with runtime 1.0-beta, this is for 1.8, 1.9"),
         ("sdk-develop", {**V5, "releases": ("1.0-beta", "1.0")}, "yes"),

@@ -143,8 +143,9 @@ def broken_rules(firmware: Firmware, demands: Demands) -> list[str]:
     count = len(demands.instructions)
     if demands.version == "v3" and firmware.most_layers is not None and count > firmware.most_layers:
         found.append(f"it counts up to {firmware.most_layers} layers, there are {count}")
-    if firmware.first is not None and demands.instructions[0] not in firmware.first:
-        found.append(f"its models begin with {' or '.join(firmware.first)}, this one with {demands.instructions[0]}")
+    first = firmware.first or RUNTIMES[demands.version].first
+    if first is not None and demands.instructions[0] not in first:
+        found.append(f"its models begin with {' or '.join(sorted(first))}, this one with {demands.instructions[0]}")
     return found + (_list_rules(demands) if firmware.has_typed_list else [])
 
 
