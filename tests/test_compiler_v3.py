@@ -139,6 +139,9 @@ def test_firmwares(tmp_path: Path) -> None:
     with pytest.raises(DoesNotFitError, match="take 5000000 bytes, maixpy-minimum has 3543040"):
         check_firmware("maixpy-minimum", replace(result.demands, input_shapes=((1, 3, 4, 4),), memory=5_000_000))
     assert version_for(None, "sdk-0.5.7", 8) == version_for(None, None, 8) == "v4"
+    onnx.save(networks.several(), tmp_path / "x.onnx")
+    with pytest.raises(InvalidInputError, match="maixpy gives a model 1 input, this one has 3"):
+        kpuir.compile(tmp_path / "x.onnx", firmware="maixpy")  # before it is calibrated
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from kpuir.errors import DoesNotFitError, UsageError
 from kpuir.named_pipelines import PIPELINES
 from kpuir.target.runtimes import RUNTIMES
-from kpuir.versions import release_for, version_for
+from kpuir.versions import check_inputs, release_for, version_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -223,6 +223,7 @@ def compile(  # the name users expect: kpuir.compile
     start = time.perf_counter()
     module = _imported(model, input_shapes, outputs)
     own = tensor_ports(module)
+    check_inputs(firmware, len(own[0]))
     source = None if not isinstance(model, str | Path) else Path(model)
     is_channels_last = source is not None and content_of(read_source(source)) == TFLITE
     stages["import"] = time.perf_counter() - start

@@ -55,6 +55,15 @@ def release_for(version: str, release: str | None, firmware: str | None) -> str 
     return release or own
 
 
+def check_inputs(firmware: str | None, count: int) -> None:
+    """Raise InvalidInputError, before anything is computed, for more inputs than a firmware gives a model."""
+    if firmware is not None and FIRMWARES[firmware].single_input and count != 1:
+        raise InvalidInputError(
+            f"{firmware} gives a model 1 input, this one has {count}",
+            hint="make one input of them, or leave --firmware out",
+        )
+
+
 def check_firmware(name: str, demands: Demands) -> None:
     """Raise InvalidInputError or DoesNotFitError where a firmware would not take a kmodel."""
     firmware = FIRMWARES[name]
