@@ -13,13 +13,18 @@ Shape = tuple[int, ...]
 
 
 class Graph:
-    """An ONNX model that grows node by node; its only input is `x`."""
+    """An ONNX model that grows node by node from its only input `x`.
+
+    Results are the last one, and each that `output` was called behind. Layers in `in_float` are kept on the CPU.
+    """
 
     def __init__(self, shape: Shape, seed: int = 0) -> None:
         self.rng = np.random.default_rng(seed)
         self.input = shape
         self.shape = shape
         self.last = "x"
+        self.in_float: list[str] = []
+        self._outputs: list[tuple[str, Shape]] = []
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, Array] = {}
 
@@ -39,6 +44,13 @@ class Graph:
         name = f"t{len(self._nodes)}"
         self._nodes.append(helper.make_node(op, [self.last, *inputs], [name], name=name, **attributes))
         self.last, self.shape = name, self.shape if shape is None else shape
+        return self
+
+    def output(self, in_float: bool = False) -> "Graph":
+        """Let the last result be one of the model's, and go on at the input."""
+        self.in_float += [self.last] if in_float else []
+        self._outputs.append((self.last, self.shape))
+        self.last, self.shape = "x", self.input
         return self
 
     def conv(self, channels: int, kernel: int, stride: int = 1, group: int = 1, bias: bool = True) -> "Graph":
@@ -64,9 +76,10 @@ class Graph:
     def model(self) -> onnx.ModelProto:
         """The model."""
         source = helper.make_tensor_value_info("x", TensorProto.FLOAT, self.input)
-        result = helper.make_tensor_value_info(self.last, TensorProto.FLOAT, self.shape)
+        last = [(self.last, self.shape)] if self.last != "x" else []
+        results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in self._outputs + last]
         constants = [numpy_helper.from_array(value, name) for name, value in self._constants.items()]
-        graph = helper.make_graph(self._nodes, "graph", [source], [result], constants)
+        graph = helper.make_graph(self._nodes, "graph", [source], results, constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=6)
         return onnx.shape_inference.infer_shapes(model)  # nncase asks for the shape of every value
 
@@ -120,25 +133,51 @@ def fixed() -> dict[str, Graph]:
 
 
 def of_kinds() -> dict[str, Graph]:
-    """One for each function of one or two numbers, reduction and pool that kmodels have and `fixed` leaves out."""
+    """What kmodels have and `fixed` leaves out, as outputs of a few graphs: functions, reductions, pools, PRelu."""
     small = (1, 4, 5, 6)
-    graphs = {op.lower(): Graph(small).add("Sigmoid").add(op) for op in ("Abs", "Ceil", "Cos", "Floor", "Log", "Sin")}
-    graphs["square"] = Graph(small).add("Mul", "x")
-    graph = Graph(small)
-    graphs["minimum"] = graph.add("Min", graph.weights(1, 4, 1, 1)).add("ReduceMin", shape=(1, 4, 5, 1), axes=[3])
-    graphs["sum"] = Graph(small).add("ReduceSum", shape=(1, 4, 1, 6), axes=[2])
-    graphs["product"] = Graph((1, 7)).dense(5).dense(3)
+    functions = Graph(small)
+    for op in ("Abs", "Ceil", "Cos", "Floor", "Log", "Neg", "Sin"):
+        functions.add("Sigmoid").add(op).output()
+    functions.add("Min", functions.weights(1, 4, 1, 1)).output().add("Max", functions.weights(1, 4, 1, 1)).output()
+    functions.add("Div", functions.constant(np.full((1, 4, 1, 1), 3, np.float32)))
+    reductions = Graph(small)
+    for op in ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"):
+        reductions.add(op, shape=(1, 4, 5, 1), axes=[3]).output()
+    prelu = Graph((1, 3, 16, 16)).conv(8, 3)
+    prelu.add("PRelu", prelu.constant(prelu.rng.random((8, 1, 1), np.float32)))
+    floats = Graph(small).conv(3, 3, stride=2).output(in_float=True).conv(6, 3, group=2).output(in_float=True)
+    return {
+        "functions": functions,
+        "reductions": reductions,
+        "convolutions": floats,
+        "product": Graph((1, 7)).dense(5).output(in_float=True).dense(3),
+        "resizes": _resizes(),
+        "pools": _pools(),
+        "prelu": prelu,
+    }
+
+
+def _resizes() -> Graph:
+    graph = Graph((1, 4, 5, 6))
+    for mode, place in (("linear", "asymmetric"), ("linear", "align_corners"), ("nearest", "asymmetric")):
+        scales = (graph.constant(np.zeros(0, np.float32)), graph.constant(np.array([1, 1, 3, 2], np.float32)))
+        ways = {"mode": mode, "coordinate_transformation_mode": place, "nearest_mode": "floor"}
+        graph.add("Resize", *scales, shape=(1, 4, 15, 12), **ways).output()
+    return graph
+
+
+def _pools() -> Graph:
+    """Behind convolutions of 16 x 16 pixels: windows, with padding at the end where they overlap, and strides."""
+    graph = Graph((1, 3, 16, 16))
     for size, stride in ((2, 2), (4, 4), (2, 1)):
         for kind in ("MaxPool", "AveragePool"):
-            side = (16 - size) // stride + 1
-            graphs[f"{kind}{size}{stride}"] = (
-                Graph((1, 3, 16, 16))
-                .conv(8, 3)
-                .add("Relu")
-                .add(kind, shape=(1, 8, side, side), kernel_shape=[size] * 2, strides=[stride] * 2)
-                .conv(8, 3)
-            )
-    return graphs
+            pads = [0, 0, stride % 2, stride % 2]
+            window = {"kernel_shape": [size] * 2, "strides": [stride] * 2, "pads": pads}
+            graph.conv(8, 3).add("Relu").add(kind, shape=(1, 8, 16 // stride, 16 // stride), **window).output()
+    for stride, pads in ((2, [1, 1, 0, 0]), (2, [1, 0, 0, 1]), (4, [1, 1, 0, 0])):
+        weights = graph.weights(8, 3, 3, 3)
+        graph.add("Conv", weights, shape=(1, 8, 16 // stride, 16 // stride), pads=pads, strides=[stride] * 2).output()
+    return graph
 
 
 _ACTIVATIONS = ("", "Relu", "LeakyRelu", "Sigmoid", "Tanh", "Elu")

@@ -52,21 +52,30 @@ def run_one(path):
     np.savez(path.with_suffix(".outputs.npz"), *map(np.stack, zip(*outputs, strict=True)))
 
 
+def work_on(path, work):
+    try:
+        work(path)
+    except BaseException as error:
+        path.with_suffix(".error.txt").write_text(repr(error))
+    path.with_suffix(".done").touch()
+
+
 def main(action, folder):
     suffixes, work = {"compile": ((".onnx", ".tflite"), compile_one), "run": ((".kmodel",), run_one)}[action]
-    for path in sorted(one for one in Path(folder).iterdir() if one.suffix in suffixes):
-        child = os.fork()  # it dies of what it does not like
+    paths = sorted(one for one in Path(folder).iterdir() if one.suffix in suffixes)
+    while paths:
+        child = os.fork()  # it dies of what it does not like; another goes on behind that
         if child == 0:
-            status = 1
-            try:
-                work(path)
-                status = 0
-            except BaseException as error:
-                path.with_suffix(".error.txt").write_text(repr(error))
-            os._exit(status)
+            for path in paths:
+                work_on(path, work)
+            os._exit(0)
         _, status = os.waitpid(child, 0)
-        if status and not path.with_suffix(".error.txt").exists():
-            path.with_suffix(".error.txt").write_text(f"died with status {status}")
+        left = [path for path in paths if not path.with_suffix(".done").exists()]
+        for path in paths[:len(paths) - len(left)]:
+            path.with_suffix(".done").unlink()
+        if left:
+            left[0].with_suffix(".error.txt").write_text(f"died with status {status}")
+        paths = left[1:]
 
 
 main(*sys.argv[1:])

@@ -1,28 +1,40 @@
 """Both ways between kpuir and the released nncase 1.9; skipped, loudly, where there is no CPython 3.10 to run it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from xdsl.dialects.builtin import ModuleOp, f32
+from xdsl.ir import Attribute
+from xdsl.irdl import ConstraintContext
+from xdsl.utils.exceptions import VerifyException
 
 import kpuir
 from kpuir.conversion import convert
 from kpuir.dialects import kbuf
+from kpuir.dialects.kbuf.base import Choice, property_kinds
+from kpuir.dialects.ktensor import ActivationKind
 from kpuir.interpreters.kbuf import Machine
 from kpuir.ir.printing import module_text
 from kpuir.kmodel import v5
-from kpuir.runtime import parse_module
-from kpuir.target.stackvm import BINARY, NEWEST, REDUCE, UNARY, signatures
+from kpuir.passes.kbuf_legalize_v5 import FORMS
+from kpuir.runtime import parse_module, tensor_ports
+from kpuir.target.k210 import PoolKind
+from kpuir.target.stackvm import NEWEST, signatures
 from kpuir.translate import check_loadable, read_kmodel, write_kmodel
 from tests.conformance.conftest import Peer
 from tests.conformance.graphs import Array, Graph, fixed, of_kinds, random_graph
+from tests.conformance.modules import activations, instructions, with_layers
 from tests.conformance.operators import models
 from tests.shared import shared_file
 
-COUNT = int(os.environ.get("KPUIR_CONFORMANCE", "24"))
+COUNT = int(os.environ.get("KPUIR_CONFORMANCE", "16"))
 """How many random graphs are compiled; the whole suite has 200."""
 MODELS = (
     "pretrainedResnet.tflite",
@@ -31,14 +43,11 @@ MODELS = (
     "ad01_fp32.tflite",
     "version-slim-320_simplified.onnx",
 )
+DIGITS = Path(__file__).parents[2] / "examples/digits"
 
 
 NEVER_SEEN = {"random_normal", "random_uniform", "roi_align", "sigmoid", "tflite_detection_postprocess"}
 """Functions that no test here sees: `sigmoid` is not what their compiler makes of one, the others are not executed."""
-
-
-NOT_MADE = {("unary", "square")}
-"""Kinds of functions that none of our graphs here is compiled to: squares are products."""
 
 
 def save(path: Path, arrays: list[Array]) -> None:
@@ -50,34 +59,57 @@ def load(path: Path) -> list[Array]:
         return [found[f"arr_{index}"] for index in range(len(found.files))]
 
 
-def prepare(folder: Path, name: str, data: bytes, machine: Machine, sample: Sequence[Array] = ()) -> list[Array]:
-    """Put a kmodel and two inputs into a folder; return these: random ones, or a sample and its elements reversed."""
-    (folder / f"{name}.kmodel").write_bytes(data)
+@dataclass(frozen=True)
+class Case:
+    """A kmodel in our interpreter, and inputs for it, the samples on the first axis."""
+
+    machine: Machine
+    inputs: Sequence[Array]
+
+
+def case(path: Path, data: bytes, machine: Machine, inputs: Sequence[Array] = ()) -> Case:
+    """Put a kmodel with inputs where their simulator finds it; two random samples unless some are given."""
+    path.with_suffix(".kmodel").write_bytes(data)
     rng = np.random.default_rng(0)
     kinds = v5.read(data).modules[0].functions[0].inputs
-    arrays = [np.stack([one, np.flip(one)]).astype(one.dtype if one.dtype != bool else np.uint8) for one in sample] or [
+    arrays = inputs or [
         rng.integers(0, 256, (2, *kind.shape), np.uint8)
         if dtype == np.uint8
         else rng.normal(size=(2, *kind.shape)).astype(np.float32)
         for kind, dtype in zip(kinds, machine.input_dtypes, strict=True)
     ]
-    save(folder / f"{name}.inputs.npz", arrays)
-    return arrays
+    save(path.with_suffix(".inputs.npz"), arrays)
+    return Case(machine, arrays)
 
 
-def check(folder: Path, name: str, machine: Machine, inputs: list[Array]) -> None:
-    """Compare what the simulator gave with the interpreter: bytes exactly, floats to 1e-5."""
-    error = folder / f"{name}.error.txt"
-    assert not error.exists(), error.read_text()
-    found = load(folder / f"{name}.outputs.npz")
-    for sample in range(len(inputs[0])):
-        for ours, theirs in zip(machine.run([array[sample] for array in inputs]), found, strict=True):
-            expected = theirs[sample].reshape(ours.shape)
-            if ours.dtype != np.float32:
-                np.testing.assert_array_equal(ours, expected, err_msg=name)
-            else:
-                bound = 1e-5 * float(np.nanmax(np.abs(expected)))
-                np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=bound, err_msg=name)
+def both(path: Path, module: ModuleOp, inputs: Sequence[Array] = ()) -> dict[Path, Case]:
+    """A module of ours as a kmodel, and the same with what every layer of the KPU gives as outputs."""
+    opened = path.with_name(f"{path.name}_layers")
+    cases: dict[Path, Case] = {}
+    for name, one in ((path, module), (opened, with_layers(module))):
+        machine = Machine(one, check=True)
+        assert machine.warnings == (), name
+        cases[name] = case(name, write_kmodel(one), machine, inputs)
+    return cases
+
+
+def check(cases: Mapping[Path, Case]) -> None:
+    """Compare what the simulator gave with the interpreter: bytes and integers exactly, floats to 1e-5.
+
+    That is of the element, or of the largest one where it is smaller: see docs/conformance.md.
+    """
+    for path, one in cases.items():
+        error = path.with_suffix(".error.txt")
+        assert not error.exists(), f"{path.name}: {error.read_text()}"
+        found = load(path.with_suffix(".outputs.npz"))
+        for sample in range(len(one.inputs[0])):
+            for ours, theirs in zip(one.machine.run([array[sample] for array in one.inputs]), found, strict=True):
+                expected = theirs[sample].reshape(ours.shape)
+                if ours.dtype != np.float32:
+                    np.testing.assert_array_equal(ours, expected, err_msg=path.name)
+                else:
+                    bound = 1e-5 * float(np.nanmax(np.abs(expected)))
+                    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=bound, err_msg=path.name)
 
 
 def test_their_kmodels(peer: Peer, tmp_path: Path) -> None:
@@ -91,54 +123,121 @@ def test_their_kmodels(peer: Peer, tmp_path: Path) -> None:
         if model.calibrated:
             save(tmp_path / f"{name}.calibration.npz", [one[None] for one in model.inputs])
     peer("compile", tmp_path)
-    machines: dict[str, tuple[Machine, list[Array]]] = {}
+    cases: dict[Path, Case] = {}
+    used: set[str] = set()
     for name in (*fixed(), *operators):
         error = tmp_path / f"{name}.error.txt"
         assert not error.exists(), f"{name}: {error.read_text()}"
         data = (tmp_path / f"{name}.kmodel").read_bytes()
-        module = parse_module(module_text(read_kmodel(data)).encode(), "module.mlir")
+        module = read_kmodel(data)
+        functions = {op.function.data for op in tensor_functions(module)}
+        if not used >= functions:  # a first one of each goes through the text too
+            module = parse_module(module_text(module).encode(), "module.mlir")
+        used |= functions
         assert write_kmodel(module, "v5") == data, name
         machine = Machine(module, check=True)
         assert machine.warnings == (), name
-        sample = operators[name].inputs if name in operators else ()
-        machines[name] = machine, prepare(tmp_path, name, data, machine, sample)
+        sample = [flipped(one) for one in operators[name].inputs] if name in operators else []
+        cases[tmp_path / name] = case(tmp_path / name, data, machine, sample)
     peer("run", tmp_path)
-    for name, (machine, inputs) in machines.items():
-        check(tmp_path, name, machine, inputs)
-    used = {op.function.data for machine, _ in machines.values() for op in tensor_functions(machine)}
+    check(cases)
     assert signatures(NEWEST).keys() - used == NEVER_SEEN
 
 
-def tensor_functions(machine: Machine) -> list[kbuf.V5TensorOp]:
-    return [op for op in machine.memory.module.walk() if isinstance(op, kbuf.V5TensorOp)]
+def flipped(array: Array) -> Array:
+    """A sample, and another with its elements reversed; the simulator takes bytes for bools."""
+    both = np.stack([array, np.flip(array)])
+    return both.astype(np.uint8) if both.dtype == bool else both
 
 
-def compiled(folder: Path, name: str, graph: Graph) -> tuple[Machine, list[Array]]:
-    path = folder / f"{name}.onnx"
+def tensor_functions(module: ModuleOp) -> list[kbuf.V5TensorOp]:
+    return [op for op in module.walk() if isinstance(op, kbuf.V5TensorOp)]
+
+
+Form = tuple[Any, ...]
+"""An instruction of the CPU, the type of its elements, and what else there is to choose."""
+
+
+def forms() -> set[Form]:
+    """All that `kbuf-legalize-v5` makes functions of kmodel v5 of."""
+    found: set[Form] = set()
+    for kind in FORMS:
+        elements = {element for element in (f32, kbuf.UI8) if takes(kind, element)}
+        choices = [list(one.kind.enum_type) for one in property_kinds(kind).values() if isinstance(one, Choice)]
+        found |= set(product([kind.name], elements, *choices))
+    return found
+
+
+def takes(kind: type[kbuf.InstructionOp], element: Attribute) -> bool:
+    """Whether an instruction's first operand may have such elements."""
+    _, definition = kind.get_irdl_definition().operands[0]
+    try:
+        definition.constr.verify([kbuf.buffer_type((4,), element, kbuf.Space.MAIN)], ConstraintContext())
+    except VerifyException:
+        return False
+    return True
+
+
+@pytest.fixture
+def legalized(monkeypatch: pytest.MonkeyPatch) -> set[Form]:
+    """The forms of what is compiled while this is in use."""
+    found: set[Form] = set()
+
+    def recording(form: Callable[[Any, Any, Any], None]) -> Callable[[Any, Any, Any], None]:
+        def record(emitter: Any, op: kbuf.InstructionOp, fields: Any) -> None:
+            choices = [getattr(fields, name) for name, one in property_kinds(type(op)).items() if isinstance(one, Choice)]
+            found.add((op.name, op.buffers()[0][1].type.element_type, *choices))
+            form(emitter, op, fields)
+
+        return record
+
+    for kind, form in FORMS.items():
+        monkeypatch.setitem(FORMS, kind, recording(form))
+    return found
+
+
+def compiled(path: Path, graph: Graph) -> ModuleOp:
     onnx.save(graph.model(), str(path))
-    model = kpuir.compile(path, kmodel="v5", dataset=[{"x": sample} for sample in graph.samples(4)])
-    machine = Machine(model.module, check=True)
-    assert machine.warnings == ()
-    return machine, prepare(folder, name, model.kmodel_bytes, machine)
+    samples = [{"x": sample} for sample in graph.samples(4)]
+    return kpuir.compile(path, kmodel="v5", dataset=samples, float_layers=graph.in_float).module
 
 
-def test_our_kmodels(peer: Peer, tmp_path: Path) -> None:
+def test_our_kmodels(peer: Peer, tmp_path: Path, legalized: set[Form]) -> None:
+    """Every instruction of the CPU and every pool of the KPU, and random graphs; each layer of the KPU by itself."""
     graphs = {**fixed(), **of_kinds(), **{f"random{seed}": random_graph(seed) for seed in range(COUNT)}}
-    machines = {name: compiled(tmp_path, name, graph) for name, graph in graphs.items()}
+    modules = {name: compiled(tmp_path / f"{name}.onnx", graph) for name, graph in graphs.items()}
+    modules["instructions"] = instructions()
+    cases = {path: one for name, module in modules.items() for path, one in both(tmp_path / name, module).items()}
     peer("run", tmp_path)
-    for name, (machine, inputs) in machines.items():
-        check(tmp_path, name, machine, inputs)
-    operations = [op for machine, _ in machines.values() for op in tensor_functions(machine)]
-    functions = {op.function.data for op in operations}
-    assert functions >= {"binary", "copy", "dequantize", "pad", "quantize", "reduce", "softmax", "unary"}
-    names = {"binary": BINARY, "unary": UNARY, "reduce": REDUCE}
-    kinds = {
-        (op.function.data, names[op.function.data][op.values()["fields"]["op"]])
-        for op in operations
-        if op.function.data in names
-    }
-    wanted = {"binary": kbuf.BinaryKind, "unary": kbuf.UnaryKind, "reduce": kbuf.ReduceKind}
-    assert {(name, one.value) for name, every in wanted.items() for one in every} - kinds == NOT_MADE
+    check(cases)
+    assert legalized == forms()
+    layers = [op.registers.data for one in modules.values() for op in one.walk() if isinstance(op, kbuf.KpuConv2dOp)]
+    assert {PoolKind.of_code(layer.pool_type) for layer in layers} == set(PoolKind)
+    assert {(layer.kernel_size, layer.depthwise) for layer in layers} == set(product((1, 3), (False, True)))
+
+
+def test_activations(peer: Peer, tmp_path: Path) -> None:
+    """Every function that a layer of the KPU can have, decreasing ones as well, in its table."""
+    rounding = [ActivationKind.FAKE_QUANTIZE]  # makes quantized models of float ones
+    cases: dict[Path, Case] = {}
+    for kinds in ([kind for kind in ActivationKind if kind not in rounding], rounding):
+        source = activations(kinds)
+        name = tensor_ports(source)[0][0].name
+        samples = np.random.default_rng(1).normal(size=(4, 1, 3, 8, 8)).astype(np.float32)
+        module = kpuir.compile(source, kmodel="v5", dataset=[{name: sample} for sample in samples]).module
+        assert {op.function.data for op in tensor_functions(module)} == {"quantize", "dequantize"}
+        assert sum(isinstance(op, kbuf.KpuConv2dOp) for op in module.walk()) == len(kinds)
+        cases |= both(tmp_path / kinds[0].value, module)
+    peer("run", tmp_path)
+    check(cases)
+
+
+def test_our_kmodel_of_the_example(peer: Peer, tmp_path: Path) -> None:
+    model = kpuir.compile(DIGITS / "digits.onnx", kmodel="v5", dataset=DIGITS / "calibration")
+    with np.load(DIGITS / "test.npz") as test:
+        cases = both(tmp_path / "digits", model.module, [test["image"][:20, np.newaxis, np.newaxis]])
+    peer("run", tmp_path)
+    check(cases)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -147,35 +246,27 @@ def test_our_kmodels_of_real_models(peer: Peer, tmp_path: Path, name: str) -> No
     rng = np.random.default_rng(0)
     ports = kpuir.load(path).inputs
     dataset = [{port.name: rng.normal(size=port.shape).astype(np.float32) for port in ports} for _ in range(3)]
-    model = kpuir.compile(path, kmodel="v5", dataset=dataset)
-    machine = Machine(model.module)
-    inputs = prepare(tmp_path, "model", model.kmodel_bytes, machine)
+    cases = both(tmp_path / "model", kpuir.compile(path, kmodel="v5", dataset=dataset).module)
     peer("run", tmp_path)
-    check(tmp_path, "model", machine, inputs)
+    check(cases)
 
 
 def test_converted_kmodels(peer: Peer, tmp_path: Path) -> None:
     """kmodels of v3 and v4 as v5 in the simulator; their compiler's kmodels as v4, in our interpreter."""
-    machines: dict[str, tuple[Machine, list[Array]]] = {}
+    cases: dict[Path, Case] = {}
     for name in ("face-detect-v3", "slim-320"):
-        data = convert(shared_file(f"models/{name}.kmodel").read_bytes(), "v5").kmodel_bytes
-        machine = Machine(read_kmodel(data), check=True)
-        machines[name] = machine, prepare(tmp_path, name, data, machine)
-    graphs = {**fixed(), **{f"random{seed}": random_graph(seed) for seed in range(COUNT // 3)}}
-    theirs = tmp_path / "theirs"
-    theirs.mkdir()
+        cases |= both(tmp_path / name, convert(shared_file(f"models/{name}.kmodel").read_bytes(), "v5").module)
+    graphs = {**fixed(), **{f"random{seed}": random_graph(seed) for seed in range(COUNT // 2)}}
     for name, graph in graphs.items():
-        onnx.save(graph.model(), str(theirs / f"{name}.onnx"))
-        save(theirs / f"{name}.calibration.npz", [graph.samples(4)])
-    peer("compile", theirs)
+        onnx.save(graph.model(), str(tmp_path / f"{name}.onnx"))
+        save(tmp_path / f"{name}.calibration.npz", [graph.samples(4)])
+    peer("compile", tmp_path)
     for name in graphs:
-        data = (theirs / f"{name}.kmodel").read_bytes()
+        data = (tmp_path / f"{name}.kmodel").read_bytes()
         converted = convert(data, "v4")
         assert check_loadable(converted.module) == [], name
         machine = Machine(read_kmodel(converted.kmodel_bytes), check=True)
-        machines[f"theirs/{name}"] = machine, prepare(theirs, name, data, Machine(read_kmodel(data)))
-    peer("run", tmp_path)
-    peer("run", theirs)
-    for name, (machine, inputs) in machines.items():
-        check(tmp_path, name, machine, inputs)
         assert machine.warnings == (), name
+        cases[tmp_path / name] = case(tmp_path / name, data, machine)
+    peer("run", tmp_path)
+    check(cases)
