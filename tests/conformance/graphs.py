@@ -76,8 +76,8 @@ class Graph:
     def model(self) -> onnx.ModelProto:
         """The model."""
         source = helper.make_tensor_value_info("x", TensorProto.FLOAT, self.input)
-        last = [(self.last, self.shape)] if self.last != "x" else []
-        results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in self._outputs + last]
+        outputs = [*self._outputs, (self.last, self.shape)] if self.last != "x" else self._outputs
+        results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs]
         constants = [numpy_helper.from_array(value, name) for name, value in self._constants.items()]
         graph = helper.make_graph(self._nodes, "graph", [source], results, constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=6)

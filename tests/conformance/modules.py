@@ -51,14 +51,27 @@ def activations(kinds: Sequence[ActivationKind]) -> ModuleOp:
 # --- Instructions ---------------------------------------------------------------------------------------------------
 
 _SHAPE = (1, 2, 5, 6)
-_FIXED_POINT = {
-    **{"a_shape": _SHAPE, "a_offset": 3, "a_mul": 5, "a_shift": 2},
-    **{"b_shape": _SHAPE, "b_offset": 1, "b_mul": 3, "b_shift": 1},
-    **{"out_shape": _SHAPE, "output_offset": 7, "output_mul": 3, "output_shift": 4},
+_FIXED_POINT: dict[str, Any] = {
+    **dict.fromkeys(("a_shape", "b_shape", "out_shape"), _SHAPE),
+    "a_offset": 3,
+    "a_mul": 5,
+    "a_shift": 2,
+    "b_offset": 1,
+    "b_mul": 3,
+    "b_shift": 1,
+    "output_offset": 7,
+    "output_mul": 3,
+    "output_shift": 4,
 }
-_WINDOW = {
-    **{"filter_h": 3, "stride_h": 2, "dilation_h": 1, "pad_h": (1, 1)},
-    **{"filter_w": 2, "stride_w": 1, "dilation_w": 2, "pad_w": (0, 1)},
+_WINDOW: dict[str, Any] = {
+    "filter_h": 3,
+    "filter_w": 2,
+    "stride_h": 2,
+    "stride_w": 1,
+    "dilation_h": 1,
+    "dilation_w": 2,
+    "pad_h": (1, 1),
+    "pad_w": (0, 1),
 }
 _INITIAL = {kbuf.ReduceKind.MIN: kbuf.FLOAT_MAX, kbuf.ReduceKind.MAX: -kbuf.FLOAT_MAX}
 

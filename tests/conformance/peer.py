@@ -71,7 +71,7 @@ def main(action, folder):
             os._exit(0)
         _, status = os.waitpid(child, 0)
         left = [path for path in paths if not path.with_suffix(".done").exists()]
-        for path in paths[:len(paths) - len(left)]:
+        for path in paths[: len(paths) - len(left)]:
             path.with_suffix(".done").unlink()
         if left:
             left[0].with_suffix(".error.txt").write_text(f"died with status {status}")
