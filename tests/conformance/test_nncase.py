@@ -68,22 +68,23 @@ class Case:
     inputs: Sequence[Array]
 
 
-def case(path: Path, data: bytes, machine: Machine, inputs: Sequence[Array] = ()) -> Case:
-    """Put a kmodel with inputs where their simulator finds it; two random samples unless some are given."""
+def case(path: Path, data: bytes, machine: Machine, inputs: Sequence[Array] | int = 2) -> Case:
+    """Put a kmodel with inputs, or so many random ones, where their simulator finds it."""
     path.with_suffix(".kmodel").write_bytes(data)
     rng = np.random.default_rng(0)
     kinds = v5.read(data).modules[0].functions[0].inputs
-    arrays = inputs or [
-        rng.integers(0, 256, (2, *kind.shape), np.uint8)
-        if dtype == np.uint8
-        else rng.normal(size=(2, *kind.shape)).astype(np.float32)
-        for kind, dtype in zip(kinds, machine.input_dtypes, strict=True)
-    ]
-    save(path.with_suffix(".inputs.npz"), arrays)
-    return Case(machine, arrays)
+    if isinstance(inputs, int):
+        inputs = [
+            rng.integers(0, 256, (inputs, *kind.shape), np.uint8)
+            if dtype == np.uint8
+            else rng.normal(size=(inputs, *kind.shape)).astype(np.float32)
+            for kind, dtype in zip(kinds, machine.input_dtypes, strict=True)
+        ]
+    save(path.with_suffix(".inputs.npz"), inputs)
+    return Case(machine, inputs)
 
 
-def both(path: Path, module: ModuleOp, inputs: Sequence[Array] = ()) -> dict[Path, Case]:
+def both(path: Path, module: ModuleOp, inputs: Sequence[Array] | int = 2) -> dict[Path, Case]:
     """A module as a kmodel, and if the KPU has layers in it the same with what each of them gives as an output."""
     opened = {path.with_name(f"{path.name}_layers"): with_layers(module)} if kpu_layers(module) else {}
     cases: dict[Path, Case] = {}
@@ -141,7 +142,7 @@ def test_their_kmodels(peer: Peer, tmp_path: Path) -> None:
             module = parse_module(module_text(module).encode(), "module.mlir")
         used |= functions
         assert write_kmodel(module, "v5") == data, name
-        sample = [flipped(one) for one in operators[name].inputs] if name in operators else []
+        sample = [flipped(one) for one in operators[name].inputs] if name in operators else 2
         cases |= both(tmp_path / name, module, sample)
     peer("run", tmp_path)
     check(cases)
@@ -239,22 +240,41 @@ def test_activations(peer: Peer, tmp_path: Path) -> None:
     assert falls
 
 
-def test_our_kmodel_of_the_example(peer: Peer, tmp_path: Path) -> None:
-    model = kpuir.compile(DIGITS / "digits.onnx", kmodel="v5", dataset=DIGITS / "calibration")
+def theirs(
+    peer: Peer, path: Path, model: Path, calibration: Array, inputs: Sequence[Array] | int = 1
+) -> dict[Path, Case]:
+    """The kmodel that their compiler makes of a model with one input."""
+    data = model.read_bytes()
+    if model.suffix == ".onnx":
+        data = onnx.shape_inference.infer_shapes(onnx.load_from_string(data)).SerializeToString()
+    path.with_suffix(model.suffix).write_bytes(data)
+    save(path.with_suffix(".calibration.npz"), [calibration])
+    peer("compile", path.parent)
+    kmodel = path.with_suffix(".kmodel").read_bytes()
+    module = read_kmodel(kmodel)
+    assert write_kmodel(module, "v5") == kmodel
+    return both(path, module, inputs)
+
+
+def test_the_example(peer: Peer, tmp_path: Path) -> None:
+    path = DIGITS / "digits.onnx"
     with np.load(DIGITS / "test.npz") as test:
-        images = [model.loaded().to_kmodel({"image": image[np.newaxis]}) for image in test["image"][:20]]
-    cases = both(tmp_path / "digits", model.module, [np.stack(arrays) for arrays in zip(*images, strict=True)])
+        images: Array = test["image"][:20, np.newaxis].astype(np.float32)
+    model = kpuir.compile(path, kmodel="v5", dataset=DIGITS / "calibration")
+    octets = np.concatenate([model.loaded().to_kmodel({"image": image}) for image in images])
+    cases = theirs(peer, tmp_path / "theirs", path, images, [images])
+    cases |= both(tmp_path / "ours", model.module, [octets])
     peer("run", tmp_path)
     check(cases)
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_our_kmodels_of_real_models(peer: Peer, tmp_path: Path, name: str) -> None:
+def test_real_models(peer: Peer, tmp_path: Path, name: str) -> None:
     path = shared_file(f"models/{name}")
-    rng = np.random.default_rng(0)
-    ports = kpuir.load(path).inputs
-    dataset = [{port.name: rng.normal(size=port.shape).astype(np.float32) for port in ports}]
-    cases = both(tmp_path / "model", kpuir.compile(path, kmodel="v5", dataset=dataset).module)
+    [port] = kpuir.load(path).inputs
+    sample = np.random.default_rng(0).normal(size=port.shape).astype(np.float32)
+    cases = theirs(peer, tmp_path / "theirs", path, sample[np.newaxis])
+    cases |= both(tmp_path / "ours", kpuir.compile(path, kmodel="v5", dataset=[{port.name: sample}]).module, 1)
     peer("run", tmp_path)
     check(cases)
 
@@ -268,8 +288,8 @@ def test_converted_kmodels(peer: Peer, tmp_path: Path) -> None:
     cases: dict[Path, Case] = {}
     for name in ("face-detect-v3", "slim-320"):
         module = with_layers(convert(shared_file(f"models/{name}.kmodel").read_bytes(), "v5").module)
-        cases[tmp_path / name] = case(tmp_path / name, write_kmodel(module), Machine(module, check=True))
-    graphs = {**fixed(), **{f"random{seed}": random_graph(seed) for seed in range(8)}}
+        cases[tmp_path / name] = case(tmp_path / name, write_kmodel(module), Machine(module, check=True), 1)
+    graphs = {**fixed(), **{f"random{seed}": random_graph(seed) for seed in range(5)}}
     for name, graph in graphs.items():
         onnx.save(graph.model(), str(tmp_path / f"{name}.onnx"))
         save(tmp_path / f"{name}.calibration.npz", [graph.samples(4)])
