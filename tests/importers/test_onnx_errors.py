@@ -186,6 +186,22 @@ def test_an_invalid_graph_is_one_line() -> None:
     assert "alpha" in unknown.message
 
 
+def test_all_that_contradicts_the_standard_is_reported_together() -> None:
+    nodes = [node("Relu", ["x"], ["a"], alpha=1.0), node("Reluu", ["a"], ["b"]), node("Add", ["b", "nothing"])]
+    error = refused(net(nodes, X))
+    assert isinstance(error, UnsupportedError)
+    assert [layer for layer, _ in error.problems] == ["relu_a", "reluu_b", "add_y"]
+    assert "3 layers are not valid ONNX" in str(error)
+    assert "'nothing', which nothing in front of it computes" in str(error)
+
+
+def test_open_sizes_of_several_inputs_come_with_a_shape_each() -> None:
+    error = refused(net([node("Add", ["x", "z"])], {"x": [1, "h"], "z": [1, "w"]}))
+    assert "--input-shape x=1x224" in str(error)
+    assert "--input-shape z=1x224" in str(error)
+    assert error.hint is None
+
+
 MALFORMED: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "stride 0": ("Conv", {"w": np.ones((1, 4, 3, 3), "f4")}, {"strides": [0, 1]}, "strides = [0, 1]"),
     "kernel": ("Conv", {"w": np.ones((1, 4, 3, 3), "f4")}, {"kernel_shape": [5, 5]}, "kernel_shape is [5, 5]"),

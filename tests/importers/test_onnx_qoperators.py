@@ -17,7 +17,7 @@ import kpuir
 from kpuir import onnx_backend
 from kpuir.errors import UnsupportedError
 from kpuir.importers.onnx.ops.qoperators import TABLE
-from tests.importers.nets import Array, floats, runtime
+from tests.importers.nets import Array, floats, net, node, runtime
 from tests.importers.test_onnx_graph import small_net
 
 MAP = (1, 4, 6, 5)
@@ -135,3 +135,48 @@ def test_a_quantized_network(style: QuantFormat, activations: QuantType, tmp_pat
     result = kpuir.compile(path)
     assert result.report.kpu_layers >= 10
     assert np.abs(result.run(samples[0])["y"] - expected).max() < 1 / 128
+
+
+def test_codes_of_16_bits_are_limits_only(tmp_path: Path) -> None:
+    """Their steps are finer than those of a kmodel, so none is rounded to."""
+    rng = np.random.default_rng(0)
+    samples = [{"x": rng.uniform(-1, 1, (1, 3, 16, 16)).astype(np.float32)} for _ in range(3)]
+    onnx.save(small_net(13), tmp_path / "float.onnx")
+    path = tmp_path / "quantized.onnx"
+    logging.disable(logging.WARNING)
+    quantizer.quantize_static(
+        tmp_path / "float.onnx", path, Samples(samples), QuantFormat.QDQ, activation_type=QuantType.QUInt16
+    )
+    logging.disable(logging.NOTSET)
+    (expected,) = runtime(onnx.load(path), samples[0])
+    (found,) = onnx_backend.run_model(onnx.load(path), [samples[0]["x"]])
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    both = [kpuir.compile(one, dataset=samples).report for one in (tmp_path / "float.onnx", path)]
+    assert sum(both[1].cpu_ops.values()) <= sum(both[0].cpu_ops.values()) + 4  # limits of the input and the output
+
+
+def test_a_dynamically_quantized_network_is_a_float_one(tmp_path: Path) -> None:
+    """Its scales are those of each input; the weights are its own, and no rounding is left for the CPU."""
+    rng = np.random.default_rng(0)
+    samples = [{"x": rng.uniform(-1, 1, (1, 3, 16, 16)).astype(np.float32)} for _ in range(3)]
+    onnx.save(small_net(13), tmp_path / "float.onnx")
+    path = tmp_path / "quantized.onnx"
+    logging.disable(logging.WARNING)
+    quantizer.quantize_dynamic(tmp_path / "float.onnx", path, weight_type=QuantType.QUInt8)
+    logging.disable(logging.NOTSET)
+    assert any(one.op_type == "DynamicQuantizeLinear" for one in onnx.load(path).graph.node)
+    (expected,) = runtime(onnx.load(path), samples[0])
+    (found,) = onnx_backend.run_model(onnx.load(path), [samples[0]["x"]])
+    assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+    both = [kpuir.compile(one, dataset=samples).report for one in (tmp_path / "float.onnx", path)]
+    assert both[0].kpu_layers == both[1].kpu_layers
+    assert both[0].cpu_ops == both[1].cpu_ops
+
+
+def test_dynamic_codes_that_are_looked_at_are_codes() -> None:
+    nodes = [node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]), node("Mul", ["s", "s"], ["y"])]
+    model = net(nodes, {"x": [2, 3]}, outputs=("q", "y"))
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.UINT8
+    x = np.array([[-1.0, 0.3, 2], [0.7, 1.1, 0]], np.float32)
+    for ours, theirs in zip(onnx_backend.run_model(model, [x]), runtime(model, {"x": x}), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)

@@ -67,7 +67,8 @@ class _Builder:
 
     def build(self) -> ModuleOp:
         """Walk the nodes and close the function."""
-        self._walk(recognize(self.source.nodes, self.source.constants), self.source.outputs)
+        source = self.source
+        self._walk(recognize(source.nodes, source.constants, source.outputs), source.outputs)
         if self.problems:
             raise _together(self.problems)
         input_attributes = [_attributes(entry.name, self.codes.get(entry.name)) for entry in self.source.inputs]
@@ -240,7 +241,8 @@ def _together(problems: Sequence[InvalidInputError]) -> InvalidInputError:
             reasons.append((one.location or "model", f"{one.message} ({one.hint})" if one.hint else one.message))
     refused = [one for one in problems if isinstance(one, UnsupportedError)]
     what = "are not supported" if len(refused) == len(problems) else "cannot be imported"
-    return UnsupportedError(reasons, what=what, hint=_CUT if refused else "export the model again")
+    again = None if all(one.hint for one in problems) else "export the model again"
+    return UnsupportedError(reasons, what=what, hint=_CUT if refused else again)
 
 
 def element_of(array: "np.ndarray[Any, Any]") -> int:

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
-from kpuir.errors import InvalidInputError, UsageError
+from kpuir.errors import InvalidInputError, UnsupportedError, UsageError
 from kpuir.importers.files import ends, read_source
 from kpuir.importers.onnx.elements import is_supported
 
@@ -223,9 +223,34 @@ def _checked(model: ModelProto, location: str) -> ModelProto:
         onnx.checker.check_model(model)
         return onnx.inliner.inline_local_functions(model, True) if model.functions else model
     except _LIBRARY_ERRORS as error:
+        found = list(_contradictions(model))
+        if len(found) > 1:
+            raise UnsupportedError(found, what="are not valid ONNX", hint="export it again") from error
         raise InvalidInputError(
             f"not a valid ONNX model: {one_line(error)}", location=location, hint="export it again"
         ) from error
+
+
+def _contradictions(model: ModelProto) -> Iterator[tuple[str, str]]:
+    """All that is wrong with single nodes, which ONNX's check of a whole model ends at the first of: layer, reason."""
+    context: Any = type(onnx.checker.DEFAULT_CONTEXT)()
+    context.ir_version = model.ir_version
+    context.opset_imports = {entry.domain: entry.version for entry in model.opset_import}
+    functions = {(function.domain, function.name) for function in model.functions}
+    graph = model.graph
+    known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        layer = node.name or next((name for name in node.output if name), node.op_type)
+        for name in node.input:
+            if name and name not in known:
+                yield layer, f"it reads {name!r}, which nothing in front of it computes"
+        known.update(node.output)
+        if (node.domain, node.op_type) in functions:
+            continue
+        try:
+            onnx.checker.check_node(node, context)
+        except _LIBRARY_ERRORS as error:
+            yield layer, one_line(error)
 
 
 def _inlined(model: ModelProto, known: Container[str], location: str) -> ModelProto:

@@ -3,6 +3,9 @@
 `x * sigmoid(x)` is Swish, `x * hard_sigmoid(x)` and `x * clip(x + 3, 0, 6) / 6` are HardSwish, `x * tanh(softplus(x))`
 is Mish, and `x * (1 + erf(x / sqrt(2))) / 2` is Gelu, whose tanh approximation is recognized too. Factors may come in
 any order and constants may be multiplied or divided, anywhere in the product.
+
+DynamicQuantizeLinear whose codes go into integer products only, as onnxruntime's `quantize_dynamic` writes it, is
+marked as one that need not round.
 """
 
 import math
@@ -15,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto
 
 from kpuir.errors import InvalidInputError
-from kpuir.importers.onnx.graph import to_array
+from kpuir.importers.onnx.graph import captured, to_array
 
 DOMAIN = "kpuir"
 """Domain of the nodes put in: they follow the newest opset, whatever the model's own is."""
@@ -24,14 +27,44 @@ OPSET = 10_000
 _DEPTH = 4
 _ROOTS = frozenset({"Mul", "Div"})
 _WORTH_A_LOOK = frozenset({"Sigmoid", "HardSigmoid", "Clip", "Tanh", "Erf"})
+_OPERANDS = {("ConvInteger", 0), ("MatMulInteger", 0), ("MatMulInteger", 1)}
+_ZERO_POINTS = {("ConvInteger", 2), ("MatMulInteger", 2), ("MatMulInteger", 3)}
 
 
-def recognize(nodes: Sequence[NodeProto], constants: Mapping[str, NDArray[Any]]) -> list[NodeProto]:
+def recognize(
+    nodes: Sequence[NodeProto], constants: Mapping[str, NDArray[Any]], outputs: Sequence[str]
+) -> list[NodeProto]:
     """The nodes with the last one of every recognized function replaced; what only fed it is then not needed."""
+    nodes = _unrounded(nodes, outputs)
     if _WORTH_A_LOOK.isdisjoint(node.op_type for node in nodes):
         return list(nodes)
     matcher = _Matcher(nodes, constants)
     return [matcher.replacement(node) or node if node.op_type in _ROOTS else node for node in nodes]
+
+
+def _unrounded(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> Sequence[NodeProto]:
+    """The nodes with DynamicQuantizeLinear marked where what it does is undone behind products by a Mul."""
+    if all(node.op_type != "DynamicQuantizeLinear" for node in nodes):
+        return nodes
+    readers: dict[str, set[tuple[str, int]]] = {name: {("output", 0)} for name in outputs}
+    for node in nodes:
+        for index, name in enumerate(captured(node)):
+            readers.setdefault(name, set()).add((node.op_type, index))
+    return [_marked(node) if _in_front_of_products(node, readers) else node for node in nodes]
+
+
+def _in_front_of_products(node: NodeProto, readers: Mapping[str, set[tuple[str, int]]]) -> bool:
+    if node.op_type != "DynamicQuantizeLinear" or len(node.output) != 3:
+        return False
+    codes, scale, zero_point = (readers.get(name, set[tuple[str, int]]()) for name in node.output)
+    return codes <= _OPERANDS and zero_point <= _ZERO_POINTS and {op_type for op_type, _ in scale} == {"Mul"}
+
+
+def _marked(node: NodeProto) -> NodeProto:
+    marked = NodeProto()
+    marked.CopyFrom(node)
+    marked.attribute.append(onnx.helper.make_attribute("unrounded", 1))
+    return marked
 
 
 class _Matcher:

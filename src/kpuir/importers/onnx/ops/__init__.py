@@ -61,7 +61,6 @@ PLACES: dict[str, str] = {
 
 NEAREST_FORM: dict[str, str] = {
     "NonMaxSuppression": "cut the model before it and select boxes in the application",
-    "DynamicQuantizeLinear": "the float model; kpuir quantizes it itself",
     "Einsum": "MatMul with Transpose and Reshape",
     "GridSample": "Resize",
     "If": "a constant condition",

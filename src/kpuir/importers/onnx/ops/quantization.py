@@ -2,6 +2,8 @@
 
 The result of QuantizeLinear is the function `fake_quantize` of its input, and the model's name for it is remembered as
 `Codes`. DequantizeLinear of those is nothing; moving them moves the numbers; any other node gets the codes themselves.
+With codes of 16 bits the function is a clamp: their steps are finer than what follows. DynamicQuantizeLinear in front
+of products is nothing at all (`patterns.py`): its scales are those of each input, where a kmodel's are constant.
 """
 
 import math
@@ -40,8 +42,29 @@ def encoded(node: Node, value: SSAValue, codes: Codes) -> SSAValue:
 
 
 def quantize_linear(node: Node) -> SSAValue:
-    """QuantizeLinear: to 8 bits with one scale the numbers that the codes stand for, else the codes."""
+    """QuantizeLinear: with one scale the numbers that the codes stand for, else the codes."""
     return quantized(node, node.value(0), 1, 2)
+
+
+def dynamic_quantize_linear(node: Node) -> "tuple[SSAValue | NDArray[Any], ...]":
+    """DynamicQuantizeLinear: codes, scale and zero point by the extremes; in front of products the numbers themselves.
+
+    `unrounded` is put in by `patterns.py`: the scale is 1 then.
+    """
+    value = node.value(0)
+    if node.integer("unrounded", 0):
+        return value, np.ones((), np.float32), np.zeros((), np.uint8)
+    every = range(len(node.shape(0)))
+    low, high = (node.reduce(kind, value, every, keep_dims=False) for kind in ("min", "max"))
+    low, high = node.binary("min", low, 0.0), node.binary("max", high, 0.0)
+    scale = node.binary("div", node.binary("sub", high, low), 255.0)
+    # codes are 0 where all is 0, whatever the scale: it only must not divide by zero
+    divisor = node.binary("max", scale, float(np.finfo(np.float32).tiny))
+    zero_point = node.unary(
+        "round", node.activation(node.rbinary("sub", 0.0, node.binary("div", low, divisor)), "clamp", 0, 255)
+    )
+    codes = node.binary("add", node.unary("round", node.binary("div", value, divisor)), zero_point)
+    return node.activation(codes, "clamp", 0, 255), scale, zero_point
 
 
 def dequantize_linear(node: Node) -> SSAValue:
@@ -129,6 +152,12 @@ def quantized(node: Node, value: SSAValue, scale: int, zero_point: int) -> SSAVa
     codes = _codes(node, scale, zero_point)
     if codes.element not in BITS or BITS[codes.element] > 16:
         node.refuse(f"{type_name(codes.element)} codes", "int8 or uint8")
+    size = 2 ** BITS[codes.element]
+    low = 0 if codes.element in UNSIGNED else -size // 2
+    if scales.size == 1 and codes.element not in _ZERO_POINTS and 0 < codes.scale < 1e30:
+        node.result_codes = codes
+        lowest, highest = ((code - codes.zero_point) * codes.scale for code in (low, low + size - 1))
+        return node.activation(value, "clamp", lowest, highest)
     if scales.size == 1 and codes.element in _ZERO_POINTS:
         try:
             function = rounding(codes)
@@ -141,8 +170,6 @@ def quantized(node: Node, value: SSAValue, scale: int, zero_point: int) -> SSAVa
     if node.has(zero_point):
         offsets = node.array(zero_point, "the zero point").astype(np.float32)
         value = node.binary("add", value, _spread(node, offsets, shape))
-    size = 2 ** BITS[codes.element]
-    low = 0 if codes.element in UNSIGNED else -size // 2
     return node.activation(value, "clamp", low, low + size - 1)
 
 
@@ -217,6 +244,7 @@ def _read_by(names: tuple[str, ...], source: Source) -> tuple[float, int] | None
 TABLE: Table = {
     "QuantizeLinear": quantize_linear,
     "DequantizeLinear": dequantize_linear,
+    "DynamicQuantizeLinear": dynamic_quantize_linear,
     "QLinearConv": q_linear_conv,
     "QLinearMatMul": q_linear_matmul,
     "ConvInteger": conv_integer,
