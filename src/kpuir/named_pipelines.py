@@ -6,6 +6,7 @@ PIPELINES: dict[str, tuple[str, ...]] = {
         "canonicalize",
         "ktensor-sink-transposes",
         "ktensor-absorb-layouts",
+        "ktensor-fuse-depth-and-space",
         "ktensor-fuse-activations",
         "ktensor-fold-batch-norm",
         "ktensor-fuse-pads",

@@ -444,7 +444,11 @@ def _codes(value: Any) -> Codes | None:
     if value is None:
         return None
     scale = _scale(value["scale"])
-    if value["type"] not in ("int8", "uint8", "int16", "uint16") or scale is None or type(value["zero_point"]) is not int:
+    if (
+        value["type"] not in ("int8", "uint8", "int16", "uint16")
+        or scale is None
+        or type(value["zero_point"]) is not int
+    ):
         raise ValueError(f"{value!r} are no codes")
     return Codes(value["type"], scale, value["zero_point"])
 

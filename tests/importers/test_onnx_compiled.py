@@ -35,6 +35,12 @@ CONSTANTS = {
     "-1": np.array([-1]),
     "-9": np.array([-9]),
     "axis": np.array([1]),
+    "joined": weights(3, 12, 1, 1),
+    "to_end": np.array([2**31, 2**31]),
+    "twice": np.array([2, 2]),
+    "axes1": np.array([1, 2]),
+    "axes2": np.array([2, 3]),
+    **{f"{row}{column}": np.array([row, column]) for row in (0, 1) for column in (0, 1)},
 }
 
 
@@ -44,6 +50,17 @@ def cast(source: str, target: str) -> onnx.NodeProto:
 
 def to_planar(source: str, target: str) -> onnx.NodeProto:
     return node("Transpose", [source], [target], perm=[0, 3, 1, 2])
+
+
+def focus(axis: int) -> list[onnx.NodeProto]:
+    """What YOLOv5 begins with, rows being an axis: every second pixel, column by column, as channels."""
+    parts = [
+        node("Slice", ["a", f"{row}{column}", "to_end", f"axes{axis}", "twice"], [f"f{row}{column}"])
+        for column in (0, 1)
+        for row in (0, 1)
+    ]
+    joined = node("Concat", [part.output[0] for part in parts], ["f"], axis=1 if axis == 2 else 3)
+    return [cast("x", "a"), *parts, joined]
 
 
 PREPROCESSING: dict[str, tuple[str, list[onnx.NodeProto]]] = {
@@ -56,6 +73,8 @@ PREPROCESSING: dict[str, tuple[str, list[onnx.NodeProto]]] = {
         "NCHW",
         [cast("x", "a"), node("Div", ["a", "255"], ["b"]), node("Clip", ["b", "zero", "one"], ["image"])],
     ),
+    "focus": ("NCHW", [*focus(2), node("Conv", ["f", "joined"], ["image"])]),
+    "focus of channels last": ("NHWC", [*focus(1), to_planar("f", "g"), node("Conv", ["g", "joined"], ["image"])]),
     "batch norm": (
         "NCHW",
         [

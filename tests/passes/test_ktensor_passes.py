@@ -22,6 +22,7 @@ from kpuir.ir.locations import layer_name, named
 from kpuir.passes.ktensor_fold_batch_norm import KTensorFoldBatchNormPass
 from kpuir.passes.ktensor_fold_constants import KTensorFoldConstantsPass
 from kpuir.passes.ktensor_fuse_activations import KTensorFuseActivationsPass
+from kpuir.passes.ktensor_fuse_depth_and_space import KTensorFuseDepthAndSpacePass
 from kpuir.passes.ktensor_fuse_pads import KTensorFusePadsPass
 
 Array: TypeAlias = NDArray[Any]
@@ -226,6 +227,56 @@ def test_folded_layers_keep_their_names() -> None:
 
     module = check(KTensorFoldBatchNormPass(), (1, 4, 5, 6), body, ["conv2d"])
     assert [layer_name(op) for op in module.walk() if op.name == "ktensor.conv2d"] == ["conv1+bn1"]
+
+
+# --- ktensor-fuse-depth-and-space
+
+
+def phases(x: SSAValue, order: tuple[int, ...], block: int = 2) -> Operation:
+    """Every `block`-th pixel of x, from each pixel of the first block that `order` names."""
+    _, c, h, w = ktensor.shape_of(x)
+    return ktensor.ConcatOp(
+        [ktensor.SliceOp(x, (0, 0, *divmod(one, block)), (1, c, h, w), (1, 1, block, block)).output for one in order],
+        1,
+    )
+
+
+def shuffled(x: SSAValue, split: tuple[int, ...], order: tuple[int, ...], joined: tuple[int, ...]) -> Operation:
+    return ktensor.ReshapeOp(ktensor.TransposeOp(ktensor.ReshapeOp(x, split), order), joined)
+
+
+REORDERED = ["space_to_depth", *["slice"] * 4, "concat"]
+SPELLED_OUT: dict[str, tuple[Body, list[str]]] = {
+    "dcr": (lambda x: phases(x, (0, 1, 2, 3)), ["space_to_depth"]),
+    "focus": (lambda x: phases(x, (0, 2, 1, 3)), REORDERED),
+    "3x3": (lambda x: phases(x, tuple(range(9)), 3), ["space_to_depth"]),
+    "one phase twice": (lambda x: phases(x, (0, 1, 2, 2)), [*["slice"] * 4, "concat"]),
+    "three": (lambda x: phases(x, (0, 1, 2)), [*["slice"] * 3, "concat"]),
+    "unshuffle": (
+        lambda x: shuffled(x, (1, 8, 3, 2, 6, 2), (0, 1, 3, 5, 2, 4), (1, 32, 3, 6)),
+        ["space_to_depth"],
+    ),
+    "unshuffle dcr": (
+        lambda x: shuffled(x, (1, 8, 2, 3, 4, 3), (0, 3, 5, 1, 2, 4), (1, 72, 2, 4)),
+        ["space_to_depth"],
+    ),
+    "shuffle": (lambda x: shuffled(x, (1, 2, 2, 2, 6, 12), (0, 1, 4, 2, 5, 3), (1, 2, 12, 24)), ["depth_to_space"]),
+    "shuffle dcr": (lambda x: shuffled(x, (1, 2, 2, 2, 6, 12), (0, 3, 4, 1, 5, 2), (1, 2, 12, 24)), ["depth_to_space"]),
+    "rows and columns by different numbers": (
+        lambda x: shuffled(x, (1, 2, 1, 4, 6, 12), (0, 1, 4, 2, 5, 3), (1, 2, 6, 48)),
+        ["reshape", "transpose", "reshape"],
+    ),
+    "columns first": (
+        lambda x: shuffled(x, (1, 8, 3, 2, 6, 2), (0, 1, 5, 3, 2, 4), (1, 32, 3, 6)),
+        ["reshape", "transpose", "reshape"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPELLED_OUT)
+def test_pixels_that_become_channels_do_so_in_one_step(case: str) -> None:
+    body, expected = SPELLED_OUT[case]
+    check(KTensorFuseDepthAndSpacePass(), (1, 8, 6, 12), body, expected)
 
 
 # --- ktensor-fuse-pads

@@ -108,9 +108,9 @@ CONSTRUCTS: tuple[Construct, ...] = (
         (kernel_rule, channel_rule),
     ),
     Construct(
-        "space_to_depth",
+        "space_to_depth, spelled out as slices (Focus) or reshapes too, of maps and of inputs",
         "one-hot 3x3 layers that pick every second pixel",
-        ("kpu-legalize-space-to-depth",),
+        ("ktensor-fuse-depth-and-space", "kpu-legalize-space-to-depth"),
         (line_start_rule,),
     ),
     Construct(

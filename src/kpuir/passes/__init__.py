@@ -58,6 +58,7 @@ PASSES: dict[str, tuple[str, str]] = {
     "ktensor-fold-batch-norm": ("kpuir.passes.ktensor_fold_batch_norm", "KTensorFoldBatchNormPass"),
     "ktensor-fold-constants": ("kpuir.passes.ktensor_fold_constants", "KTensorFoldConstantsPass"),
     "ktensor-fuse-activations": ("kpuir.passes.ktensor_fuse_activations", "KTensorFuseActivationsPass"),
+    "ktensor-fuse-depth-and-space": ("kpuir.passes.ktensor_fuse_depth_and_space", "KTensorFuseDepthAndSpacePass"),
     "ktensor-fuse-pads": ("kpuir.passes.ktensor_fuse_pads", "KTensorFusePadsPass"),
     "ktensor-keep-float": ("kpuir.passes.ktensor_keep_float", "KTensorKeepFloatPass"),
     "ktensor-lower-average-pools": ("kpuir.passes.ktensor_lower_average_pools", "KTensorLowerAveragePoolsPass"),

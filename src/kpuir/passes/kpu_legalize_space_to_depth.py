@@ -1,8 +1,8 @@
 """`kpu-legalize-space-to-depth`: pixels become channels inside of KPU RAM.
 
-Before: `ktensor.space_to_depth` of a map that the KPU has made. After: those of block size 2 (or 4, in two steps) are
-layers with a kernel of zeros and ones for each phase, whose pool code keeps every second pixel: output channel
-(c, i, j) is the pixel i down and j right of the one that is kept.
+Before: `ktensor.space_to_depth` of a map that the KPU has made, or of an input that the KPU reads. After: those of block
+size 2 (or 4, in two steps) are layers with a kernel of zeros and ones for each phase, whose pool code keeps every second
+pixel: output channel (c, i, j) is the pixel i down and j right of the one that is kept.
 
     %y = ktensor.space_to_depth %x {block_size = 2 : i64}
       =>
@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 
-from kpuir.analysis import estimates
+from kpuir.analysis import estimates, residency
 from kpuir.dialects import kpu, ktensor
 from kpuir.ir.rewriting import rewrite
 from kpuir.passes.moving import insert, mover
@@ -107,7 +107,8 @@ class LegalizeSpaceToDepth(RewritePattern):
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: ktensor.SpaceToDepthOp, rewriter: PatternRewriter, /) -> None:
         """Rewrite one space_to_depth, or record the rule it breaks."""
-        if kpu.REASON in op.attributes or not _on_kpu(op.input):
+        is_input = isinstance(op.input.owner, Block) and residency.feeds_kpu(op.output)
+        if kpu.REASON in op.attributes or not (is_input or _on_kpu(op.input)):
             return
         block, phases_first = op.block_size.value.data, op.mode.data == ktensor.DepthMode.DCR
         if block != _BLOCK:

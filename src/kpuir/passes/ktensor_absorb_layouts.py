@@ -101,7 +101,17 @@ def _works_on_any_order(op: Operation) -> bool:
         return any(ktensor.constant_of(operand) is not None for operand in op.operands)
     if isinstance(op, ktensor.PReluOp):
         return ktensor.constant_of(op.slope) is not None
+    if isinstance(op, ktensor.ConcatOp):  # of parts of one argument
+        origins = {_origin(value) for value in op.inputs}
+        return len(origins) == 1 and isinstance(origins.pop().owner, Block)
     return type(op) in ONE_INPUT
+
+
+def _origin(value: SSAValue) -> SSAValue:
+    """What a value is made of by operations of one operand that work on any order of axes."""
+    while isinstance(value.owner, Operation) and type(value.owner) in ONE_INPUT:
+        value = value.owner.operands[0]
+    return value
 
 
 def _is_transpose(op: Operation, permutation: tuple[int, ...]) -> bool:
