@@ -1,8 +1,8 @@
 """`kpu-legalize-space-to-depth`: pixels become channels inside of KPU RAM.
 
-Before: `ktensor.space_to_depth` of a map that the KPU has made, or of an input that the KPU reads. After: those of block
-size 2 (or 4, in two steps) are layers with a kernel of zeros and ones for each phase, whose pool code keeps every second
-pixel: output channel (c, i, j) is the pixel i down and j right of the one that is kept.
+Before: `ktensor.space_to_depth` of a map that the KPU has made, or of an input that the KPU reads. After: those of
+block size 2 (or 4, in two steps) are layers with a kernel of zeros and ones for each phase, whose pool code keeps every
+second pixel: output channel (c, i, j) is the pixel i down and j right of the one that is kept.
 
     %y = ktensor.space_to_depth %x {block_size = 2 : i64}
       =>
