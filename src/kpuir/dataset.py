@@ -296,7 +296,8 @@ def _stack(array: "NDArray[Any]", spec: InputSpec, location: str) -> "NDArray[An
     import numpy as np
 
     array = spec.real(array)
-    accepted = {spec.shape, *([spec.shape[1:]] if spec.shape[:1] == (1,) else [])}
+    ones = next((axis for axis, size in enumerate(spec.shape) if size != 1), len(spec.shape))
+    accepted = {spec.shape[axis:] for axis in range(ones + 1)}
     if array.shape in accepted:  # one sample
         array = array[np.newaxis]
     if array.ndim == 0 or array.shape[1:] not in accepted:

@@ -64,11 +64,15 @@ class Port:
     def to_kmodel(self, array: "NDArray[Any]") -> "NDArray[Any]":
         """The array the kmodel gets for an array of the model's shape: `kmodel_shape`, of its type.
 
+        Leading axes of size 1 may be left out.
+
         Raises InvalidInputError for another shape or type, naming both.
         """
         import numpy as np
 
         array = self.spec.real(array)
+        if (1,) * (len(self.shape) - array.ndim) + array.shape == self.shape:
+            array = array.reshape(self.shape)
         if array.shape != self.shape:
             raise self._wrong(f"shape {dimensions(array.shape)}", dimensions(self.shape))
         if array.dtype.kind not in "fiub" or (self.dtype != "float32" and array.dtype != self.dtype):

@@ -11,7 +11,8 @@ feeds the model that its own layout is channels-last. The attribute of a result 
     func.func @main(%x: tensor<1x3x8x8xf32> {ktensor.layout = "NHWC"}) {
       %1 = ktensor.conv2d %x, %w
 
-Operations between argument and transpose that work on any order of axes (padding, scaling, ...) are carried over too.
+Operations between argument and transpose that work on any order of axes (padding, scaling, ...) are carried over too,
+and an argument [1, H, W, C] of which the model makes a picture [H, W, C] first keeps its batch.
 The chip's camera delivers planar images, so for inputs this is a gain by itself; results are left alone by default.
 """
 
@@ -23,12 +24,14 @@ from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FunctionType, Modul
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, SSAValue, Use
 from xdsl.passes import ModulePass
+from xdsl.pattern_rewriter import PatternRewriter, RewritePattern
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from kpuir.dialects import ktensor
 from kpuir.dialects.ktensor import element_of, shape_of, tensor
 from kpuir.ir.functions import LAYOUT
-from kpuir.passes.ktensor_sink_transposes import ONE_INPUT, moves_only_ones, permuted, sink_transposes
+from kpuir.ir.rewriting import rewrite
+from kpuir.passes.ktensor_sink_transposes import ONE_INPUT, SimplifyReshape, moves_only_ones, permuted, sink_transposes
 
 _TO_NCHW = (0, 3, 1, 2)
 _TO_NHWC = (0, 2, 3, 1)
@@ -44,6 +47,7 @@ class KTensorAbsorbLayoutsPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Run on all functions of the module."""
+        rewrite(op, SinkWithoutBatch(), SimplifyReshape())
         for function in [inner for inner in op.walk() if isinstance(inner, FuncOp)]:
             block = function.body.blocks.first
             if block is None:
@@ -52,6 +56,56 @@ class KTensorAbsorbLayoutsPass(ModulePass):
             if self.outputs:
                 _absorb_results(function, block)
         sink_transposes(op)
+
+
+class SinkWithoutBatch(RewritePattern):
+    """f(reshape(x)) => reshape(f(x)) where an argument [1, H, W, C] is a picture [H, W, C] to the model."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter, /) -> None:
+        """Rewrite one function of elements, slice or transpose."""
+        full = _with_batch(_operand(op)) if isinstance(op, _ON_PICTURES) else None
+        if full is None:
+            return
+        result = op.results[0]
+        ones = 4 - len(shape_of(_operand(op)))
+        match op:
+            case ktensor.TransposeOp():
+                order = (*range(ones), *(axis + ones for axis in op.permutation.get_values()))
+                moved: ktensor.KTensorOp = ktensor.TransposeOp(full, order)
+            case ktensor.SliceOp():
+                begin, end, step = (
+                    (one,) * ones + values.get_values() for one, values in ((0, op.starts), (1, op.ends), (1, op.steps))
+                )
+                moved = ktensor.SliceOp(full, begin, end, step)
+            case ktensor.BinaryOp():
+                if len(shape_of(result)) > 4 - ones:
+                    return
+                lhs, rhs = (full if one is _operand(op) else one for one in op.operands)
+                moved = ktensor.BinaryOp(op.kind.data, lhs, rhs)
+            case _:
+                moved, _ = ONE_INPUT[type(op)](op, full, ())
+        rewriter.replace(op, [moved, ktensor.ReshapeOp(moved, shape_of(result))])
+
+
+_ON_PICTURES = (ktensor.TransposeOp, ktensor.SliceOp, ktensor.BinaryOp, ktensor.UnaryOp, ktensor.ActivationOp)
+
+
+def _operand(op: Operation) -> SSAValue:
+    """The operand that is no constant; the first if all are."""
+    return next((value for value in op.operands if ktensor.constant_of(value) is None), op.operands[0])
+
+
+def _with_batch(value: SSAValue) -> SSAValue | None:
+    """What a value is with its leading axes of size 1 where it is an argument of four, or a function of one."""
+    reshape = value.owner
+    if not isinstance(reshape, ktensor.ReshapeOp) or not _is_image(reshape.input):
+        return None
+    origin = reshape.input
+    while isinstance(origin.owner, _ON_PICTURES):
+        origin = _operand(origin.owner)
+    shape = shape_of(value)
+    is_picture = isinstance(origin.owner, Block) and shape_of(reshape.input) == (1,) * (4 - len(shape)) + shape
+    return reshape.input if is_picture else None
 
 
 def _absorb_arguments(function: FuncOp, block: Block) -> None:

@@ -10,6 +10,7 @@ from onnx import GraphProto, NodeProto
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr, TensorType, f32
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.rewriter import InsertPoint, Rewriter
 from xdsl.utils.exceptions import VerifyException
 
 from kpuir.dialects import ktensor
@@ -71,6 +72,9 @@ class _Builder:
         self._walk(recognize(source.nodes, source.constants, source.outputs), source.outputs)
         if self.problems:
             raise _together(self.problems)
+        for argument in self.block.args:
+            _with_batch(self.block, argument)
+        self.types = [cast("TensorType[Any]", argument.type) for argument in self.block.args]
         input_attributes = [_attributes(entry.name, self.codes.get(entry.name)) for entry in self.source.inputs]
         output_attributes = [_attributes(name, self.codes.get(name)) for name in self.source.outputs]
         results = [self._output(name) for name in self.source.outputs]
@@ -227,6 +231,37 @@ class _Builder:
         works = f"; works: {form}" if form else ""
         domain = f" of domain {node.domain!r}" if "::" in key else ""
         raise RefusedError(f"{node.op_type}{domain} has no counterpart on the K210{works}")
+
+
+def _with_batch(block: Block, argument: SSAValue) -> None:
+    """Give a picture [H, W, C], [C, H, W] or [H, W] that becomes one with a batch in the model that shape itself."""
+    shape = ktensor.shape_of(argument)
+    if len(shape) not in (2, 3) or shape[0] == 1 or not _leads_to_map(argument):
+        return
+    batch = Rewriter.replace_value_with_new_type(argument, TensorType(f32, (1,) * (4 - len(shape)) + shape))
+    own = ktensor.ReshapeOp(batch, shape)
+    Rewriter.insert_op(own, InsertPoint.at_start(block))
+    batch.replace_uses_with_if(own.output, lambda use: use.operation is not own)
+
+
+def _leads_to_map(value: SSAValue) -> bool:
+    """Whether all uses lead over functions of elements, slices and transposes to an image: axes of size 1 put in."""
+    users = [use.operation for use in value.uses]
+    return bool(users) and all(
+        _leads_to_map(user.results[0])
+        if isinstance(user, ktensor.UnaryOp | ktensor.ActivationOp | ktensor.SliceOp | ktensor.TransposeOp)
+        or (
+            isinstance(user, ktensor.BinaryOp)
+            and any(isinstance(one.owner, ktensor.ConstantOp) for one in user.operands)
+        )
+        else isinstance(user, ktensor.ReshapeOp) and _is_map_of(ktensor.shape_of(user.output), ktensor.shape_of(value))
+        for user in users
+    )
+
+
+def _is_map_of(shape: Sequence[int], picture: Sequence[int]) -> bool:
+    wide = [[size for size in sizes if size > 1] for sizes in (shape, picture)]
+    return len(shape) == 4 and shape[0] == 1 and wide[0] == wide[1]
 
 
 def _together(problems: Sequence[InvalidInputError]) -> InvalidInputError:

@@ -298,6 +298,8 @@ def _set_shapes(inputs: Sequence[ValueInfoProto], shapes: Mapping[str, Sequence[
             raise UsageError(f"there is no input {name!r} to give a shape", hint=f"inputs are {', '.join(by_name)}")
         known = by_name[name].dim
         fixed = [one.dim_value if one.dim_value > 0 and not resize else None for one in known] or [None] * len(sizes)
+        batch = max(0, len(sizes) - len(fixed))  # of a picture that the model itself gives one
+        sizes = sizes[batch:] if all(size == 1 for size in sizes[:batch]) else sizes
         if len(fixed) != len(sizes) or any(old not in (None, new) for old, new in zip(fixed, sizes, strict=True)):
             own = "x".join("?" if old is None else str(old) for old in fixed)
             raise UsageError(f"input {name!r} is {own} and cannot be {'x'.join(map(str, sizes))}")
