@@ -36,6 +36,10 @@ class Codes(NamedTuple):
         return ((array.astype(np.float64) - self.zero_point) * self.scale).astype(np.float32)
 
 
+PIXELS = Codes("uint8", 1.0, 0)
+"""Those of an input that takes bytes and computes with them as whole numbers."""
+
+
 class InputSpec(NamedTuple):
     """One input of a model: its name, shape (batch included), layout (`NCHW`, `NHWC` or `flat`) and numpy type.
 
@@ -51,6 +55,10 @@ class InputSpec(NamedTuple):
     def real(self, array: "NDArray[Any]") -> "NDArray[Any]":
         """An array as the input takes it."""
         return array if self.codes is None else self.codes.real(array)
+
+    def takes_pixels(self, mean: object, std: object) -> bool:
+        """Whether pixels 0..255 go in as they are: into bytes, and unless told how into what is bytes in the model."""
+        return self.dtype == "uint8" or (self.codes == PIXELS and mean is None and std is None)
 
 
 Sample = dict[str, "NDArray[Any]"]
@@ -215,10 +223,12 @@ def _normalizer(
         hint = "std divides: give the standard deviation of 0..1 pixels"
         raise InvalidInputError(f"std is {wrong.min():g}, but must be above 0 and finite", hint=hint)
 
+    as_they_are = spec.takes_pixels(mean, std)
+
     def normalize(pixels: "NDArray[np.uint8]") -> "NDArray[Any]":
-        values = pixels if spec.dtype == "uint8" else ((pixels / 255.0 - shift) / scale).astype(spec.dtype)
+        values = pixels if as_they_are else (pixels / 255.0 - shift) / scale
         ordered = values if spec.layout == "NHWC" else values.transpose(2, 0, 1)
-        return np.require(ordered.reshape(spec.shape), requirements="C")
+        return np.require(ordered.reshape(spec.shape), spec.dtype, "C")
 
     return normalize
 

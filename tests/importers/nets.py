@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from xdsl.dialects.builtin import ModuleOp
 
+from kpuir.dialects.ktensor import shape_of
 from kpuir.importers.onnx import import_onnx
 
 Array = NDArray[Any]
@@ -76,10 +77,14 @@ def runtime(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> list[Array]:
 
 
 def interpret(module: ModuleOp, inputs: Sequence[Array]) -> list[Array]:
-    """The outputs of the float interpreter."""
+    """The outputs of the float interpreter; pictures without a batch have one there."""
     from kpuir.interpreters.run import run
+    from kpuir.ir.functions import entry_function
 
-    return run(module, [np.asarray(value, np.float32) for value in inputs])
+    arguments = entry_function(module).body.block.args
+    given = [np.asarray(value, np.float32) for value in inputs]
+    ones = [(1,) * (len(shape_of(one)) - value.ndim) for one, value in zip(arguments, given, strict=True)]
+    return run(module, [value.reshape(*one, *value.shape) for one, value in zip(ones, given, strict=True)])
 
 
 def compare(model: onnx.ModelProto, tolerance: float = 1e-5, seed: int = 0) -> ModuleOp:

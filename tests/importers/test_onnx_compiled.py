@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
+from PIL import Image
 
 import kpuir
 import kpuir.onnx_backend
@@ -35,6 +36,8 @@ CONSTANTS = {
     "-1": np.array([-1]),
     "-9": np.array([-9]),
     "axis": np.array([1]),
+    "0": np.array([0]),
+    "axes01": np.array([0, 1]),
     "joined": weights(3, 12, 1, 1),
     "to_end": np.array([2**31, 2**31]),
     "twice": np.array([2, 2]),
@@ -144,6 +147,69 @@ def test_the_bytes_of_the_camera_go_in_directly(name: str, tmp_path: Path) -> No
     x = samples[0]["x"]
     given = x.astype(np.uint8) if element == TensorProto.UINT8 else x
     assert cosine(result.run({"x": x})["y"], runtime(model, {"x": given})[0]) > 0.9995
+
+
+PICTURES: dict[str, tuple[tuple[int, ...], list[onnx.NodeProto]]] = {
+    "HWC": (
+        (16, 16, 3),
+        [
+            cast("x", "a"),
+            node("Sub", ["a", "last_mean"], ["b"]),
+            node("Transpose", ["b"], ["c0"], perm=[2, 0, 1]),
+            node("Unsqueeze", ["c0", "0"], ["image"]),
+        ],
+    ),
+    "HWC with a batch first": ((16, 16, 3), [node("Unsqueeze", ["x", "0"], ["a"]), to_planar("a", "image")]),
+    "HWC, BGR": (
+        (16, 16, 3),
+        [
+            node("Gather", ["x", "reversed"], ["a"], axis=2),
+            node("Unsqueeze", ["a", "0"], ["b"]),
+            to_planar("b", "image"),
+        ],
+    ),
+    "CHW": ((3, 16, 16), [node("Mul", ["x", "unit"], ["a"]), node("Unsqueeze", ["a", "0"], ["image"])]),
+    "HW": (
+        (16, 16),
+        [cast("x", "a"), node("Unsqueeze", ["a", "axes01"], ["b"]), node("Concat", ["b", "b", "b"], ["image"], axis=1)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_without_a_batch_go_in_directly(name: str, tmp_path: Path) -> None:
+    shape, before = PICTURES[name]
+    nodes = [*before, *NETWORK]
+    element = TensorProto.UINT8 if before[0].op_type == "Cast" else TensorProto.FLOAT
+    model = net(nodes, {"x": shape}, used(nodes), element=element)
+    rng = np.random.default_rng(0)
+    samples = [{"x": rng.integers(0, 256, shape).astype(np.float32)} for _ in range(4)]
+    result = compiled(model, samples, tmp_path)
+    entry = result.sidecar["inputs"][0]
+    assert (entry["type"], entry["scale"], entry["kmodel_layout"]) == ("uint8", 1.0, "NCHW")
+    assert entry["kmodel_shape"] == [1, 1 if name == "HW" else 3, 16, 16]
+    assert result.report.cpu_ops == {"dequantize": 1}
+    x = samples[0]["x"]
+    given = x.astype(np.uint8) if element == TensorProto.UINT8 else x
+    assert cosine(result.run({"x": given})["y"], runtime(model, {"x": given})[0]) > 0.9995
+    (exact,) = kpuir.onnx_backend.run_model(model, [given])
+    np.testing.assert_allclose(exact, runtime(model, {"x": given})[0], rtol=1e-4, atol=1e-4)
+
+
+def test_images_are_pixels_to_a_model_that_takes_bytes(tmp_path: Path) -> None:
+    nodes = [cast("x", "a"), node("Mul", ["a", "unit"], ["b"]), to_planar("b", "image"), *NETWORK]
+    (tmp_path / "model.onnx").write_bytes(
+        net(nodes, {"x": (1, 16, 16, 3)}, used(nodes), element=TensorProto.UINT8).SerializeToString()
+    )
+    (tmp_path / "images").mkdir()
+    pixels = np.random.default_rng(0).integers(100, 156, (16, 16, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "images" / "1.png")
+    found = {
+        mean: kpuir.compile(tmp_path / "model.onnx", dataset=tmp_path / "images", mean=mean).sidecar["inputs"][0]
+        for mean in (None, (0.0,))
+    }
+    assert [found[mean]["scale"] for mean in (None, (0.0,))] == [1.0, pytest.approx(1 / 255)]
+    assert found[None]["codes"] == {"type": "uint8", "scale": 1.0, "zero_point": 0}
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])

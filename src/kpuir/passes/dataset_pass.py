@@ -77,12 +77,13 @@ class DatasetPass(ModulePass):
         """Whether there is anything to load."""
         return bool(self.dataset)
 
-    @property
-    def pixel_range(self) -> tuple[float, float] | None:
+    def pixel_range(self, module: ModuleOp) -> tuple[float, float] | None:
         """Of images normalized alike in all channels: what pixels 0 to 255 become."""
         mean, std = set(self.mean or (0.0,)), set(self.std or (1.0,))
         if not self.dataset or not Path(self.dataset).is_dir() or len(mean) > 1 or len(std) > 1:
             return None
+        if all(one.takes_pixels(self.mean, self.std) for one in dataset_inputs(module)):
+            return 0.0, 255.0
         return (0 - min(mean)) / min(std), (1 - min(mean)) / min(std)
 
     def load(self, module: ModuleOp) -> "list[list[NDArray[np.float32]]]":

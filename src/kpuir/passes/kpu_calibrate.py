@@ -61,7 +61,7 @@ class KpuCalibratePass(DatasetPass):
         record.model, record.method = _fingerprint(op), self.method
         done = iter(range(1, len(samples) + 1))
         seen = calibrate(
-            op, samples, self.method, lambda: self.told(next(done), len(samples)), record, self.pixel_range
+            op, samples, self.method, lambda: self.told(next(done), len(samples)), record, self.pixel_range(op)
         )
         function = entry_function(op)
         set_ranges(function, seen.ranges)

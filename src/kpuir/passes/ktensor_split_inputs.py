@@ -178,7 +178,8 @@ class KTensorSplitInputsPass(DatasetPass):
         from kpuir.quantization.calibration_record import Split
 
         seen = [sample[argument.index] for sample in samples]
-        if self.parts is None and (self.pixel_range or lattice_of(seen)) is not None:
+        pixels = self.pixel_range(op)
+        if self.parts is None and (pixels or lattice_of(seen)) is not None:
             return None
         count, reason = self.parts or 1, "more parts than one were asked for"
         if self.parts is None:
@@ -187,7 +188,7 @@ class KTensorSplitInputsPass(DatasetPass):
                 return None
             count = min(math.ceil((change / _WANTED) ** 0.5), _MOST_PARTS)
             reason = f"rounded to 8 bits it would change the results by {100 * change**0.5:.1f} %"
-        return Split(count, self.pixel_range or _range(seen), reason) if count > 1 else None
+        return Split(count, pixels or _range(seen), reason) if count > 1 else None
 
 
 def _is_cheap(argument: SSAValue) -> bool:

@@ -155,8 +155,8 @@ def _reference_array(array: "NDArray[Any]", own: "Port", port: "Port", arguments
             f"input '{own.name}' is {dimensions(own.shape)}, the reference's '{port.name}' is {dimensions(port.shape)}"
         )
     ordered = ordered.reshape(port.shape)
-    if own.dtype != "uint8" or port.dtype == "uint8":
-        return ordered
+    if own.dtype != "uint8" or port.spec.takes_pixels(arguments.mean, arguments.std):
+        return ordered.astype(port.dtype, copy=False)
     return normalize_pixels(ordered, port.layout, arguments.mean, arguments.std)
 
 

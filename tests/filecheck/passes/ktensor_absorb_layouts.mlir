@@ -74,3 +74,15 @@ func.func @again(%x: tensor<1x4x5x3xf32> {ktensor.layout = "NHWC"}) -> tensor<1x
   %0 = ktensor.transpose %x {permutation = array<i64: 0, 3, 1, 2>} : (tensor<1x4x5x3xf32>) -> tensor<1x3x4x5xf32>
   func.return %0 : tensor<1x3x4x5xf32>
 }
+
+// A picture that gets its batch in the model has it in front of everything.
+// CHECK: func.func @picture(%x: tensor<1x3x4x6xf32> {ktensor.layout = "NHWC"})
+// CHECK-NEXT: ktensor.activation<relu> %x
+// CHECK-NEXT: func.return
+func.func @picture(%x: tensor<1x4x6x3xf32>) -> tensor<1x3x4x6xf32> {
+  %0 = ktensor.reshape %x : (tensor<1x4x6x3xf32>) -> tensor<4x6x3xf32>
+  %1 = ktensor.activation<relu> %0 : (tensor<4x6x3xf32>) -> tensor<4x6x3xf32>
+  %2 = ktensor.transpose %1 {permutation = array<i64: 2, 0, 1>} : (tensor<4x6x3xf32>) -> tensor<3x4x6xf32>
+  %3 = ktensor.reshape %2 : (tensor<3x4x6xf32>) -> tensor<1x3x4x6xf32>
+  func.return %3 : tensor<1x3x4x6xf32>
+}

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 import onnx.helper
-from onnx import GraphProto, NodeProto
+from onnx import GraphProto, NodeProto, TensorProto
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr, TensorType, f32
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
@@ -17,7 +17,7 @@ from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError, UnsupportedError
 from kpuir.importers.onnx.elements import is_supported, result_elements
 from kpuir.importers.onnx.folding import NEVER_FOLDED, evaluate
-from kpuir.importers.onnx.graph import Source, captured, needed, one_line, read_constants, type_name
+from kpuir.importers.onnx.graph import Input, Source, captured, needed, one_line, read_constants, type_name
 from kpuir.importers.onnx.inference import output_shapes
 from kpuir.importers.onnx.node import Codes, Node, Operand, RefusedError, Result, Table
 from kpuir.importers.onnx.ops import NEAREST_FORM
@@ -75,7 +75,7 @@ class _Builder:
         for argument in self.block.args:
             _with_batch(self.block, argument)
         self.types = [cast("TensorType[Any]", argument.type) for argument in self.block.args]
-        input_attributes = [_attributes(entry.name, self.codes.get(entry.name)) for entry in self.source.inputs]
+        input_attributes = [_attributes(one.name, self.codes.get(one.name, _bytes(one))) for one in self.source.inputs]
         output_attributes = [_attributes(name, self.codes.get(name)) for name in self.source.outputs]
         results = [self._output(name) for name in self.source.outputs]
         self.block.add_op(ReturnOp(*results))
@@ -295,6 +295,11 @@ def _attributes(name: str, codes: Codes | None) -> DictionaryAttr:
     if codes is not None:
         found[CODES] = codes_attribute(type_name(codes.element), codes.scale, codes.zero_point)
     return DictionaryAttr(found)
+
+
+def _bytes(source: Input) -> Codes | None:
+    """What the bytes of an input stand for that no DequantizeLinear reads: themselves, as pixels do."""
+    return Codes(source.element, 1.0, 0) if source.element == TensorProto.UINT8 else None
 
 
 def _hint(name: str) -> str | None:

@@ -264,4 +264,6 @@ def _names(graph: Graph, indices: Sequence[int]) -> ArrayAttr[DictionaryAttr]:
         if element is not None:
             zero_point = element.zero_point_value - ZERO_POINTS[tensor.dtype]
             found[-1][CODES] = codes_attribute(tensor.dtype.lower(), element.scale_value, zero_point)
+        elif tensor.dtype == "UINT8":
+            found[-1][CODES] = codes_attribute("uint8", 1.0, 0)
     return ArrayAttr(DictionaryAttr(attributes) for attributes in found)
