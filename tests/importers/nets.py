@@ -84,7 +84,7 @@ def interpret(module: ModuleOp, inputs: Sequence[Array]) -> list[Array]:
     arguments = entry_function(module).body.block.args
     given = [np.asarray(value, np.float32) for value in inputs]
     ones = [(1,) * (len(shape_of(one)) - value.ndim) for one, value in zip(arguments, given, strict=True)]
-    return run(module, [value.reshape(*one, *value.shape) for one, value in zip(ones, given, strict=True)])
+    return run(module, [value.reshape((*one, *value.shape)) for one, value in zip(ones, given, strict=True)])
 
 
 def compare(model: onnx.ModelProto, tolerance: float = 1e-5, seed: int = 0) -> ModuleOp:

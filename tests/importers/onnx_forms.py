@@ -325,6 +325,7 @@ FORMS: dict[str, Callable[[int], Form]] = {
     ),
     "QuantizeLinear": _quantize,
     "DequantizeLinear": _dequantize,
+    "DynamicQuantizeLinear": _same(Form({"x": SMALL}, outputs=("y", "s", "z"))),
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
     "LpPool": _lp_pool,
