@@ -19,6 +19,7 @@ from kpuir.dialects import ktensor
 from kpuir.dialects.ktensor import ActivationAttr, ActivationOp, BinaryOp, ConstantOp, UnaryOp
 from kpuir.interpreters.run import run
 from kpuir.ir.locations import layer_name, named
+from kpuir.passes.ktensor_decompose_resize import KTensorDecomposeResizePass
 from kpuir.passes.ktensor_fold_batch_norm import KTensorFoldBatchNormPass
 from kpuir.passes.ktensor_fold_constants import KTensorFoldConstantsPass
 from kpuir.passes.ktensor_fuse_activations import KTensorFuseActivationsPass
@@ -277,6 +278,25 @@ SPELLED_OUT: dict[str, tuple[Body, list[str]]] = {
 def test_pixels_that_become_channels_do_so_in_one_step(case: str) -> None:
     body, expected = SPELLED_OUT[case]
     check(KTensorFuseDepthAndSpacePass(), (1, 8, 6, 12), body, expected)
+
+
+# --- ktensor-decompose-resize
+
+
+@pytest.mark.parametrize("size", [(30, 37), (20, 25), (90, 111)])
+def test_large_resizes_are_products_in_blocks(size: tuple[int, int]) -> None:
+    """As exact as one product with the whole matrix, in a fraction of its multiplications."""
+    height, width = size
+    module = module_of((1, 2, 40, 50), lambda x: ktensor.ResizeOp(x, size, mode="bilinear"))
+    x = random(1, 2, 40, 50)
+    expected = run(module, [x])[0]
+    KTensorDecomposeResizePass().apply(Context(), module)
+    np.testing.assert_allclose(run(module, [x])[0], expected, atol=1e-6)
+    products = [op for op in module.walk() if isinstance(op, ktensor.MatmulOp)]
+    multiplications = sum(
+        np.prod(ktensor.shape_of(op.lhs)) * ktensor.shape_of(op.output)[1] for op in products if len(products) > 2
+    )
+    assert 0 < multiplications < 0.4 * 2 * (40 * 50 * width + width * 40 * height)
 
 
 # --- ktensor-fuse-pads

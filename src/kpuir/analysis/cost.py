@@ -177,7 +177,9 @@ def _tensor_function(op: Any) -> float:
         case "unary":
             cheap = UNARY[fields["op"]] in _CHEAP_FUNCTIONS
             return _elements(output) * (CpuCosts.ELEMENT if cheap else CpuCosts.TRANSCENDENTAL)
-        case "copy" | "lut1d":
+        case "copy":  # perhaps into a part of a buffer
+            return CpuCosts.COPY * prod(fields["sh"]) * kbuf.element_size(output)
+        case "lut1d":
             return CpuCosts.COPY * kbuf.byte_size(output)
         case "pad" | "slice" | "transpose":
             return 1e6 * estimates.move((kbuf.byte_size(output),))

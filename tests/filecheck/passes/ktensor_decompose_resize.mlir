@@ -28,3 +28,17 @@ func.func @asymmetric(%x: tensor<1x1x2x2xf32>) -> tensor<1x1x4x4xf32> {
   %0 = ktensor.resize %x {size = array<i64: 4, 4>, mode = #ktensor.resize_mode<bilinear>, coordinate_mode = #ktensor.coordinate_mode<asymmetric>} : (tensor<1x1x2x2xf32>) -> tensor<1x1x4x4xf32>
   func.return %0 : tensor<1x1x4x4xf32>
 }
+
+// -----
+
+// Of 64 columns 32 outputs need 4 each: blocks of outputs with the columns in front of them.
+// CHECK-LABEL: func.func @blocks(
+// CHECK: ktensor.reshape %x : (tensor<1x1x64x64xf32>) -> tensor<64x64xf32>
+// CHECK: ktensor.slice {{.*}} {starts = array<i64: 0, 0>, ends = array<i64: 64, [[size:[0-9]+]]>
+// CHECK: ktensor.matmul
+// CHECK: ktensor.concat {{.*}} {axis = 1 : i64} : {{.*}} -> tensor<64x32xf32>
+// CHECK: func.return
+func.func @blocks(%x: tensor<1x1x64x64xf32>) -> tensor<1x1x32x32xf32> {
+  %0 = ktensor.resize %x {size = array<i64: 32, 32>, mode = #ktensor.resize_mode<bilinear>} : (tensor<1x1x64x64xf32>) -> tensor<1x1x32x32xf32>
+  func.return %0 : tensor<1x1x32x32xf32>
+}
