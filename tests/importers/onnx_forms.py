@@ -290,6 +290,7 @@ FORMS: dict[str, Callable[[int], Form]] = {
         Form({"x": CODES}, {"w": np.rint(weights(3, 4, 2, 2) * 120).astype(np.int8), "z": np.uint8(7)})
     ),
     "MatMul": _same(Form({"a": SMALL, "b": weights(4, 5)})),
+    "Einsum": _same(Form({"a": SMALL, "b": weights(4, 5)}, {}, {"equation": "bij, jk -> kbi"})),
     "MatMulInteger": _same(Form({"a": CODES}, {"b": np.rint(weights(5, 3) * 120).astype(np.int8), "z": np.uint8(7)})),
     "Gemm": _same(
         Form({"a": weights(3, 4)}, {"b": weights(5, 3), "c": weights(5)}, {"transA": 1, "transB": 1, "alpha": 0.5})

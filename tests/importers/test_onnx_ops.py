@@ -1,11 +1,14 @@
 """Every op in the forms and opsets that real models have, against ONNX Runtime."""
 
 import itertools
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
+from kpuir.errors import InvalidInputError
+from kpuir.importers.onnx import import_onnx
 from tests.importers.nets import compare, net, node, op_names
 
 IMAGE = {"x": (2, 4, 7, 9)}
@@ -469,3 +472,41 @@ def test_space_to_depth() -> None:
 @pytest.mark.parametrize("opset", [7, 10, 12, 13])
 def test_dropout(opset: int) -> None:
     assert op_names(compare(one("Dropout", opset=opset))) == []
+
+
+EINSUM = {
+    "bchw,cd->bdhw": ((1, 4, 3, 2), (4, 6)),
+    "bhid,bhjd->bhij": ((1, 2, 5, 4), (1, 2, 3, 4)),
+    "b i j, b j k": ((2, 3, 4), (2, 4, 5)),
+    "i,j->ij": ((3,), (4,)),
+    "i,i": ((5,), (5,)),
+    "abc->c": ((2, 3, 4),),
+    "ii": ((4, 4),),
+    "...ii->...i": ((2, 3, 4, 4),),
+    "a...,b->ab...": ((2, 3, 4), (5,)),
+    "ab,bc,cd->ad": ((2, 3), (3, 4), (4, 5)),
+    "ab,cd->": ((2, 3), (3, 2)),
+    "nctkv,kvw->nctw": ((1, 2, 3, 3, 5), (3, 5, 5)),
+}
+
+
+@pytest.mark.parametrize("equation", EINSUM)
+def test_einsum(equation: str) -> None:
+    inputs = {f"x{index}": shape for index, shape in enumerate(EINSUM[equation])}
+    compare(net([node("Einsum", list(inputs), equation=equation)], inputs))
+
+
+@pytest.mark.parametrize(
+    ("equation", "message"),
+    [
+        ("ij,jk", "axis 'j' has sizes 3 and 4"),
+        ("ij,kl->ijj", "axes 'ijj' in its result"),
+        ("ij->i", "of 1 operands, there are 2"),
+        ("i1,jk->i", "other axes than letters"),
+        ("i,jk->i", "does not fit operands of [2, 2] axes"),
+    ],
+)
+def test_einsum_that_contradicts_itself(equation: str, message: str) -> None:
+    model = net([node("Einsum", ["x", "z"], equation=equation)], {"x": (2, 3), "z": (4, 5)})
+    with pytest.raises(InvalidInputError, match=re.escape(message)):
+        import_onnx(model.SerializeToString())

@@ -8,6 +8,7 @@ domains `domain::op_type`, to converter.
 from kpuir.importers.onnx.node import Converter, Table
 from kpuir.importers.onnx.ops import (
     activations,
+    einsum,
     elementwise,
     linear,
     logic,
@@ -25,7 +26,7 @@ from kpuir.importers.onnx.ops import (
 from kpuir.plugins import table as plugin_table
 
 FAMILIES: dict[str, Table] = {
-    "linear": linear.TABLE,
+    "linear": {**linear.TABLE, **einsum.TABLE},
     "pooling": pooling.TABLE,
     "normalization": normalization.TABLE,
     "activations": activations.TABLE,
@@ -61,7 +62,6 @@ PLACES: dict[str, str] = {
 
 NEAREST_FORM: dict[str, str] = {
     "NonMaxSuppression": "cut the model before it and select boxes in the application",
-    "Einsum": "MatMul with Transpose and Reshape",
     "GridSample": "Resize",
     "If": "a constant condition",
     "Loop": "the loop unrolled by the exporter",
