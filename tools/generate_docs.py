@@ -25,7 +25,7 @@ from xdsl.irdl import (
 from xdsl.passes import ModulePass, get_pass_option_infos
 
 from kpuir.analysis.constructs import CONSTRUCTS
-from kpuir.importers.summary import onnx_ops, tflite_ops
+from kpuir.importers.summary import onnx_ops, tflite_ops, tflite_refusals
 from kpuir.kmodel.v4 import INSTRUCTIONS, KpuConv2d
 from kpuir.named_pipelines import PIPELINES
 from kpuir.target import k210
@@ -214,17 +214,22 @@ def tflite_section() -> str:
         "All versions of an operator are read: what a version adds are types and options. Tensors may be float32, "
         "float16, int8 and uint8 (rounded to the codes the model gives them), int16 (limited to its range, not "
         "rounded), or whole numbers: integers and bools are these, 0 and 1, in float32. Weights may be float16, int4, "
-        "int8 (also of float layers) or uint8, with one scale or one for each channel. Options are all honoured, or "
-        "the layer is refused with its reason; those that only tell a runtime how to compute are left out here. "
-        "Parameters (shapes, axes, pads) must be constant, and so must all shapes be. Custom operators are refused "
-        "but for those listed, whose options are read to the last byte."
+        "int8 (also of float layers) or uint8, with one scale or one for each channel, and stored sparse. Options are "
+        "all honoured, or the layer is refused with its reason; those that only tell a runtime how to compute are left "
+        "out here. Parameters (shapes, axes, pads) must be constant, and so must all shapes be. Custom operators are "
+        "refused but for those listed, whose options are read to the last byte."
     )
     lines = [
         f"| {code(one.name)} | {', '.join(map(code, one.options))} | {one.place} | {one.text.replace('|', '&#124;')} |"
         for one in tflite_ops()
     ]
     head = ["| op | options | runs on | what it becomes, limits |", "|---|---|---|---|"]
-    return "\n".join(["## TFLite\n", intro, "", *head, *lines])
+    refused: dict[str, list[str]] = {}
+    for name, reason in sorted(tflite_refusals().items()):
+        refused.setdefault(reason, []).append(code(name))
+    reasons = ["", "Not imported:", "", "| ops | why |", "|---|---|"]
+    reasons += [f"| {', '.join(names)} | {reason} |" for reason, names in refused.items()]
+    return "\n".join(["## TFLite\n", intro, "", *head, *lines, *reasons])
 
 
 def stale() -> list[str]:

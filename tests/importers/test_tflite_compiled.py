@@ -22,6 +22,7 @@ WINDOW = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1
     [
         *[("ADD", 12), ("ARG_MAX", 0), ("CAST", 2), ("EMBEDDING_LOOKUP", 0), ("FAKE_QUANT", 0), ("GATHER", 1)],
         *[("POW", 0), ("REDUCE_ANY", 6), ("SCATTER_ND", 0), ("SELECT_V2", 0), ("TOPK_V2", 1), ("GREATER", 0)],
+        *[("CONV_3D_TRANSPOSE", 0), ("DILATE", 0), ("REDUCE_WINDOW", 4), ("UNSORTED_SEGMENT_MIN", 0)],
     ],
 )
 def test_compiled_operator(kind: str, number: int) -> None:

@@ -11,9 +11,11 @@ import tflite
 from xdsl.dialects.builtin import ModuleOp
 
 from kpuir.errors import InvalidInputError, KpuirError, UnsupportedError, UsageError
-from kpuir.importers.tflite import import_tflite
+from kpuir.importers.tflite import graph, import_tflite
+from kpuir.importers.tflite.ops import OPS
+from kpuir.importers.tflite.refusals import refusal
 from kpuir.ir.locations import layer_name
-from tests.importers.tflite_builder import Operator, Tensor, build, constant, one_op
+from tests.importers.tflite_builder import Operator, Sparsity, Tensor, build, constant, one_op
 from tests.importers.tflite_forms import forms
 from tests.shared import shared_file
 
@@ -223,17 +225,122 @@ def test_options_of_another_operator() -> None:
         import_tflite(model)
 
 
-def test_operators_that_ignore_scales() -> None:
-    """LiteRT's NEG of int8 is -codes, whatever their scale and zero point."""
-    tensors = [Tensor((1, 4), "int8", name, scale=[0.1], zero_point=[3]) for name in ("x", "y")]
-    with pytest.raises(UnsupportedError, match="NEG: runtimes ignore the scales of quantized tensors here; works: fl"):
-        import_tflite(build(tensors, [Operator("NEG", [0], [1])], [0], [1]))
+def on_codes(kind: str, given: list[Tensor], out: Tensor, table: str = "", **options: Any) -> bytes:
+    arguments = [i for i, tensor in enumerate(given) if tensor.data is None]
+    operator = Operator(kind, range(len(given)), [len(given)], table, options)
+    return build([*given, out], [operator], arguments, [len(given)])
 
 
-def test_casts_to_codes() -> None:
-    tensors = [Tensor((1, 4), name="x"), Tensor((1, 4), "int8", "y", scale=[0.1], zero_point=[3])]
-    with pytest.raises(UnsupportedError, match="CAST: to int8 codes; works: a float, an integer or bool"):
-        import_tflite(build(tensors, [Operator("CAST", [0], [1])], [0], [1]))
+def codes(dtype: str = "int8", scale: float = 0.1, shape: tuple[int, ...] = (1, 4), name: str = "x") -> Tensor:
+    return Tensor(shape, dtype, name, scale=[scale] if scale else [], zero_point=[3] if scale else [])
+
+
+WINDOW = [constant(np.array(one, np.int64)) for one in ([1, 2], [1, 1], [1, 1])]
+SEGMENTS = [constant(np.array(one, np.int32)) for one in ([0], 2)]
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (
+            on_codes("TRANSPOSE", [codes(), constant(np.array([1, 0], np.int32))], codes(scale=0.2, name="y")),
+            "TRANSPOSE: runtimes copy codes from x of scale 0.1 and zero point 3 to y of scale 0.2 and zero point 3;",
+        ),
+        (
+            on_codes("MAXIMUM", [codes(), codes(scale=0.11, name="z")], codes(), "MaximumMinimumOptions"),
+            "MAXIMUM: runtimes copy codes from x of scale 0.1 and zero point 3 to z of scale 0.11 and zero point 3;",
+        ),
+        (
+            on_codes("RELU", [codes(scale=0)], codes(scale=0)),
+            "RELU: its int8 x has no scale; works: codes with one, or",
+        ),
+        (
+            on_codes("MATRIX_DIAG", [Tensor((4,), "float16", "x")], Tensor((4, 4), "float16")),
+            "MATRIX_DIAG: x is float16, which runtimes do not compute; works: float32",
+        ),
+        (
+            on_codes(
+                "REDUCE_WINDOW",
+                [codes(), constant(np.int8(1)), *WINDOW],
+                codes(),
+                "ReduceWindowOptions",
+                ReduceFunction=2,
+            ),
+            "REDUCE_WINDOW: runtimes multiply codes, whatever their scale; works: products of floats",
+        ),
+        (
+            on_codes("UNSORTED_SEGMENT_MIN", [Tensor((1, 4), "int32", "x"), *SEGMENTS], Tensor((2, 4), "int32")),
+            "UNSORTED_SEGMENT_MIN: segment 1 has no rows; works: segments that have some, or floats",
+        ),
+    ],
+)
+def test_codes_that_runtimes_take_for_others(model: bytes, reason: str) -> None:
+    with pytest.raises(UnsupportedError, match=reason):
+        import_tflite(model)
+
+
+def test_nearly_the_same_scale() -> None:
+    """No code is another one."""
+    order = constant(np.array([1, 0], np.int32))
+    assert import_tflite(on_codes("TRANSPOSE", [codes(), order], codes(scale=0.1001, name="y")))
+
+
+@pytest.mark.parametrize(
+    ("sparse", "reason"),
+    [
+        (Sparsity((0, 1), (), (2, ((0, 1, 2), (0, 5)))), "index 5 is out of bounds"),
+        (Sparsity((0, 0), (), (2, 2)), "2 levels in the order"),
+        (Sparsity((0, 1), (), (2, ((0, 1, 3), (0, 1, 2)))), "shape mismatch"),
+    ],
+)
+def test_sparse_constants(sparse: Sparsity, reason: str) -> None:
+    stored = Tensor((2, 4), "float32", "w", np.ones(2, np.float32), sparse=sparse)
+    rejected(build([stored, Tensor((2, 4))], [Operator("DENSIFY", [0], [1])], [], [1]), f"constant w .*{reason}")
+
+
+REFUSED = {
+    "works on the bits": "BITCAST BITWISE_XOR",
+    "has complex numbers": "COMPLEX_ABS IMAG REAL RFFT2D",
+    "is control flow": "CALL CALL_ONCE IF WHILE",
+    "end the model in front of its post-processing": "NON_MAX_SUPPRESSION_V4 NON_MAX_SUPPRESSION_V5",
+    "converters do not write it any more": "CONCAT_EMBEDDINGS SPARSE_TO_DENSE",
+    "its result is random": "MULTINOMIAL RANDOM_STANDARD_NORMAL RANDOM_UNIFORM",
+    "the size of its result depends": "UNIQUE WHERE",
+    "variables cannot be compiled": "ASSIGN_VARIABLE READ_VARIABLE VAR_HANDLE",
+    "work of the application": "EMBEDDING_LOOKUP_SPARSE HASHTABLE HASHTABLE_FIND HASHTABLE_IMPORT HASHTABLE_LOOKUP "
+    "HASHTABLE_SIZE LSH_PROJECTION SKIP_GRAM",
+    "made when a model is loaded": "DELEGATE",
+    "kept of earlier inferences": "SVDF",
+    "newer than kpuir": "STABLEHLO_CASE",
+}
+"""Every operator of LiteRT's schema that is not imported, by its reason; and those of StableHLO."""
+NO_OPERATORS = {"CUSTOM", "PLACEHOLDER_FOR_GREATER_OP_CODES"}
+NNCASE = """ABS ADD ARG_MAX ARG_MIN AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND CAST CEIL CONCATENATION CONV_2D COS
+DEPTHWISE_CONV_2D DEQUANTIZE DIV EQUAL EXP EXPAND_DIMS FAKE_QUANT FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER
+GATHER_ND GREATER GREATER_EQUAL HARD_SWISH L2_NORMALIZATION LEAKY_RELU LESS LESS_EQUAL LOG LOGISTIC LOG_SOFTMAX MAXIMUM
+MAX_POOL_2D MEAN MINIMUM MIRROR_PAD MUL NEG NOT_EQUAL ONE_HOT PACK PAD PADV2 POW PRELU QUANTIZE REDUCE_MAX REDUCE_MIN
+REDUCE_PROD RELU RELU6 RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR ROUND RSQRT SHAPE SIN SLICE SOFTMAX
+SPACE_TO_BATCH_ND SPLIT SQRT SQUARE SQUARED_DIFFERENCE SQUEEZE STRIDED_SLICE SUB SUM TANH TILE TRANSPOSE
+TRANSPOSE_CONV"""
+"""The builtin operators that nncase's releases for this chip import."""
+
+
+def test_every_operator_of_litert_is_imported_or_refused_with_its_reason() -> None:
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+    reasons = {kind: reason for reason, kinds in REFUSED.items() for kind in kinds.split()}
+    known = {kind: number for kind, number in vars(BuiltinOperator).items() if isinstance(number, int)}
+    assert set(OPS) - set(known) == {"CUSTOM Convolution2DTransposeBias"}
+    assert set(NNCASE.split()) <= set(OPS)
+    assert not reasons.keys() & OPS.keys()
+    for kind, number in known.items():
+        if kind in OPS or kind in NO_OPERATORS:
+            continue
+        here = kind if hasattr(tflite.BuiltinOperator, kind) else f"operator {number}"
+        reason = reasons.pop(kind, "is StableHLO, which converters lower" if kind.startswith("STABLEHLO_") else None)
+        assert reason is not None, f"{kind} is neither imported nor refused"
+        assert reason in refusal(graph.Operator(here, "", (), (), None, "layer"))
+    assert not reasons
 
 
 def test_control_flow() -> None:

@@ -17,6 +17,7 @@ from kpuir.passes.ktensor_sink_transposes import KTensorSinkTransposesPass
 from tests.importers.litert import run_litert
 from tests.importers.tflite_builder import Operator, Tensor, build, constant, one_op
 from tests.importers.tflite_forms import lstm_inputs
+from tests.importers.tflite_movement import SPARSE
 
 Array = NDArray[np.float32]
 SAME = 0
@@ -157,6 +158,17 @@ def dequantized_conv(weight: Tensor, reference: Array) -> None:
     plain = one_op("CONV_2D", [(1, 5, 5, 3), reference, np.zeros(4, np.float32)], "Conv2DOptions", **options)
     compare(module, inputs, run_litert(plain, inputs))
     assert "ktensor.dequantize" not in [op.name for op in module.walk()]
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_sparse_weights(number: int) -> None:
+    """By rows, and in blocks of 2x2; without DENSIFY between."""
+    sparse, values = SPARSE[number]
+    weight = Tensor((4, 4), "float32", "w", np.array(values, np.float32), sparse=sparse)
+    plain = run_litert(one_op("DENSIFY", [weight], "DensifyOptions"), [])[0]
+    assert 0 < np.count_nonzero(plain) < plain.size
+    table, x = "FullyConnectedOptions", draw([(2, 4)])
+    compare(import_tflite(one_op("FULLY_CONNECTED", [(2, 4), weight], table)), x, [x[0] @ plain.T])
 
 
 def test_float16_weights() -> None:

@@ -13,6 +13,7 @@ NAMES: Mapping[str, Any] = vars(tflite)
 TYPES = {
     "float32": "FLOAT32",
     "float16": "FLOAT16",
+    "float64": "FLOAT64",
     "int4": "INT4",
     "int8": "INT8",
     "uint8": "UINT8",
@@ -24,6 +25,15 @@ TYPES = {
     "bool": "BOOL",
     "string": "STRING",
 }
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """How `data` is stored: levels are dense (a size) or compressed (segments and indices)."""
+
+    order: Sequence[int]
+    blocks: Sequence[int]
+    levels: Sequence[int | tuple[Sequence[int], Sequence[int]]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,7 @@ class Tensor:
     zero_point: Sequence[int] = ()
     axis: int = 0
     variable: bool = False
+    sparse: Sparsity | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -207,7 +218,25 @@ def _tensor(b: flatbuffers.Builder, tensor: Tensor, buffer: int) -> int:
             "QuantizedDimension": tensor.axis,
         }
         fields["Quantization"] = _table(b, "QuantizationParameters", quantization)
+    if tensor.sparse is not None:
+        fields["Sparsity"] = _sparsity(b, tensor.sparse)
     return _table(b, "Tensor", fields)
+
+
+def _sparsity(b: flatbuffers.Builder, sparse: Sparsity) -> int:
+    levels: list[int] = []
+    for level in sparse.levels:
+        if isinstance(level, int):
+            levels.append(_table(b, "DimensionMetadata", {"Format": 0, "DenseSize": level}))
+            continue
+        fields: dict[str, Any] = {"Format": 1}
+        for name, values in zip(("ArraySegments", "ArrayIndices"), level, strict=True):
+            fields |= {f"{name}Type": 1, name: _table(b, "Int32Vector", {"Values": _vector(b, values)})}
+        levels.append(_table(b, "DimensionMetadata", fields))
+    vectors = {"TraversalOrder": _vector(b, sparse.order), "DimMetadata": _offsets(b, levels)}
+    if sparse.blocks:
+        vectors["BlockMap"] = _vector(b, sparse.blocks)
+    return _table(b, "SparsityParameters", vectors)
 
 
 def _operator(b: flatbuffers.Builder, operator: Operator, code: int) -> int:
@@ -222,8 +251,9 @@ def _operator(b: flatbuffers.Builder, operator: Operator, code: int) -> int:
         fields["CustomOptions"] = b.CreateByteVector(operator.custom_options)
     if operator.table:
         options = {k: _option(b, v) for k, v in operator.options.items()}
-        fields["BuiltinOptions"] = _table(b, operator.table, options)
-        fields["BuiltinOptionsType"] = getattr(NAMES["BuiltinOptions"], operator.table)
+        newer = "" if hasattr(NAMES["BuiltinOptions"], operator.table) else "2"
+        fields[f"BuiltinOptions{newer}"] = _table(b, operator.table, options)
+        fields[f"BuiltinOptions{newer}Type"] = getattr(NAMES[f"BuiltinOptions{newer}"], operator.table)
     return _table(b, "Operator", fields)
 
 

@@ -5,41 +5,35 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tests.importers.tflite_builder import Tensor
-from tests.importers.tflite_matrix import Form
-
-SAME, VALID = 0, 1
-MAP = (1, 4, 6, 8)
-NONE, RELU, RELU_N1_TO_1, RELU6 = 0, 1, 2, 3
-SYMMETRIC_ONE = (1 / 128, 128)
-"""The scale and zero point of results in -1..1."""
-
-
-def weights(*shape: int) -> NDArray[np.float32]:
-    return np.random.default_rng(sum(shape) * 7 + len(shape)).uniform(-1, 1, shape).astype(np.float32)
-
-
-def ints(*values: int) -> NDArray[np.int32]:
-    return np.array(values, np.int32)
-
-
-def pairs(*values: tuple[int, int]) -> NDArray[np.int32]:
-    return np.array(values, np.int32)
-
-
-def typed(shape: tuple[int, ...], dtype: str, name: str = "x") -> Tensor:
-    return Tensor(shape, dtype, name)
-
-
-def result(dtype: str) -> tuple[Tensor, ...]:
-    return (Tensor((1,), dtype),)
+from tests.importers.tflite_matrix import (
+    MAP,
+    NONE,
+    RELU,
+    RELU6,
+    RELU_N1_TO_1,
+    SAME,
+    SYMMETRIC_ONE,
+    TANH,
+    VALID,
+    Form,
+    ints,
+    pairs,
+    result,
+    typed,
+    weights,
+)
+from tests.importers.tflite_movement import choosing, conversions, movement, operators_on_codes, shapes
 
 
 def convolutions() -> Iterator[Form]:
-    for padding, (sh, sw), (dh, dw), (kh, kw) in product(
-        (SAME, VALID), ((1, 1), (2, 2), (1, 2), (3, 2)), ((1, 1), (2, 2), (1, 2)), ((3, 3), (1, 1), (2, 4), (5, 3))
+    for padding, (sh, sw), (dh, dw), (kh, kw), fused in product(
+        (SAME, VALID),
+        ((1, 1), (2, 2), (1, 2), (3, 2)),
+        ((1, 1), (2, 2), (1, 2)),
+        ((3, 3), (1, 1), (2, 4), (5, 3)),
+        (NONE, RELU, RELU_N1_TO_1, RELU6),
     ):
         if (dh, dw) != (1, 1) and (sh, sw) != (1, 1):
             continue
@@ -49,7 +43,7 @@ def convolutions() -> Iterator[Form]:
             "StrideW": sw,
             "DilationHFactor": dh,
             "DilationWFactor": dw,
-            "FusedActivationFunction": (sh + kw + padding) % 4,
+            "FusedActivationFunction": fused,
         }
         x = (1, 11, 13, 4)
         yield Form("CONV_2D", (x, weights(6, kh, kw, 4), weights(6)), "Conv2DOptions", options, weights=(1, 0))
@@ -62,6 +56,10 @@ def convolutions() -> Iterator[Form]:
         )
     plain = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
     yield Form("CONV_2D", ((1, 5, 5, 4), weights(6, 3, 3, 2), weights(6)), "Conv2DOptions", plain, weights=(1, 0))
+    for multiplier in (1, 3):
+        given = ((2, 5, 5, 4), weights(1, 3, 3, 4 * multiplier), weights(4 * multiplier))
+        options = {**plain, "DepthMultiplier": multiplier}
+        yield Form("DEPTHWISE_CONV_2D", given, "DepthwiseConv2DOptions", options, weights=(1, 3))
     batch = ((2, 5, 5, 4), weights(6, 3, 3, 4), weights(6))
     yield Form("CONV_2D", batch, "Conv2DOptions", plain, weights=(1, 0))
     for padding, (sh, sw), (kh, kw) in product(
@@ -78,20 +76,44 @@ def convolutions() -> Iterator[Form]:
                 results=(Tensor((1, height, width, 5)),),
                 weights=(1, 0),
             )
-    # the bias of TRANSPOSE_CONV is input 3
+    for fused in (RELU, RELU_N1_TO_1, RELU6):
+        yield Form(
+            "TRANSPOSE_CONV",
+            (ints(1, 8, 10, 5), weights(5, 3, 3, 3), (1, 4, 5, 3), weights(5)),
+            "TransposeConvOptions",
+            {"Padding": SAME, "StrideH": 2, "StrideW": 2, "FusedActivationFunction": fused},
+            results=(Tensor((1, 8, 10, 5)),),
+            weights=(1, 0),
+        )
     for padding, stride, dilation, fused in ((SAME, 1, 1, 1), (VALID, 1, 2, 0), (SAME, 2, 1, 3), (VALID, 2, 1, 0)):
         axes = {f"Stride{axis}": stride for axis in "DHW"} | {f"Dilation{axis}Factor": dilation for axis in "DHW"}
         options = {"Padding": padding, "FusedActivationFunction": fused, **axes}
         given = ((2, 5, 6, 7, 3), weights(3, 2, 3, 3, 4), weights(4))
         yield Form("CONV_3D", given, "Conv3DOptions", options)
+    for padding, stride, dilation, fused in ((SAME, 1, 1, 1), (VALID, 1, 2, 0), (SAME, 2, 1, 3), (VALID, 2, 1, 0)):
+        axes = {f"Stride{axis}": stride for axis in "DHW"} | {f"Dilation{axis}Factor": dilation for axis in "DHW"}
+        options = {"Padding": padding, "FusedActivationFunction": fused, **axes}
+        spans = [(taps - 1) * dilation + 1 for taps in (3, 2, 3)]
+        for more in (0, stride - 1):
+            size = [n * stride for n in (4, 5, 3)] if padding == SAME else []
+            size = size or [(n - 1) * stride + span + more for n, span in zip((4, 5, 3), spans, strict=True)]
+            shape = ints(2, *size, 4)
+            yield Form(
+                "CONV_3D_TRANSPOSE",
+                (shape, weights(3, 2, 3, 4, 3), (2, 4, 5, 3, 3), weights(4) if fused else None),
+                "Conv3DOptions",
+                options,
+                results=(Tensor(shape.tolist()),),
+            )
 
 
 def pools() -> Iterator[Form]:
-    for kind, padding, (sh, sw), (kh, kw) in product(
+    for kind, padding, (sh, sw), (kh, kw), fused in product(
         ("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D"),
         (SAME, VALID),
         ((1, 1), (2, 2), (2, 1)),
         ((2, 2), (3, 3), (7, 9), (1, 3)),
+        (NONE, RELU, RELU_N1_TO_1, RELU6),
     ):
         options = {
             "FilterHeight": kh,
@@ -99,7 +121,7 @@ def pools() -> Iterator[Form]:
             "StrideH": sh,
             "StrideW": sw,
             "Padding": padding,
-            "FusedActivationFunction": (kh + sh) % 4,
+            "FusedActivationFunction": fused,
         }
         yield Form(kind, ((1, 7, 9, 3),), "Pool2DOptions", options, same=kind != "L2_POOL_2D")
 
@@ -118,6 +140,8 @@ def products() -> Iterator[Form]:
         options = {"AdjX": adj_x, "AdjY": adj_y}
         for left, right in (((2,), (2,)), ((1,), (2,)), ((2,), (1,)), ((2, 1), (3,)), ((2, 3), (2, 3)), ((2,), ())):
             yield Form("BATCH_MATMUL", ((*left, *x), (*right, *y)), table, options)
+        for right in ((2,), ()):
+            yield Form("BATCH_MATMUL", ((2, *x), weights(*right, *y)), table, options)
 
 
 def functions() -> Iterator[Form]:
@@ -143,22 +167,18 @@ def functions() -> Iterator[Form]:
         yield Form("TANH", (shape,), low=-4, high=4, fixed=SYMMETRIC_ONE)
         for kind in ("LOG", "RSQRT", "SQRT"):
             yield Form(kind, (shape,), low=0.1, high=9)
-    yield Form("LEAKY_RELU", (MAP,), "LeakyReluOptions", {"Alpha": 0.2})
-    yield Form("LEAKY_RELU", (MAP,), "LeakyReluOptions", {"Alpha": 1.5})
+    for alpha in (0.2, 0.0, 1.5, -0.3):
+        yield Form("LEAKY_RELU", (MAP,), "LeakyReluOptions", {"Alpha": alpha})
     for approximate in (False, True):
         yield Form("GELU", (MAP,), "GeluOptions", {"Approximate": approximate}, low=-4, high=4)
     for slope in ((1, 1, 8), (4, 6, 8), (1,), (1, 6, 1)):
         yield Form("PRELU", (MAP, weights(*slope)), weights=(1, None))
-    for bits in (8, 4, 16):
-        options = {"Min": -1.3, "Max": 1.7, "NumBits": bits}
+    for bits, (least, most) in product((8, 2, 4, 16), ((-1.3, 1.7), (0.0, 1.0), (-1.5, 0.0))):
+        options = {"Min": least, "Max": most, "NumBits": bits}
         yield Form("FAKE_QUANT", (MAP,), "FakeQuantOptions", options)
-    yield Form(
-        "BUCKETIZE",
-        (MAP,),
-        "BucketizeOptions",
-        {"Boundaries": np.array([-1.0, 0.0, 0.5], np.float32)},
-        results=result("int32"),
-    )
+    for boundaries in ([-1.0, 0.0, 0.5], [0.25], [-1.5, -1.5, 1.0, 9.0]):
+        options = {"Boundaries": np.array(boundaries, np.float32)}
+        yield Form("BUCKETIZE", (MAP,), "BucketizeOptions", options, results=result("int32"))
 
 
 SHAPES = (
@@ -179,6 +199,8 @@ def binaries() -> Iterator[Form]:
                     continue
                 low = 0.3 if kind == "DIV" else -2.0
                 yield Form(kind, (x, y), table, {"FusedActivationFunction": fused}, low=low)
+            if kind in ("ADD", "SUB"):
+                yield Form(kind, (x, y), table, {"PotScaleInt16": False})
         for kind in ("MAXIMUM", "MINIMUM"):
             yield Form(kind, (x, y), "MaximumMinimumOptions", same=True)
         if max(len(x), len(y)) < 5:
@@ -202,7 +224,8 @@ def binaries() -> Iterator[Form]:
         yield Form("POW", (MAP, np.float32(exponent)))
     yield Form("POW", ((3,), np.ones((1, 2, 1), np.float32)[:, :1]))
     yield Form("FLOOR_MOD", (MAP, np.float32(-0.75)))
-    yield Form("ADD_N", (MAP, MAP, MAP))
+    for count in (2, 3, 5):
+        yield Form("ADD_N", (MAP,) * count)
     yield Form("ATAN2", (MAP, MAP))
     yield Form("ATAN2", (MAP, np.array([-1, 0, 1, 0, 2, -3, 1e-9, 0], np.float32) * np.ones(MAP, np.float32)))
     yield Form("ATAN2", (np.zeros(MAP, np.float32), MAP))
@@ -229,14 +252,16 @@ def logic() -> Iterator[Form]:
         "SELECT_V2",
         (np.array([True, False, True]), (2, 3), np.full(3, -3.4028234663852886e38, np.float32)),
         "SelectV2Options",
+        same=True,
     )
     for c, x in ((MAP, MAP), ((4,), (4, 3, 2)), ((1,), (1,))):
         yield Form("SELECT", (typed(c, "bool"), x, x), "SelectOptions", same=True)
-    kinds = ("float32", "int32", "int64", "bool", "int8", "uint8", "int16")
-    codes = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "int8": 9}
+    codes = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "int8": 9}
+    codes |= {"float64": 10, "uint32": 15, "uint16": 16}
+    kinds = tuple(codes)
     for source, target in product(kinds, kinds):
         options = {"InDataType": codes[source], "OutDataType": codes[target]}
-        low = 0 if "uint8" in (source, target) else -100
+        low = 0 if "uint" in source + target else -100
         yield Form("CAST", (typed((3, 7), source),), "CastOptions", options, result(target), low, 100)
     for kind, dtype in product(("ABS", "NEG", "SIGN"), ("int32",)):
         yield Form(kind, (typed(MAP, dtype),), "", {}, result(dtype), -9, 9)
@@ -256,6 +281,10 @@ def reductions() -> Iterator[Form]:
             yield Form(
                 kind, (typed((2, 3, 4, 5), "bool"), ints(*axes)), "ReducerOptions", {"KeepDims": keep}, result("bool")
             )
+    for kind in ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD"):
+        same = kind in ("REDUCE_MAX", "REDUCE_MIN")
+        for shape, axes in (((3,), ints(0)), ((2, 3), np.int32(1)), ((2, 1, 3, 2, 2), ints(4, 0))):
+            yield Form(kind, (shape, axes), "ReducerOptions", {}, same=same)
     for kind, dtype in product(("SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "MEAN"), ("int32", "int64")):
         yield Form(kind, (typed((2, 3, 4), dtype), ints(1)), "ReducerOptions", {"KeepDims": True}, result(dtype), -9, 9)
     for shape in ((2, 10), MAP, (3, 4, 5), (7,)):
@@ -263,6 +292,23 @@ def reductions() -> Iterator[Form]:
             yield Form("SOFTMAX", (shape,), "SoftmaxOptions", {"Beta": beta}, fixed=(1 / 256, 0), low=-8, high=8)
         yield Form("LOG_SOFTMAX", (shape,), fixed=(16 / 256, 255), low=-3, high=3)
         yield Form("L2_NORMALIZATION", (shape,), "L2NormOptions", fixed=SYMMETRIC_ONE)
+    windows = (((1, 2, 3, 1), (1, 2, 1, 1), (1, 1, 2, 1)), ((2, 1, 1, 3), (1, 1, 1, 2), (1, 1, 1, 1)))
+    for function, window in product((1, 2, 3, 4), windows):
+        given = [np.array(one, np.int64) for one in window]
+        for start in ({1: 0, 2: 1, 3: 3.4e38, 4: -3.4e38}[function], 0.5):
+            yield Form(
+                "REDUCE_WINDOW",
+                ((2, 5, 7, 4), np.float32(start), *given),
+                "ReduceWindowOptions",
+                {"ReduceFunction": function},
+            )
+        x = typed((2, 5, 7, 4), "int32")
+        options = {"ReduceFunction": function}
+        yield Form("REDUCE_WINDOW", (x, np.int32(2), *given), "ReduceWindowOptions", options, result("int32"), -9, 9)
+    for function, start in ((5, True), (6, False)):
+        x = typed((2, 5, 7, 4), "bool")
+        given = (x, np.array(start), *(np.array(one, np.int64) for one in windows[0]))
+        yield Form("REDUCE_WINDOW", given, "ReduceWindowOptions", {"ReduceFunction": function}, result("bool"))
     for radius, bias, alpha, beta in ((1, 1.0, 0.5, 0.75), (5, 2.0, 1e-2, 0.5), (0, 1.0, 1.0, 1.0)):
         options = {"Radius": radius, "Bias": bias, "Alpha": alpha, "Beta": beta}
         yield Form("LOCAL_RESPONSE_NORMALIZATION", (MAP,), "LocalResponseNormalizationOptions", options)
@@ -276,6 +322,8 @@ def images() -> Iterator[Form]:
         x = ((1, 5, 6, 2), ints(*size))
         yield Form("RESIZE_BILINEAR", x, "ResizeBilinearOptions", options, same=True)
         yield Form("RESIZE_NEAREST_NEIGHBOR", x, "ResizeNearestNeighborOptions", options, same=True)
+    for kind, table in (("RESIZE_BILINEAR", "Bilinear"), ("RESIZE_NEAREST_NEIGHBOR", "NearestNeighbor")):
+        yield Form(kind, ((2, 3, 4, 1), ints(6, 7)), f"Resize{table}Options", same=True)
     for block, pads in (((2, 2), ((1, 0), (2, 0))), ((1, 3), ((0, 0), (0, 0))), ((3, 2), ((1, 0), (0, 2)))):
         yield Form("SPACE_TO_BATCH_ND", ((1, 5, 6, 2), ints(*block), pairs(*pads)), same=True)
     yield Form("SPACE_TO_BATCH_ND", ((2, 5, 2), ints(2), pairs((1, 0))), same=True)
@@ -285,172 +333,6 @@ def images() -> Iterator[Form]:
     for block in (1, 2):
         yield Form("DEPTH_TO_SPACE", ((1, 3, 4, 8),), "DepthToSpaceOptions", {"BlockSize": block}, same=True)
         yield Form("SPACE_TO_DEPTH", ((1, 4, 6, 3),), "SpaceToDepthOptions", {"BlockSize": block}, same=True)
-
-
-def movement() -> Iterator[Form]:
-    for axis in (-1, 0, 1, 2, 3, -4):
-        yield Form("CONCATENATION", (MAP, MAP), "ConcatenationOptions", {"Axis": axis}, same=True)
-    yield Form("CONCATENATION", ((2, 3), (2, 4), (2, 1)), "ConcatenationOptions", {"Axis": 1}, same=True)
-    yield Form(
-        "CONCATENATION",
-        (typed(MAP, "int32"), typed(MAP, "int32")),
-        "ConcatenationOptions",
-        {"Axis": 1},
-        result("int32"),
-    )
-    for axis in (0, 1, 2, -1, -3):
-        yield Form("PACK", ((3, 4), (3, 4), (3, 4)), "PackOptions", {"ValuesCount": 3, "Axis": axis}, same=True)
-    for axis, count in ((0, 2), (1, 3), (-1, 4)):
-        outputs = tuple(Tensor((1,)) for _ in range(count))
-        yield Form("UNPACK", ((2, 3, 4),), "UnpackOptions", {"Num": count, "Axis": axis}, outputs, same=True)
-    for axis, count in ((3, 2), (-2, 3), (1, 4), (0, 1)):
-        outputs = tuple(Tensor((1,)) for _ in range(count))
-        yield Form("SPLIT", (np.int32(axis), MAP), "SplitOptions", {"NumSplits": count}, outputs, same=True)
-    for axis, sizes in ((3, (3, -1)), (-2, (1, 2, 3)), (1, (4,))):
-        outputs = tuple(Tensor((1,)) for _ in sizes)
-        options = {"NumSplits": len(sizes)}
-        yield Form("SPLIT_V", (MAP, ints(*sizes), np.int32(axis)), "SplitVOptions", options, outputs, same=True)
-    for begin, size, shape in (((0, 1, 2, 3), (1, -1, 3, 4), (1, 3, 3, 4)), ((0, 0, 0, 0), (-1, -1, -1, -1), MAP)):
-        yield Form("SLICE", (MAP, ints(*begin), ints(*size)), results=(Tensor(shape),), same=True)
-    for begin, end, steps, masks in SLICES:
-        yield Form(
-            "STRIDED_SLICE",
-            ((4, 5, 6), ints(*begin), ints(*end), ints(*steps)),
-            "StridedSliceOptions",
-            masks,
-            same=True,
-        )
-    for multiples in ((2, 3), (1, 1), (1, 4)):
-        yield Form("TILE", ((2, 3), ints(*multiples)), same=True)
-    for shape, wanted in (((3, 1), (2, 3, 4)), ((1,), (2, 2)), ((2, 1, 3), (2, 4, 3))):
-        yield Form("BROADCAST_TO", (shape, ints(*wanted)), same=True)
-    for margins in (((0, 0), (1, 2), (0, 1), (2, 0)), ((1, 0), (0, 0), (0, 0), (0, 0)), ((0, 0),) * 4):
-        yield Form("PAD", (MAP, pairs(*margins)), same=True)
-        yield Form("PADV2", (MAP, pairs(*margins), np.float32(-1.5)), same=True)
-        if margins[0] == (0, 0):
-            for mode in (0, 1):
-                yield Form("MIRROR_PAD", (MAP, pairs(*margins)), "MirrorPadOptions", {"Mode": mode}, same=True)
-    for shape, axes in ((MAP, (2,)), (MAP, (-1,)), ((5,), (0,))):
-        yield Form("REVERSE_V2", (shape, ints(*axes)), same=True)
-    for shape, order in (
-        (MAP, (0, 3, 1, 2)),
-        ((3, 4), (1, 0)),
-        ((2, 3, 4), (2, 0, 1)),
-        ((1, 2, 3, 2, 2), (4, 0, 2, 1, 3)),
-    ):
-        yield Form("TRANSPOSE", (shape, ints(*order)), same=True)
-    yield Form(
-        "DYNAMIC_UPDATE_SLICE",
-        ((4, 5), (2, 3), ints(1, 2)),
-        same=True,
-    )
-
-
-SLICES: tuple[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (
-    ((0, 1, 2), (4, 4, 6), (1, 2, 3), {}),
-    ((3, -1, 5), (0, -4, 0), (-1, -1, -2), {}),
-    ((9, -9, 1), (9, 9, -1), (1, 1, 1), {"BeginMask": 1}),
-    ((0, 0, 0), (0, 0, 0), (-1, -2, 1), {"BeginMask": 7, "EndMask": 7}),
-    ((2, 0, -1), (3, 5, 0), (1, 1, 1), {"ShrinkAxisMask": 5}),
-    ((1, 0, 0, 0), (3, 0, 5, 6), (1, 1, 2, 1), {"NewAxisMask": 2}),
-    ((0, 0, 2), (1, 0, 5), (1, 1, 1), {"EllipsisMask": 2}),
-    ((0, 1), (0, 3), (1, 1), {"EllipsisMask": 1}),
-    ((1, 2), (2, 4), (1, 1), {"EndMask": 2}),
-    ((1,), (2,), (1,), {"ShrinkAxisMask": 1}),
-    ((0, 0, 1), (0, 0, 3), (1, 1, 1), {"NewAxisMask": 1, "EllipsisMask": 2}),
-    ((-3, -4, -5), (-1, -1, -1), (1, 2, 2), {}),
-)
-
-
-def shapes() -> Iterator[Form]:
-    for shape in ((2, -1, 8), (-1,), (4, 6, 8), (1, 1, 192)):
-        wanted = [192 // 16 if dim == -1 and len(shape) == 3 else (192 if dim == -1 else dim) for dim in shape]
-        yield Form("RESHAPE", (MAP, ints(*shape)), "ReshapeOptions", {"NewShape": wanted}, same=True)
-    yield Form("RESHAPE", (MAP,), "ReshapeOptions", {"NewShape": [1, 24, 8]}, same=True)
-    for axis in (0, 1, 2, -1, -3):
-        yield Form("EXPAND_DIMS", ((3, 4), np.int32(axis)), same=True)
-    for axes in ([0], [-2], [0, 2], []):
-        yield Form("SQUEEZE", ((1, 3, 1, 4),), "SqueezeOptions", {"SqueezeDims": axes}, same=True)
-    yield Form("ZEROS_LIKE", (MAP,))
-    yield Form("SHAPE", (MAP,), "ShapeOptions", {"OutType": 2}, result("int32"))
-    yield Form("RANK", (MAP,), results=result("int32"))
-    yield Form("FILL", (ints(2, 3), np.float32(1.5)))
-    yield Form("RANGE", (np.float32(1), np.float32(5), np.float32(0.5)))
-    yield Form("RANGE", (np.int32(9), np.int32(1), np.int32(-3)), results=result("int32"))
-    yield Form("BROADCAST_ARGS", (ints(1, 4), ints(3, 1)), results=result("int32"))
-    for shape in ((3,), (2, 4)):
-        yield Form("MATRIX_DIAG", (shape,))
-    for shape, diagonal in (((3, 3), (3,)), ((2, 3, 4), (2, 3)), ((4, 2), (2,))):
-        yield Form("MATRIX_SET_DIAG", (shape, diagonal), same=True)
-
-
-def conversions() -> Iterator[Form]:
-    yield Form("DEQUANTIZE", (typed(MAP, "float16"),))
-    for dtype, zero_point in (("int8", -20), ("uint8", 100), ("int16", 0)):
-        codes = Tensor(MAP, dtype, "x", scale=[0.03], zero_point=[zero_point])
-        yield Form("DEQUANTIZE", (codes,), low=-2.0)
-        if dtype != "int16":
-            yield Form("QUANTIZE", (MAP,), results=(Tensor((1,), dtype, scale=[0.02], zero_point=[zero_point]),))
-
-
-def choosing() -> Iterator[Form]:
-    for axis, dtype, shape in product((0, 1, -1), ("int32", "int64"), ((4, 5), (2, 3, 4))):
-        axis_type = np.int32(axis) if dtype == "int32" else np.int64(axis)
-        code = 2 if dtype == "int32" else 4
-        for kind, table in (("ARG_MAX", "ArgMaxOptions"), ("ARG_MIN", "ArgMinOptions")):
-            yield Form(kind, (shape, axis_type), table, {"OutputType": code}, result(dtype))
-    for axis, indices in product(
-        (0, 1, -1, 2), (ints(2, 0, 1), pairs((0, 1), (2, 0)), np.int32(1), np.array([2, 2], np.int64))
-    ):
-        yield Form("GATHER", ((3, 4, 5), indices), "GatherOptions", {"Axis": axis}, same=True)
-        yield Form(
-            "GATHER",
-            ((3, 4, 5), typed(indices.shape, "int32", "i")),
-            "GatherOptions",
-            {"Axis": axis},
-            low=0,
-            high=2.9,
-            same=True,
-        )
-    for axis, batch in ((1, 1), (2, 1), (2, 2)):
-        options = {"Axis": axis, "BatchDims": batch}
-        where = (3, 4, 2)[: batch + 1] if batch == 2 else (3, 2)
-        fixed = np.random.default_rng(0).integers(0, 4, where).astype(np.int32)
-        yield Form("GATHER", ((3, 4, 5), fixed), "GatherOptions", options, same=True)
-        yield Form(
-            "GATHER", ((3, 4, 5), typed(where, "int32", "i")), "GatherOptions", options, low=0, high=3.9, same=True
-        )
-    for indices in (
-        pairs((0, 1), (2, 0)),
-        np.array([[1], [2]], np.int32),
-        np.array([[[0, 1, 2]], [[2, 1, 0]]], np.int32),
-    ):
-        yield Form("GATHER_ND", ((3, 4, 5), indices), same=True)
-        yield Form("GATHER_ND", ((3, 4, 5), typed(indices.shape, "int32", "i")), low=0, high=2.9, same=True)
-    yield Form("EMBEDDING_LOOKUP", (typed((4,), "int32"), weights(6, 5)), low=0, high=5.9)
-    for axis, on, off in product((-1, 0, 1), (1.0, 3.5), (0.0, -1.5)):
-        form = (typed((2, 4), "int32"), np.int32(5), np.float32(on), np.float32(off))
-        yield Form("ONE_HOT", form, "OneHotOptions", {"Axis": axis}, low=-1, high=5.9)
-    for k in (1, 3, 6):
-        yield Form("TOPK_V2", ((2, 3, 6), np.int32(k)), results=(Tensor((1,)), Tensor((1,), "int32")), same=True)
-    for axis, exclusive, reverse in product((0, 1, -1), (False, True), (False, True)):
-        options = {"Exclusive": exclusive, "Reverse": reverse}
-        yield Form("CUMSUM", ((3, 4, 5), np.int32(axis)), "CumsumOptions", options)
-    for time, batch in ((1, 0), (0, 1), (2, 0)):
-        size = (3, 4, 5)[batch]
-        options = {"SeqDim": time, "BatchDim": batch}
-        yield Form(
-            "REVERSE_SEQUENCE", ((3, 4, 5), ints(*[1, 3, 2, 3, 1][:size])), "ReverseSequenceOptions", options, same=True
-        )
-        lengths = typed((size,), "int32", "n")
-        yield Form(
-            "REVERSE_SEQUENCE", ((3, 4, 5), lengths), "ReverseSequenceOptions", options, low=1, high=3.9, same=True
-        )
-    yield Form("SCATTER_ND", (np.array([[1], [3], [1]], np.int32), (3, 2), ints(5, 2)))
-    yield Form("SCATTER_ND", (pairs((0, 1), (2, 0)), (2, 4), ints(3, 2, 4)))
-    yield Form("SEGMENT_SUM", ((5, 3), ints(0, 0, 1, 1, 2)))
-    yield Form("UNSORTED_SEGMENT_SUM", ((5, 3), ints(3, 0, 1, -1, 0), np.int32(4)))
-    yield Form("UNSORTED_SEGMENT_SUM", ((2, 2, 3), pairs((2, 0), (2, 1)), np.int32(3)))
 
 
 def states(*shapes: tuple[int, ...]) -> list[Tensor]:
@@ -494,7 +376,12 @@ def recurrent() -> Iterator[Form]:
             yield Form("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, "UnidirectionalSequenceLSTMOptions", options)
     given = lstm_inputs(size, units, units, cifg=False, peephole=False, project=False)
     single = [(batch, size), *given, *states((batch, units), (batch, units))]
-    yield Form("LSTM", single, "LSTMOptions", {"FusedActivationFunction": 4})
+    for options in ({}, {"CellClip": 0.4}):
+        yield Form("LSTM", single, "LSTMOptions", {"FusedActivationFunction": 4, **options})
+    for fused, clip in ((1, 0.0), (3, 0.0), (4, 0.3)):
+        options = {"FusedActivationFunction": fused, "CellClip": clip}
+        inputs = [(batch, steps, size), *given, *states((batch, units), (batch, units))]
+        yield Form("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, "UnidirectionalSequenceLSTMOptions", options)
     for merge, major in product((False, True), repeat=2):
         # LiteRT itself gives other numbers with and without merging where there are two sequences, batch first.
         count = batch if major or not merge else 1
@@ -503,28 +390,31 @@ def recurrent() -> Iterator[Form]:
         inputs = [shape, *given, *given, *state, *[None] * 9]
         options = {"FusedActivationFunction": 4, "TimeMajor": major, "MergeOutputs": merge}
         outputs = (Tensor((1,)),) * (1 if merge else 2)
-        yield Form("BIDIRECTIONAL_SEQUENCE_LSTM", inputs, "BidirectionalSequenceLSTMOptions", options, outputs)
-    for major, fused in product((False, True), (1, 4)):
+        for clip in ({}, {"CellClip": 0.4}):
+            more = {**options, **clip}
+            yield Form("BIDIRECTIONAL_SEQUENCE_LSTM", inputs, "BidirectionalSequenceLSTMOptions", more, outputs)
+    for major, fused in product((False, True), (NONE, RELU, RELU_N1_TO_1, RELU6, TANH)):
         shape = (steps, batch, size) if major else (batch, steps, size)
         inputs = [shape, weights(units, size), weights(units, units), weights(units), *states((batch, units))]
         options = {"FusedActivationFunction": fused, "TimeMajor": major}
         yield Form("UNIDIRECTIONAL_SEQUENCE_RNN", inputs, "SequenceRNNOptions", options)
-    for merge, major in product((False, True), repeat=2):
+    for merge, major, fused in product((False, True), (False, True), (RELU, TANH)):
         shape = (steps, batch, size) if major else (batch, steps, size)
         ways: list[Any] = []
         for state in states((batch, units), (batch, units)):
             ways += [weights(units, size), weights(units, units) * (1 - len(ways) / 8), weights(units), state]
-        options = {"FusedActivationFunction": 4, "TimeMajor": major, "MergeOutputs": merge}
+        options = {"FusedActivationFunction": fused, "TimeMajor": major, "MergeOutputs": merge}
         outputs = (Tensor((1,)),) * (1 if merge else 2)
         inputs = [shape, *ways, None, None, None]
         yield Form("BIDIRECTIONAL_SEQUENCE_RNN", inputs, "BidirectionalSequenceRNNOptions", options, outputs)
     inputs = [(batch, size), weights(units, size), weights(units, units), weights(units), *states((batch, units))]
-    yield Form("RNN", inputs, "RNNOptions", {"FusedActivationFunction": 1})
+    for fused in (NONE, RELU, RELU_N1_TO_1, RELU6, TANH):
+        yield Form("RNN", inputs, "RNNOptions", {"FusedActivationFunction": fused})
 
 
 FAMILIES = (
     *(convolutions, pools, products, functions, binaries, logic, reductions, images, movement),
-    *(shapes, conversions, choosing, recurrent),
+    *(shapes, conversions, choosing, recurrent, operators_on_codes),
 )
 
 

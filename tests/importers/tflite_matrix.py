@@ -21,6 +21,34 @@ from tests.importers.litert import run_litert
 from tests.importers.tflite_builder import Operator, Tensor, build, constant
 
 Array = NDArray[Any]
+HALF_PRECISION = 2.0**-10
+"""A unit in the last place of float16: results and what is between are rounded to it there, here to float32."""
+
+SAME, VALID = 0, 1
+MAP = (1, 4, 6, 8)
+NONE, RELU, RELU_N1_TO_1, RELU6, TANH = 0, 1, 2, 3, 4
+SYMMETRIC_ONE = (1 / 128, 128)
+"""The scale and zero point of results in -1..1."""
+
+
+def weights(*shape: int) -> NDArray[np.float32]:
+    return np.random.default_rng(sum(shape) * 7 + len(shape)).uniform(-1, 1, shape).astype(np.float32)
+
+
+def ints(*values: int) -> NDArray[np.int32]:
+    return np.array(values, np.int32)
+
+
+def pairs(*values: tuple[int, int]) -> NDArray[np.int32]:
+    return np.array(values, np.int32)
+
+
+def typed(shape: tuple[int, ...], dtype: str, name: str = "x") -> Tensor:
+    return Tensor(shape, dtype, name)
+
+
+def result(dtype: str) -> tuple[Tensor, ...]:
+    return (Tensor((1,), dtype),)
 
 
 @dataclass(frozen=True)
@@ -129,6 +157,24 @@ def quantized(form: Form, dtype: str, *, per_channel: bool = True) -> Form:
     return replace(form, inputs=inputs, results=results)
 
 
+def retyped(form: Form, dtype: str) -> Form:
+    """The form with numbers of another type, and no scale."""
+    whole = "int" in dtype
+    low = max(form.low, 0.0) if "uint" in dtype else form.low
+
+    def other(tensor: Tensor) -> Tensor:
+        if tensor.dtype != "float32":
+            return tensor
+        data = tensor.data if tensor.data is None else tensor.data * (4 if whole else 1)
+        if data is not None:
+            data = np.clip(data, 0 if "uint" in dtype else -60000, 60000).astype(dtype)
+        return replace(tensor, dtype=dtype, data=data)
+
+    inputs = [None if tensor is None else other(tensor) for tensor in form.tensors()]
+    least = 1.0 if whole and form.low > 0 else low
+    return replace(form, inputs=inputs, results=[other(one) for one in form.results], low=least)
+
+
 def _activation(tensor: Tensor, dtype: str, low: float, high: float) -> Tensor:
     """The tensor (a constant: its codes) in integers that reach from below `low` to above `high`."""
     low, high = min(low, 0.0), max(high, low + 1e-3, 1e-3)
@@ -140,7 +186,7 @@ def _activation(tensor: Tensor, dtype: str, low: float, high: float) -> Tensor:
         zero_point = round(-low / scale) + limits.min
     data = tensor.data
     if data is not None:
-        data = np.clip(np.rint(data / scale) + zero_point, limits.min, limits.max).astype(dtype)
+        data = np.clip(np.rint(data.astype(np.float64) / scale) + zero_point, limits.min, limits.max).astype(dtype)
     return replace(tensor, dtype=dtype, scale=[scale], zero_point=[int(zero_point)], data=data)
 
 
@@ -171,10 +217,10 @@ def real(array: Array, tensor: Tensor) -> Array:
     return ((array.astype(np.float64) - tensor.zero_point[0]) * np.float32(tensor.scale[0])).astype(np.float32)
 
 
-def problem(form: Form, *, steps: float = 0, relative: float = 1e-5, seed: int = 0) -> str | None:
+def problem(form: Form, *, steps: Any = 0, seed: int = 0) -> str | None:
     """What is wrong with our results for a form, as imported and after sinking transposes; None if nothing.
 
-    Quantized results may differ by `steps`.
+    Quantized results, and whole numbers, may differ by `steps`: one number, or one for each.
     """
     model, samples = form.model(), form.samples(seed)
     try:
@@ -185,30 +231,32 @@ def problem(form: Form, *, steps: float = 0, relative: float = 1e-5, seed: int =
     given = [real(array, tensor) for array, tensor in zip(samples, arguments, strict=True)]
     try:
         module = import_tflite(model)
-        found = _difference(form, run(module, given), wanted, steps, relative)
+        found = _difference(form, run(module, given), wanted, steps)
         if found is None and any(isinstance(op, TransposeOp) for op in module.walk()):
             KTensorSinkTransposesPass().apply(Context(), module)
-            found = _difference(form, run(module, given), wanted, steps, relative)
+            found = _difference(form, run(module, given), wanted, steps)
         module.verify()
     except KpuirError as error:
         return f"{type(error).__name__}: {error}"
     return found
 
 
-def _difference(form: Form, got: Sequence[Array], wanted: Sequence[Array], steps: float, relative: float) -> str | None:
+def _difference(form: Form, got: Sequence[Array], wanted: Sequence[Array], steps: Any) -> str | None:
     for ours, theirs, tensor in zip(got, wanted, form.results, strict=True):
         if ours.shape != theirs.shape:
             return f"shape {ours.shape}, LiteRT {theirs.shape}"
         if tensor.scale:
             codes = ours.astype(np.float64) / np.float32(tensor.scale[0]) + tensor.zero_point[0]
             distance = np.abs(codes - theirs)
-            if not distance.max(initial=0) <= steps + 0.01:
+            if not (distance <= steps + 0.01).all():
                 share = float((distance > 0.5).mean())
                 return f"{distance.max():.2f} steps from LiteRT, {share:.1%} of {distance.size} off"
         else:
             reference = theirs.astype(np.float32)
             size = max(1e-6, float(np.abs(reference[np.isfinite(reference)]).max(initial=0)))
-            bad = ~np.isclose(ours, reference, rtol=relative, atol=relative * size, equal_nan=True)
+            relative = HALF_PRECISION if tensor.dtype == "float16" else 1e-5
+            most = max(relative * size, steps if "int" in tensor.dtype else 0)
+            bad = ~np.isclose(ours, reference, rtol=relative, atol=most, equal_nan=True)
             if bad.any():
                 worst = float(np.abs(ours - reference)[bad].max())
                 return f"{int(bad.sum())} of {bad.size} differ, by up to {worst:.3g} of {size:.3g}"

@@ -71,6 +71,13 @@ def tflite_ops() -> list[TfliteOp]:
     return sorted(found)
 
 
+def tflite_refusals() -> Mapping[str, str]:
+    """Why TFLite's other operators are not imported."""
+    from kpuir.importers.tflite.refusals import REASONS
+
+    return REASONS
+
+
 def _summaries(table: Mapping[str, Callable[..., Any]]) -> dict[str, str]:
     return {name: _summary(table[name]) for name in sorted(table)}
 

@@ -59,7 +59,7 @@ class LayerComparison:
         elif stage == "kpu-select-registers" and self.floats is not None:
             start = time.perf_counter()
             samples = source.load(self.floats)
-            count = min(max(_NUMBERS // sum(array.size for array in samples[0]), 1), _COMPARED)
+            count = min(max(_NUMBERS // max(sum(array.size for array in samples[0]), 1), 1), _COMPARED)
             self.found = layer_errors(self.floats, module, samples[:: -(-len(samples) // count)])
             inputs = [
                 array.transpose(0, 2, 3, 1) if spec.layout == "NHWC" else array

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kpuir.errors import InvalidInputError
 from kpuir.importers.files import ends
 from kpuir.importers.tflite.options import has_newer_fields, unread
+from kpuir.importers.tflite.sparsity import densified, read_levels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -145,6 +146,7 @@ class _Reader:
         self.operator_names = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(v, int)}
         self.type_names = {v: k for k, v in vars(tflite.TensorType).items() if isinstance(v, int)}
         self.option_names = {v: k for k, v in vars(tflite.BuiltinOptions).items() if isinstance(v, int)}
+        self.newer_option_names = {v: k for k, v in vars(tflite.BuiltinOptions2).items() if isinstance(v, int)}
         self.option_types = vars(tflite)
 
     def graph(self) -> Graph:
@@ -186,9 +188,8 @@ class _Reader:
             dtype, stored = "INT8", _nibbles(stored, shape)
         if dtype not in DTYPES:
             return Tensor(name, shape, signature, dtype, problem=f"constant {name} is {dtype}")
-        if table.Sparsity() is not None:
-            return Tensor(name, shape, signature, dtype, problem=f"constant {name} is stored sparse")
-        data = _typed(stored, dtype, shape, name)
+        sparsity = table.Sparsity()
+        data = _typed(stored, dtype, shape, name) if sparsity is None else _dense(stored, dtype, shape, name, sparsity)
         return Tensor(name, shape, signature, dtype, data, quantization)
 
     def buffer(self, index: int) -> "NDArray[np.uint8]":
@@ -217,7 +218,7 @@ class _Reader:
         if kind == "CUSTOM":
             return Operator(kind, custom, inputs, outputs, _bytes(table.CustomOptionsAsNumpy()), layer)
         options = self.options(table)
-        if table.BuiltinOptions2Type() or isinstance(options, int):
+        if isinstance(options, int) or (table.BuiltinOptionsType() and table.BuiltinOptions2Type()):
             problem = "its options are of a kind that kpuir does not know"
         else:
             problem = None if options is None else unread(kind, options)
@@ -225,10 +226,12 @@ class _Reader:
 
     def options(self, table: Any) -> Any:
         """The table of options, None where there is none, its number where it is unknown."""
-        number, union = table.BuiltinOptionsType(), table.BuiltinOptions()
+        number, union, names = table.BuiltinOptionsType(), table.BuiltinOptions(), self.option_names
+        if table.BuiltinOptions2Type():
+            number, union, names = table.BuiltinOptions2Type(), table.BuiltinOptions2(), self.newer_option_names
         if number == 0 or union is None:
             return None
-        kind = self.option_types.get(self.option_names.get(number, ""))
+        kind = self.option_types.get(names.get(number, ""))
         if kind is None:
             return number
         options = kind()
@@ -295,6 +298,20 @@ def _typed(stored: "NDArray[np.uint8]", dtype: str, shape: tuple[int, ...], name
     if any(dim < 0 for dim in shape) or math.prod(shape) * kind.itemsize != stored.nbytes:
         raise UnsoundError(f"constant {name} of shape {list(shape)} and type {dtype} has {stored.nbytes} bytes")
     return np.frombuffer(stored.tobytes(), kind).reshape(shape)
+
+
+def _dense(stored: "NDArray[np.uint8]", dtype: str, shape: tuple[int, ...], name: str, sparsity: Any) -> "NDArray[Any]":
+    import math
+
+    import numpy as np
+
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise UnsoundError(f"sparse constant {name} has the shape {list(shape)}")
+    values = np.frombuffer(stored.tobytes(), np.dtype(DTYPES[dtype]))
+    try:
+        return densified(values, shape, *read_levels(sparsity))
+    except BROKEN as error:
+        raise UnsoundError(f"sparse constant {name} contradicts its shape: {error}") from error
 
 
 def _quantization(table: Any) -> Quantization | None:

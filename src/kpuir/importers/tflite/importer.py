@@ -22,6 +22,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from kpuir.errors import InvalidInputError, UnsupportedError, UsageError
 from kpuir.importers.files import read_source
+from kpuir.importers.tflite.codes import check
 from kpuir.importers.tflite.graph import BROKEN, DTYPES, Graph, Operator, Tensor, cut, read
 from kpuir.importers.tflite.layer import (
     ZERO_POINTS,
@@ -205,6 +206,7 @@ def _import_layer(operator: Operator, scope: Scope, table: dict[str, Handler]) -
         layer = Layer(operator, scope)
         if operator.problem is not None:
             layer.refuse(operator.problem)
+        check(layer)
         results = _as_list(handler(layer))
         if len(results) != len(operator.outputs):
             raise ValueError(f"{len(results)} results, but {len(operator.outputs)} outputs")

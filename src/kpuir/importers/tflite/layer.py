@@ -212,14 +212,6 @@ class Layer(Emitter):
             self.refuse("a constant has integers that float32 does not hold", "up to 16777216")
         return self.put_constant(real)
 
-    def codes(self, position: int) -> SSAValue:
-        """An input as it is stored: of real numbers that are rounded to codes, the codes."""
-        value, quantization = self.value(position), self.scope.tensors[self.operator.inputs[position]].quantization
-        if not self.is_coded(position) or quantization is None:
-            return value
-        scale, zero_point = float(quantization.scale[0]), float(quantization.zero_point[0])
-        return self.binary("add", self.unary("round", self.binary("div", value, scale)), zero_point)
-
     def indices(self, position: int) -> Value:
         """An input of whole numbers, as an array where it is known at import."""
         value = self._lookup(position)

@@ -11,6 +11,7 @@ _TABLES = {
     **dict.fromkeys(("MAXIMUM", "MINIMUM"), "MaximumMinimum"),
     "DEPTHWISE_CONV_2D": "DepthwiseConv2D",
     "L2_NORMALIZATION": "L2Norm",
+    "CONV_3D_TRANSPOSE": "Conv3D",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
     "BIDIRECTIONAL_SEQUENCE_LSTM": "BidirectionalSequenceLSTM",
     "UNIDIRECTIONAL_SEQUENCE_RNN": "SequenceRNN",

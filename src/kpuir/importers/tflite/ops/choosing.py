@@ -8,8 +8,11 @@ from xdsl.ir import SSAValue
 
 import kpuir.importers.selection as selection
 from kpuir.dialects import ktensor
+from kpuir.importers.emitter import MAX_COPIES
+from kpuir.importers.tflite.codes import on_codes
 from kpuir.importers.tflite.layer import Handler, Layer, Value, check_size, shape_of
-from kpuir.importers.tflite.ops.elementwise import of_numbers
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def gather(layer: Layer) -> Value:
@@ -105,16 +108,42 @@ def segment_sum(layer: Layer) -> SSAValue:
 
 def unsorted_segment_sum(layer: Layer) -> SSAValue:
     """UNSORTED_SEGMENT_SUM by constant segments, of which negative ones go nowhere: a product with 0s and 1s."""
+    segments, count, inner = _unsorted_segments(layer)
+    rows = np.where(segments < 0, count, segments)
+    sums = _sums_of_rows(layer, 0, rows, count + 1, math.prod(inner))
+    return layer.reshape(layer.cut(sums, 0, 0, count), (count, *inner))
+
+
+def unsorted_segment(kind: str, empty: float) -> Handler:
+    """The handler of a reduction of constant segments, and its result for those without rows."""
+
+    def handler(layer: Layer) -> SSAValue:
+        segments, count, inner = _unsorted_segments(layer)
+        if max(segments.size, count) > MAX_COPIES:
+            layer.refuse(f"{segments.size} rows become {count}", f"up to {MAX_COPIES}")
+        table = layer.reshape(layer.value(0), (segments.size, math.prod(inner)))
+        results: list[SSAValue] = []
+        for segment in range(count):
+            rows = [layer.cut(table, 0, row, row + 1) for row in np.flatnonzero(segments == segment).tolist()]
+            if not rows and layer.is_whole() and abs(empty) > 1:
+                layer.refuse(f"segment {segment} has no rows", "segments that have some, or floats")
+            rows = rows or [layer.constant(np.full((1, math.prod(inner)), empty))]
+            results.append(layer.reduce(kind, layer.concat(rows, 0), [0]))
+        return layer.reshape(layer.concat(results, 0), (count, *inner))
+
+    handler.__doc__ = f"The {kind} of each of constant segments, of which negative ones go nowhere."
+    return handler
+
+
+def _unsorted_segments(layer: Layer) -> "tuple[np.ndarray, int, tuple[int, ...]]":
+    """Of each row its segment, how many there are, and the shape of a row."""
     where, shape = layer.array(1, "its segments"), layer.shape(0)
     (count,) = layer.integers(2, "how many segments there are")
     if where.dtype.kind not in "iu" or shape[: where.ndim] != where.shape or count < 1:
         raise layer.invalid(f"of {list(shape)} by {list(where.shape)} into {count}")
     if where.size and where.max() >= count:
         raise layer.invalid(f"has indices outside of {count}")
-    inner = shape[where.ndim :]
-    rows = np.where(where.ravel() < 0, count, where.ravel())
-    sums = _sums_of_rows(layer, 0, rows, count + 1, math.prod(inner))
-    return layer.reshape(layer.cut(sums, 0, 0, count), (count, *inner))
+    return where.ravel(), count, shape[where.ndim :]
 
 
 def _sums_of_rows(layer: Layer, position: int, rows: "np.ndarray", count: int, inner: int) -> SSAValue:
@@ -143,8 +172,11 @@ OPS: Mapping[str, Handler] = {
     "GATHER_ND": gather_nd,
     "ONE_HOT": one_hot,
     "REVERSE_SEQUENCE": reverse_sequence,
-    "SCATTER_ND": of_numbers(scatter_nd),
+    "SCATTER_ND": on_codes(scatter_nd, overflows=True),
     "SEGMENT_SUM": segment_sum,
     "TOPK_V2": topk_v2,
+    "UNSORTED_SEGMENT_MAX": unsorted_segment("max", -FLOAT32_MAX),
+    "UNSORTED_SEGMENT_MIN": unsorted_segment("min", FLOAT32_MAX),
+    "UNSORTED_SEGMENT_PROD": unsorted_segment("prod", 1.0),
     "UNSORTED_SEGMENT_SUM": unsorted_segment_sum,
 }

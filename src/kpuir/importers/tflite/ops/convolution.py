@@ -21,6 +21,7 @@ from kpuir.importers.tflite.ops.common import (
     transpose,
     window_pads,
 )
+from kpuir.importers.tflite.ops.movement import spread
 
 Pair = tuple[int, int]
 
@@ -79,11 +80,7 @@ def conv_3d(layer: Layer) -> SSAValue:
         layer.refuse("its weights are computed by the model", "constant ones")
     if len(shape) != 5 or weights.ndim != 5 or shape[4] != weights.shape[3]:
         raise layer.invalid(f"of {list(shape)} with weights of {list(weights.shape)}")
-    strides, dilations = (
-        layer.positive(*(f"{what}{axis}{more}" for axis in "DHW"))
-        for what, more in (("Stride", ""), ("Dilation", "Factor"))
-    )
-    spans = [(taps - 1) * dilation + 1 for taps, dilation in zip(weights.shape[:3], dilations, strict=True)]
+    strides, dilations, spans = _volume_window(layer, weights.shape)
     line, beside = ((1, shape[1]), (1, spans[0]), (1, strides[0])), (shape[2:4], (spans[1], spans[2]), strides[1:])
     (_, front, _, back), pads = (window_pads(layer, *cast("tuple[Pair, Pair, Pair]", one)) for one in (line, beside))
     value = layer.value(0)
@@ -106,6 +103,53 @@ def conv_3d(layer: Layer) -> SSAValue:
         total = part if total is None else layer.binary("add", total, part)
     maps = to_nhwc(layer, fused_activation(layer, cast("SSAValue", total)))
     return layer.reshape(maps, (shape[0], count, *shape_of(maps)[1:]))
+
+
+def conv_3d_transpose(layer: Layer) -> SSAValue:
+    """CONV_3D_TRANSPOSE(output shape, weights [KD, KH, KW, OC, IC], input, bias) with constant weights.
+
+    Each plane of the kernel is a transposed convolution, of which the maps are spread by the stride and added.
+    """
+    out_size, weights, shape = layer.integers(0, "its output shape"), layer.weights(1), layer.shape(2)
+    if weights is None:
+        layer.refuse("its weights are computed by the model", "constant ones")
+    if not len(out_size) == len(shape) == weights.ndim == 5 or shape[4] != weights.shape[4]:
+        raise layer.invalid(f"of {list(shape)} with weights of {list(weights.shape)} into {list(out_size)}")
+    strides, dilations, spans = _volume_window(layer, weights.shape)
+    axes = zip(shape[1:4], out_size[1:4], spans, strides, strict=True)
+    (front, back, deeper), rows, columns = (_transposed_pads(layer, *axis) for axis in axes)
+    maps = to_nchw(layer, layer.reshape(layer.value(2), (shape[0] * shape[1], *shape[2:])))
+    depth = (shape[1] - 1) * strides[0] + spans[0] + deeper
+    total: SSAValue | None = None
+    for plane, taps in enumerate(weights):
+        operation = ktensor.Conv2dTransposeOp(
+            maps,
+            layer.put_constant(np.ascontiguousarray(taps.transpose(3, 2, 0, 1))),
+            strides=strides[1:],
+            pads=(rows[0], columns[0], rows[1], columns[1]),
+            dilations=dilations[1:],
+            output_padding=(rows[2], columns[2]),
+        )
+        part = to_nhwc(layer, layer.put(operation))
+        volume = layer.reshape(part, (*shape[:2], *shape_of(part)[1:]))
+        if strides[0] > 1:
+            volume = spread(layer, volume, 1, strides[0])
+        before = plane * dilations[0]
+        after = depth - before - shape_of(volume)[1]
+        if before or after:
+            volume = layer.put(ktensor.PadOp(volume, (0, before, 0, 0, 0), (0, after, 0, 0, 0), 0.0))
+        total = volume if total is None else layer.binary("add", total, volume)
+    value = layer.cut(cast("SSAValue", total), 1, front, depth - back)
+    return fused_activation(layer, layer.binary("add", value, layer.value(3)) if layer.has(3) else value)
+
+
+def _volume_window(layer: Layer, kernel: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], list[int]]:
+    """Strides and dilations of a convolution of volumes, and the sizes of its dilated kernel."""
+    strides, dilations = (
+        layer.positive(*(f"{what}{axis}{more}" for axis in "DHW"))
+        for what, more in (("Stride", ""), ("Dilation", "Factor"))
+    )
+    return strides, dilations, [(taps - 1) * rate + 1 for taps, rate in zip(kernel, dilations, strict=False)]
 
 
 def convolution_2d_transpose_bias(layer: Layer) -> SSAValue:
@@ -177,6 +221,7 @@ def _bias(layer: Layer, position: int) -> SSAValue | None:
 OPS: Mapping[str, Handler] = {
     "CONV_2D": conv_2d,
     "CONV_3D": conv_3d,
+    "CONV_3D_TRANSPOSE": conv_3d_transpose,
     "CUSTOM Convolution2DTransposeBias": convolution_2d_transpose_bias,
     "DEPTHWISE_CONV_2D": depthwise_conv_2d,
     "TRANSPOSE_CONV": transpose_conv,

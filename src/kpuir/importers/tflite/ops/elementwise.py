@@ -9,10 +9,13 @@ from xdsl.ir import SSAValue
 
 from kpuir.dialects import ktensor
 from kpuir.dialects.ktensor import ActivationAttr, ActivationKind, BinaryKind, UnaryKind
+from kpuir.importers.tflite.codes import on_codes
 from kpuir.importers.tflite.layer import Constant, Handler, Layer, Result, Value, check_size
 from kpuir.importers.tflite.ops.common import FUSED, fused_activation
 
 Fold = Callable[..., Any]
+_NEXT_TO_ZERO = 1.1754943508222875e-38
+"""The smallest normal number of float32."""
 _TINY = 1e-30
 """What is divided by instead of 0; the quotient's arc tangent is half a turn's."""
 
@@ -97,6 +100,18 @@ def add_n(layer: Layer) -> SSAValue:
     return total
 
 
+def of_positive(handler: Handler) -> Handler:
+    """A handler of a function of positive numbers: codes below stand for the limit at 0, as in LiteRT's tables."""
+
+    def limited(layer: Layer) -> Result:
+        if not layer.is_coded(0) or layer.known(0) is not None:
+            return handler(layer)
+        return layer.unary(layer.operator.kind.lower(), layer.activation(layer.value(0), "max", _NEXT_TO_ZERO))
+
+    limited.__doc__ = handler.__doc__
+    return limited
+
+
 def squared_difference(layer: Layer) -> SSAValue:
     """SQUARED_DIFFERENCE."""
     difference = layer.put(ktensor.BinaryOp(BinaryKind.SUB, layer.value(0), layer.value(1)))
@@ -107,18 +122,6 @@ def division(layer: Layer) -> Result:
     """`ktensor.binary<div>` and its fused activation function; of integers rounded towards 0."""
     result = binary(BinaryKind.DIV, _divide, fuses=True)(layer)
     return layer.truncated(result) if isinstance(result, SSAValue) and layer.is_whole() else result
-
-
-def of_numbers(handler: Handler) -> Handler:
-    """A handler that refuses numbers rounded to codes: LiteRT computes with those codes, whatever their scales."""
-
-    def checked(layer: Layer) -> Result:
-        if any(layer.is_coded(position) for position in layer.inputs):
-            layer.refuse("runtimes ignore the scales of quantized tensors here", "floats, or integers without a scale")
-        return handler(layer)
-
-    checked.__doc__ = handler.__doc__
-    return checked
 
 
 def floor_div(layer: Layer) -> Value:
@@ -204,17 +207,17 @@ OPS: Mapping[str, Handler] = {
     "ELU": activation(ActivationAttr.of(ActivationKind.ELU, 1.0)),
     "EXP": unary(UnaryKind.EXP, np.exp),
     "FLOOR": unary(UnaryKind.FLOOR, np.floor),
-    "FLOOR_DIV": of_numbers(floor_div),
-    "FLOOR_MOD": of_numbers(binary(BinaryKind.FLOOR_MOD, np.mod)),
+    "FLOOR_DIV": on_codes(floor_div, overflows=True),
+    "FLOOR_MOD": on_codes(binary(BinaryKind.FLOOR_MOD, np.mod)),
     "GELU": gelu,
     "HARD_SWISH": activation(ActivationAttr.of(ActivationKind.HARD_SWISH)),
     "LEAKY_RELU": leaky_relu,
-    "LOG": unary(UnaryKind.LOG, np.log),
+    "LOG": of_positive(unary(UnaryKind.LOG, np.log)),
     "LOGISTIC": activation(ActivationAttr.of(ActivationKind.SIGMOID)),
     "MAXIMUM": binary(BinaryKind.MAX, np.maximum),
     "MINIMUM": binary(BinaryKind.MIN, np.minimum),
     "MUL": binary(BinaryKind.MUL, np.multiply, fuses=True),
-    "NEG": of_numbers(unary(UnaryKind.NEG, np.negative)),
+    "NEG": on_codes(unary(UnaryKind.NEG, np.negative), overflows=True),
     "POW": power,
     "PRELU": prelu,
     "RELU": activation(FUSED["RELU"]),
@@ -223,7 +226,7 @@ OPS: Mapping[str, Handler] = {
     "RELU_N1_TO_1": activation(FUSED["RELU_N1_TO_1"]),
     "RIGHT_SHIFT": right_shift,
     "ROUND": unary(UnaryKind.ROUND, np.rint),
-    "RSQRT": unary(UnaryKind.RSQRT, lambda x: 1 / np.sqrt(x)),
+    "RSQRT": of_positive(unary(UnaryKind.RSQRT, lambda x: 1 / np.sqrt(x))),
     "SIN": unary(UnaryKind.SIN, np.sin),
     "SQRT": unary(UnaryKind.SQRT, np.sqrt),
     "SQUARE": unary(UnaryKind.SQUARE, np.square),

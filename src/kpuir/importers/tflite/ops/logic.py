@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from xdsl.ir import SSAValue
 
+from kpuir.importers.tflite.codes import on_codes
 from kpuir.importers.tflite.graph import DTYPES
 from kpuir.importers.tflite.layer import Handler, Layer, Value, shape_of
 from kpuir.importers.tflite.ops.elementwise import folded
@@ -83,16 +84,15 @@ def select_v2(layer: Layer) -> Value:
 
 
 def cast(layer: Layer) -> Value:
-    """CAST: to integers by truncation, to bool by comparison with 0; of quantized numbers their codes."""
-    target = layer.scope.tensors[layer.operator.outputs[0]]
-    wanted = target.dtype
-    if wanted not in DTYPES or target.is_coded:
-        layer.refuse(f"to {wanted.lower()}{' codes' * target.is_coded}", "a float, an integer or bool")
+    """CAST: to integers by truncation, to bool by comparison with 0; of and to quantized numbers their codes."""
+    wanted = layer.scope.tensors[layer.operator.outputs[0]].dtype
+    if wanted not in DTYPES:
+        layer.refuse(f"to {wanted.lower()}", "a float, an integer or bool")
     known = layer.known(0)
     if known is not None:
         with np.errstate(all="ignore"):
             return known.astype(DTYPES[wanted])
-    value, source = layer.codes(0), layer.dtype(0)
+    value, source = layer.value(0), layer.dtype(0)
     if wanted == "BOOL":
         return value if source == "BOOL" else layer.activation(layer.binary("equal", value, 0.0), "rsub", 1.0)
     if wanted.startswith("FLOAT") or source in ("BOOL", wanted):
@@ -125,7 +125,7 @@ def _known_pair(layer: Layer) -> tuple[Any, Any] | None:
 OPS: Mapping[str, Handler] = {
     **{kind: comparison(kind) for kind in _COMPARISONS},
     "BUCKETIZE": bucketize,
-    "CAST": cast,
+    "CAST": on_codes(cast),
     "LOGICAL_AND": logical("min", np.logical_and),
     "LOGICAL_NOT": logical_not,
     "LOGICAL_OR": logical("max", np.logical_or),

@@ -141,6 +141,32 @@ def pad(layer: Layer) -> Value:
     return layer.put(ktensor.PadOp(layer.value(0), low, high, number))
 
 
+def dilate(layer: Layer) -> SSAValue:
+    """DILATE: a constant between the elements of each axis."""
+    factors, shape = layer.integers(1, "its factors"), layer.shape(0)
+    fill = layer.real(2)
+    if fill is None:
+        layer.refuse("its padding is computed by the model", "a constant")
+    if len(factors) != len(shape) or min(factors) < 1 or layer.is_coded(0) != layer.is_coded(2):
+        raise layer.invalid(f"of {list(shape)} by {list(factors)}, or its padding has no scale")
+    value = layer.value(0)
+    for axis, factor in enumerate(factors):
+        if factor > 1:
+            value = spread(layer, value, axis, factor, float(fill.reshape(-1)[0]))
+    return value
+
+
+def spread(layer: Layer, value: SSAValue, axis: int, factor: int, fill: float = 0.0) -> SSAValue:
+    """The elements of one axis, `factor` apart; a constant is between them."""
+    shape = shape_of(value)
+    before, after = shape[: axis + 1], shape[axis + 1 :]
+    wide = layer.reshape(value, (*before, 1, *after))
+    high = [0] * len(before) + [factor - 1] + [0] * len(after)
+    padded = layer.put(ktensor.PadOp(wide, [0] * len(high), high, fill))
+    joined = layer.reshape(padded, (*before[:-1], before[-1] * factor, *after))
+    return layer.cut(joined, axis, 0, (before[-1] - 1) * factor + 1)
+
+
 def mirror_pad(layer: Layer) -> SSAValue:
     """MIRROR_PAD: reversed slices before and after each axis; SYMMETRIC repeats the border, REFLECT does not."""
     low, high = _margins(layer)
@@ -295,6 +321,7 @@ def _margins(layer: Layer) -> tuple[tuple[int, ...], tuple[int, ...]]:
 OPS: Mapping[str, Handler] = {
     "BROADCAST_TO": broadcast_to,
     "CONCATENATION": concatenation,
+    "DILATE": dilate,
     "DYNAMIC_UPDATE_SLICE": dynamic_update_slice,
     "MIRROR_PAD": mirror_pad,
     "PACK": pack,

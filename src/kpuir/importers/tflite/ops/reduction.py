@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,18 @@ from xdsl.ir import SSAValue
 
 from kpuir.dialects import ktensor
 from kpuir.dialects.ktensor import ActivationAttr, ActivationKind, BinaryKind, ReduceKind, UnaryKind
+from kpuir.importers.emitter import MAX_COPIES
+from kpuir.importers.tflite.codes import on_codes
 from kpuir.importers.tflite.layer import Handler, Layer, Value, shape_of
 from kpuir.importers.tflite.ops.common import fused_activation
 
 _SMALLEST_NORM = 1e-6
 """L2_NORMALIZATION divides by at least this (TFLite's own constant)."""
+
+
+_FAR = float(np.finfo(np.float32).max)
+_WINDOWS = {1: ("add", 0.0), 2: ("mul", 1.0), 3: ("min", _FAR), 4: ("max", -_FAR), 5: ("min", 1.0), 6: ("max", 0.0)}
+"""What REDUCE_WINDOW computes, by its number in the file, and what changes nothing."""
 
 
 def reduction(kind: ReduceKind, fold: Callable[..., Any]) -> Handler:
@@ -89,6 +97,30 @@ def local_response_normalization(layer: Layer) -> SSAValue:
     return layer.binary("mul", value, layer.unary("exp", layer.binary("mul", logarithm, -beta)))
 
 
+def reduce_window(layer: Layer) -> SSAValue:
+    """REDUCE_WINDOW: along one axis after the other, the elements of a window are taken together."""
+    function = int(layer.option("ReduceFunction"))
+    if function not in _WINDOWS or (function > 4) != (layer.dtype(0) == "BOOL"):
+        layer.refuse(
+            f"function {function} of {layer.dtype(0).lower()}", "sums, products, extremes; all and any of bools"
+        )
+    tensor, (kind, neutral) = layer.tensor(0), _WINDOWS[function]
+    if kind == "mul" and tensor is not None and tensor.is_coded:
+        layer.refuse("runtimes multiply codes, whatever their scale", "products of floats")
+    start = float(layer.array(1, "its start").reshape(-1)[0])
+    windows, shape, value = [layer.integers(i, "its window") for i in (2, 3, 4)], layer.shape(0), layer.value(0)
+    if any(len(window) != len(shape) or min(window) < 1 for window in windows):
+        raise layer.invalid(f"of {list(shape)} by windows, strides and dilations {windows}")
+    for axis, (size, stride, dilation) in enumerate(zip(*windows, strict=True)):
+        count = (shape[axis] - (size - 1) * dilation - 1) // stride + 1
+        if count < 1 or size > MAX_COPIES:
+            raise layer.invalid(f"has windows of {size} elements on an axis of {shape[axis]}")
+        starts = range(0, size * dilation, dilation)
+        parts = [layer.cut(value, axis, first, first + (count - 1) * stride + 1, stride) for first in starts]
+        value = reduce(partial(layer.binary, kind), parts)
+    return value if abs(start - neutral) < _SMALLEST_NORM else layer.binary(kind, value, start)
+
+
 def _over_last(layer: Layer, kind: ReduceKind, value: SSAValue) -> SSAValue:
     axis = layer.axis(-1, len(shape_of(value)))
     return layer.put(ktensor.ReduceOp(kind, value, (axis,)))
@@ -104,6 +136,7 @@ OPS: Mapping[str, Handler] = {
     "REDUCE_ALL": reduction(ReduceKind.MIN, np.all),
     "REDUCE_ANY": reduction(ReduceKind.MAX, np.any),
     "REDUCE_PROD": reduction(ReduceKind.PROD, np.prod),
+    "REDUCE_WINDOW": on_codes(reduce_window, overflows=True),
     "SOFTMAX": softmax,
     "SUM": reduction(ReduceKind.SUM, np.sum),
 }

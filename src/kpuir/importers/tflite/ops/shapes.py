@@ -8,6 +8,7 @@ from xdsl.ir import SSAValue
 
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
+from kpuir.importers.tflite.codes import on_codes
 from kpuir.importers.tflite.graph import DTYPES, MAX_ELEMENTS
 from kpuir.importers.tflite.layer import Constant, Handler, Layer, Value, check_size
 from kpuir.importers.tflite.ops.common import reshape
@@ -81,7 +82,7 @@ def broadcast_args(layer: Layer) -> Constant:
 
 
 def matrix_diag(layer: Layer) -> SSAValue:
-    """MATRIX_DIAG: the last axis as the diagonal of a matrix."""
+    """MATRIX_DIAG: the last axis as the diagonal of a matrix, between which quantized numbers have the code 0."""
     shape = layer.shape(0)
     wide = layer.reshape(layer.value(0), (*shape, 1))
     return layer.binary("mul", wide, np.eye(shape[-1], dtype=np.float32))
@@ -111,6 +112,11 @@ def dequantize(layer: Layer) -> Value:
     return layer.value(0) if real is None else real
 
 
+def densify(layer: Layer) -> Constant:
+    """DENSIFY of a constant that is stored sparse: it is read as a whole."""
+    return layer.array(0, "what is stored sparse")
+
+
 def quantize(layer: Layer) -> SSAValue:
     """QUANTIZE: the numbers stay the same, its result is rounded as any other of its type."""
     return layer.value(0)
@@ -123,8 +129,9 @@ def _integer_type(layer: Layer) -> str:
 
 OPS: Mapping[str, Handler] = {
     "BROADCAST_ARGS": broadcast_args,
-    "MATRIX_DIAG": matrix_diag,
+    "MATRIX_DIAG": on_codes(matrix_diag),
     "MATRIX_SET_DIAG": matrix_set_diag,
+    "DENSIFY": densify,
     "DEQUANTIZE": dequantize,
     "EXPAND_DIMS": expand_dims,
     "FILL": fill,
