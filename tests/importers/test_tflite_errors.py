@@ -235,6 +235,10 @@ def codes(dtype: str = "int8", scale: float = 0.1, shape: tuple[int, ...] = (1, 
     return Tensor(shape, dtype, name, scale=[scale] if scale else [], zero_point=[3] if scale else [])
 
 
+def wide(scale: float, name: str) -> Tensor:
+    return Tensor((1, 4), "int16", name, scale=[scale], zero_point=[0])
+
+
 WINDOW = [constant(np.array(one, np.int64)) for one in ([1, 2], [1, 1], [1, 1])]
 SEGMENTS = [constant(np.array(one, np.int32)) for one in ([0], 2)]
 
@@ -244,11 +248,15 @@ SEGMENTS = [constant(np.array(one, np.int32)) for one in ([0], 2)]
     [
         (
             on_codes("TRANSPOSE", [codes(), constant(np.array([1, 0], np.int32))], codes(scale=0.2, name="y")),
-            "TRANSPOSE: runtimes copy codes from x of scale 0.1 and zero point 3 to y of scale 0.2 and zero point 3;",
+            "TRANSPOSE: runtimes take codes of x of scale 0.1 and zero point 3 for those of y of scale 0.2 and",
         ),
         (
             on_codes("MAXIMUM", [codes(), codes(scale=0.11, name="z")], codes(), "MaximumMinimumOptions"),
-            "MAXIMUM: runtimes copy codes from x of scale 0.1 and zero point 3 to z of scale 0.11 and zero point 3;",
+            "MAXIMUM: runtimes take codes of x of scale 0.1 and zero point 3 for those of z of scale 0.11 and",
+        ),
+        (
+            on_codes("LESS", [wide(1e-4, "x"), wide(2e-4, "z")], Tensor((1, 4), "bool")),
+            "LESS: runtimes take codes of x of scale 0.0001 and zero point 0 for those of z of scale 0.0002 and",
         ),
         (
             on_codes("RELU", [codes(scale=0)], codes(scale=0)),

@@ -239,7 +239,7 @@ def binaries() -> Iterator[Form]:
 def logic() -> Iterator[Form]:
     for kind in ("EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"):
         for x, y in ((MAP, MAP), (MAP, (8,)), ((2, 3, 1), (1, 3, 4))):
-            yield Form(kind, (x, y), results=result("bool"))
+            yield Form(kind, (x, y), results=result("bool"), same=True)
             for dtype in ("int32", "int64"):
                 yield Form(kind, (typed(x, dtype), typed(y, dtype)), "", {}, result("bool"), -3, 3)
     for kind in ("LOGICAL_AND", "LOGICAL_OR"):

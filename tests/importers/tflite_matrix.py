@@ -137,7 +137,8 @@ def quantized(form: Form, dtype: str, *, per_channel: bool = True) -> Form:
             data = next(t for i, t in enumerate(inputs) if t.scale and i != weights)
             inputs.append(_bias(tensor, data, inputs[weights], dtype))
         else:
-            inputs.append(_activation(tensor, dtype, -reach * 0.9, reach))
+            wider = 1.0 if form.same else 1 + 0.37 * position
+            inputs.append(_activation(tensor, dtype, -reach * 0.9 * wider, reach * wider))
     ranges = run_litert(form.model(), form.samples())
     results: list[Tensor] = []
     for one, array in zip(form.results, ranges, strict=True):

@@ -164,6 +164,9 @@ CODES = {"int8": (0.03, -20), "uint8": (0.05, 100), "int16": (0.001, 0)}
 """A scale and a zero point of each type of codes."""
 
 
+COMPARISONS = ("EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "NOT_EQUAL")
+
+
 def coded(dtype: str, shape: tuple[int, ...] = MAP, factor: float = 1.0, **more: Any) -> Tensor:
     """A tensor of codes, of `factor` times the scale."""
     scale, zero_point = CODES[dtype]
@@ -174,6 +177,11 @@ def operators_on_codes() -> Iterator[Form]:
     """What LiteRT computes of codes whatever their scales, and conversions; of all codes."""
     for dtype in CODES:
         narrow, other = coded(dtype), coded(dtype, factor=1.7)
+        for kind, factors in product(COMPARISONS, ((1.0, 1.0), (0.02, 0.02), (1.0, 1.7))):
+            if dtype == "int16" and factors[0] < factors[1] and kind not in ("EQUAL", "NOT_EQUAL"):
+                continue
+            row, column = (coded(dtype, *one) for one in zip(((1, 1, 90, 1), (1, 90, 1, 1)), factors, strict=True))
+            yield Form(kind, (row, column), results=result("bool"))
         divisors = np.array([3, 4, 2, 7, 5, 1, 9, 100], dtype)
         if dtype != "uint8":
             yield Form("NEG", (narrow,), results=(other,))

@@ -45,6 +45,11 @@ _COPIES = frozenset(
     )
 )
 """What copies codes. TFLite's specification wants one scale for inputs and results, runtimes do not look at it."""
+_OF_CODES = {
+    "INT16": _COPIES | {"GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"},
+    "UINT8": _COPIES - {"CONCATENATION"},
+}
+"""int16 is compared by its codes, uint8 is rescaled to be joined."""
 
 
 def check(layer: Layer) -> None:
@@ -56,12 +61,14 @@ def check(layer: Layer) -> None:
             layer.refuse(f"its {tensor.dtype.lower()} {tensor.name} has no scale", "codes with one, or floats")
         if tensor.dtype in _UNSOUND.get(operator.kind, ()):
             layer.refuse(f"{tensor.name} is {tensor.dtype.lower()}, which runtimes do not compute", "float32")
-    if operator.kind not in _COPIES or (operator.kind == "CONCATENATION" and results[0].dtype == "UINT8"):
+    if operator.kind not in _OF_CODES.get(given[0].dtype if given else "", _COPIES):
         return
     coded = [tensor for tensor in (*given, *results) if tensor.is_coded]
     for tensor in coded[1:]:
         if not _alike(coded[0], tensor):
-            layer.refuse(f"runtimes copy codes from {_named(coded[0])} to {_named(tensor)}", "the same for both")
+            layer.refuse(
+                f"runtimes take codes of {_named(coded[0])} for those of {_named(tensor)}", "the same for both"
+            )
 
 
 @dataclass(frozen=True)

@@ -212,6 +212,11 @@ class Layer(Emitter):
             self.refuse("a constant has integers that float32 does not hold", "up to 16777216")
         return self.put_constant(real)
 
+    def rounded_away(self, value: SSAValue) -> SSAValue:
+        """Rounded, halves away from 0."""
+        distance = self.unary("floor", self.binary("add", self.unary("abs", value), 0.5))
+        return self.binary("mul", self.unary("sign", value), distance)
+
     def indices(self, position: int) -> Value:
         """An input of whole numbers, as an array where it is known at import."""
         value = self._lookup(position)

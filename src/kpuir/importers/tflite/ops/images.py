@@ -17,10 +17,7 @@ Pair = tuple[int, int]
 def resize_bilinear(layer: Layer) -> SSAValue:
     """RESIZE_BILINEAR; of int8 and int16 at coordinates of 10 bits, as LiteRT does it, of whole numbers rounded."""
     resized = _bilinear(layer)
-    if not layer.is_whole():
-        return resized
-    distance = layer.unary("floor", layer.binary("add", layer.unary("abs", resized), 0.5))
-    return layer.binary("mul", layer.unary("sign", resized), distance)
+    return layer.rounded_away(resized) if layer.is_whole() else resized
 
 
 def _bilinear(layer: Layer) -> SSAValue:

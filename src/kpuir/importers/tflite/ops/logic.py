@@ -31,18 +31,19 @@ def comparison(kind: str) -> Handler:
         if known is not None:
             return fold(*known)
         first, second = (1, 0) if swapped else (0, 1)
-        return layer.binary(ours, layer.value(first), layer.value(second))
+        values = _compared(layer)
+        return layer.binary(ours, values[first], values[second])
 
-    handler.__doc__ = "A comparison: 1 where it holds, else 0."
+    handler.__doc__ = "A comparison: 1 where it holds, else 0; of quantized numbers in 256ths, as in LiteRT."
     return handler
 
 
 def not_equal(layer: Layer) -> Value:
-    """NOT_EQUAL: 1 where the inputs differ, else 0."""
+    """NOT_EQUAL: 1 where the inputs differ, else 0; of quantized numbers in 256ths, as in LiteRT."""
     known = _known_pair(layer)
     if known is not None:
         return np.not_equal(*known)
-    return layer.activation(layer.binary("equal", layer.value(0), layer.value(1)), "rsub", 1.0)
+    return layer.activation(layer.binary("equal", *_compared(layer)), "rsub", 1.0)
 
 
 def logical(kind: str, fold: Fold) -> Handler:
@@ -112,6 +113,17 @@ def bucketize(layer: Layer) -> SSAValue:
     value = layer.value(0)
     wide = layer.reshape(value, (*shape_of(value), 1))
     return layer.reduce("sum", layer.binary("greater_equal", wide, boundaries), [len(shape_of(value))], False)
+
+
+def _compared(layer: Layer) -> tuple[SSAValue, SSAValue]:
+    """What is compared: of codes whole 256ths, unless each of them has another one anyway."""
+    first, second = layer.value(0), layer.value(1)
+    tensors = [tensor for tensor in map(layer.tensor, (0, 1)) if tensor is not None and tensor.quantization is not None]
+    scales = {float(tensor.quantization.scale[0]) for tensor in tensors if tensor.is_coded and tensor.quantization}
+    orders_codes = layer.dtype(0) == "INT16" and layer.operator.kind not in ("EQUAL", "NOT_EQUAL")
+    if not scales or (len(scales) == 1 and min(scales) * 256 >= 1) or orders_codes:
+        return first, second
+    return layer.rounded_away(layer.binary("mul", first, 256.0)), layer.rounded_away(layer.binary("mul", second, 256.0))
 
 
 def _known_pair(layer: Layer) -> tuple[Any, Any] | None:
