@@ -230,6 +230,26 @@ def test_sums_and_products_with_constants_are_a_scale_and_a_bias() -> None:
     check(IMAGE, body, "channelwise_dequantize", 1e-5)
 
 
+@pytest.mark.parametrize("kind", ["add", "sub", "mul", "div"])
+@pytest.mark.parametrize("first", [True, False])
+def test_numbers_in_front_of_quantize_are_its_scale_and_bias(kind: str, first: bool) -> None:
+    def body(lowering: Lowering, x: SSAValue) -> SSAValue:
+        mean, value, codes = lowering.alloc(POOLED), lowering.alloc(POOLED), lowering.alloc(POOLED, kbuf.UI8)
+        lowering.emit(window("mean", pad_h=(1, 1), pad_w=(1, 0))(floats(lowering, x), mean))
+        operands = (lowering.constant(np.full((1, 1, 1, 1), 1.7, np.float32)), mean)
+        operands = operands if first else operands[::-1]
+        shapes = dict(zip(("a_shape", "b_shape"), (kbuf.shape_of(one) for one in operands), strict=True))
+        lowering.emit(kbuf.BinaryOp(*operands, value, op=kind, out_shape=POOLED, act=NO_CLAMP, **shapes))
+        lowering.emit(kbuf.QuantizeOp(value, codes, zero_point=100, scale=13.71))
+        return codes
+
+    if (kind, first) != ("div", True):
+        check(IMAGE, body, "dequantize average_pool2d quantize")
+        return
+    with pytest.raises(UnsupportedError, match="div of floats"):
+        module_of("v3", IMAGE, body)
+
+
 def test_a_sigmoid_is_found_again() -> None:
     def body(lowering: Lowering, x: SSAValue) -> SSAValue:
         one = lowering.constant(np.ones((1, 1, 1, 1), np.float32))

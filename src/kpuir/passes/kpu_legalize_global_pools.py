@@ -273,9 +273,9 @@ def _is_global_mean(op: Operation) -> bool:
 
 
 def _is_rounded(value: SSAValue) -> bool:
-    """Whether a quantized model rounds a value to a scale of its own."""
-    users = [use.operation for use in value.uses]
-    return any(isinstance(user, ktensor.ActivationOp) and user.function.quantized is not None for user in users)
+    """Whether a quantized model rounds a value to a scale of its own, perhaps behind another function of it."""
+    functions = [use.operation for use in value.uses if isinstance(use.operation, ktensor.ActivationOp)]
+    return any(op.function.quantized is not None or _is_rounded(op.output) for op in functions)
 
 
 class LegalizeGlobalPool(RewritePattern):

@@ -395,6 +395,35 @@ def scaled_bytes(legalizer: Legalizer, op: Operation) -> bool:
     return True
 
 
+def quantized_floats(legalizer: Legalizer, op: Operation) -> bool:
+    """Floats that a number is added to, or that are multiplied by one, and quantized: by another scale and bias."""
+    import numpy as np
+
+    if not isinstance(op, kbuf.QuantizeOp):
+        return False
+    inner = _sole(legalizer, op.input, op)
+    if not isinstance(inner, kbuf.BinaryOp) or inner.values()["act"] != _NO_CLAMP:
+        return False
+    fields, count = op.values(), prod(kbuf.shape_of(op.output))
+    for side, source, other in ((0, inner.a, inner.b), (1, inner.b, inner.a)):
+        constant = legalizer.constant(other)
+        if constant is None or constant.size > 1 or prod(kbuf.shape_of(source)) != count:
+            continue
+        number = constant.astype(np.float64).reshape(())
+        found = _combined(str(inner.values()["op"]), side, np.ones(()), np.zeros(()), number)
+        if found is None or not found[0]:
+            continue
+        factor, addend = (float(part) for part in found)
+        numbers = {
+            "scale": 1 / (fields["scale"] * factor),
+            "bias": -(fields["zero_point"] / fields["scale"] + addend) / factor,
+        }
+        legalizer.replace(kbuf.v3.QuantizeOp(source, op.output, count=count, **numbers))
+        erase(inner)
+        return True
+    return False
+
+
 def _scale_and_bias(op: Operation) -> "tuple[Doubles, Doubles] | None":
     """Of what dequantizes, for each element or for all."""
     import numpy as np
@@ -416,7 +445,7 @@ def _scale_and_bias(op: Operation) -> "tuple[Doubles, Doubles] | None":
 def _combined(
     kind: str, side: int, scale: "Doubles", bias: "Doubles", number: "Doubles"
 ) -> "tuple[Doubles, Doubles] | None":
-    """Scale and bias behind an operation with a number, where the bytes are the left (0) or right (1) side."""
+    """Scale and bias behind an operation with a number, where what has them is the left (0) or right (1) side."""
     match kind, side:
         case ("add", _):
             return scale, bias + number
@@ -450,6 +479,7 @@ FUSIONS: tuple[Callable[[Legalizer, Operation], bool], ...] = (
     rectified_bytes,
     pooled_bytes,
     scaled_bytes,
+    quantized_floats,
     softmax_of_pairs,
     shifted_softmax,
 )
