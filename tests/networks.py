@@ -127,6 +127,20 @@ def yolo() -> onnx.ModelProto:
     return net.model(net.op("Sigmoid", net.conv(fine, 12, 6, 1)), rows)
 
 
+def yolo_tiny(residuals: bool = False) -> onnx.ModelProto:
+    """YOLOv2-tiny: six stages, the last of five pools at stride 1, and a linear head; stages may have a residual."""
+    net, x, channels = Net(image=(1, 3, 64, 96)), "image", 3
+    for stage, outputs in enumerate((8, 16, 24, 32, 32, 48)):
+        x = net.op("LeakyRelu", net.batch_norm(net.conv(x, channels, outputs), outputs), alpha=0.1)
+        if residuals:
+            branch = net.batch_norm(net.conv(x, outputs, outputs), outputs)
+            x = net.op("Add", x, net.op("LeakyRelu", branch, alpha=0.1))
+        if stage < 5:
+            x = net.op("MaxPool", x, kernel_shape=[2, 2], strides=[1 + (stage < 4)] * 2, auto_pad="SAME_UPPER")
+        channels = outputs
+    return net.model(net.conv(x, channels, 30, 1))
+
+
 def yolo_decoded() -> onnx.ModelProto:
     """A head that decodes its boxes in the model, anchors and grid as constants of five dimensions."""
     net = Net(image=(1, 3, 24, 32))

@@ -23,6 +23,9 @@ from kpuir.versions import check_firmware, version_for
 from tests import networks
 from tests.importers.nets import feeds
 from tests.kmodel.check_v3 import check
+from tests.zoo.models import mobilenet_v1
+
+DIGITS = Path(__file__).parents[1] / "examples/digits/digits.onnx"
 
 Samples = Sequence[dict[str, np.ndarray]]
 
@@ -51,17 +54,21 @@ def compiled(model: onnx.ModelProto, samples: Samples, path: Path, **options: An
 
 
 @pytest.mark.parametrize(
-    ("make", "same"),
+    "make",
     [
-        (networks.mobilenet, True),
-        (networks.resnet, False),
-        (networks.yolo, True),
-        (networks.mlp, True),
+        lambda: onnx.load(DIGITS),
+        networks.mobilenet,
+        lambda: mobilenet_v1(size=64, width=0.25, classes=100),
+        networks.resnet,
+        networks.yolo,
+        networks.yolo_tiny,
+        lambda: networks.yolo_tiny(residuals=True),
+        networks.mlp,
     ],
-    ids=["mobilenet", "resnet", "yolo", "mlp"],
+    ids=["digits", "mobilenet", "mobilenet-v1", "resnet", "yolo", "yolo-tiny", "yolo-tiny-residuals", "mlp"],
 )
-def test_networks(make: Callable[[], onnx.ModelProto], same: bool, tmp_path: Path) -> None:
-    """The layers are those of v4; sums of floats, and what is quantized after them, may be a step apart."""
+def test_networks(make: Callable[[], onnx.ModelProto], tmp_path: Path) -> None:
+    """The layers are those of v4, byte for byte; floats behind them differ by the rounding of floats."""
     model = make()
     samples = samples_of(model, 2)
     ours = compiled(model, samples, tmp_path)
@@ -69,9 +76,7 @@ def test_networks(make: Callable[[], onnx.ModelProto], same: bool, tmp_path: Pat
     theirs = kpuir.compile(tmp_path / "x.onnx", dataset=samples, input_type="uint8", passes=same_layers)
     for sample in samples:
         for name, other in theirs.run(sample).items():
-            mine = ours.run(sample)[name]
-            spread = float(np.abs(other).max())
-            np.testing.assert_allclose(mine, other, atol=(1e-5 if same else 0.02) * spread)
+            np.testing.assert_allclose(ours.run(sample)[name], other, rtol=1e-6, atol=1e-6 * float(np.abs(other).max()))
 
 
 def test_large_maps_are_sent_in_bands(tmp_path: Path) -> None:
