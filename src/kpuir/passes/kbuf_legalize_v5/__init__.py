@@ -11,9 +11,9 @@ other versions stay as they are.
     kbuf.kpu_download %y -> %m
     kbuf.v5_tensor(%f, %g) {function = "unary", fields = {dt = "float32", op = 5, ...}}
 
-The functions are those of `kmodel-v5.md` section 8. An input that only the KPU reads is uploaded by the model; an
-addition of bytes, which v5 lacks, is one of floats in between. What cannot be said at all is reported at once, with
-the version that could.
+The functions are those of `kmodel-v5.md` section 8. An input that only the KPU reads is uploaded by the model.
+Arithmetic of bytes, which v5 lacks, is done in floats, and a transposed convolution is an ordinary one of an image
+with zeros between its pixels. What cannot be said at all is reported at once, with the version that could.
 """
 
 from collections.abc import Sequence

@@ -4,6 +4,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 from xdsl.builder import Builder
 from xdsl.dialects.builtin import f32
 from xdsl.ir import Operation, SSAValue
@@ -41,6 +42,7 @@ def _bounds(clamp: tuple[float, float]) -> dict[str, float]:
 
 
 _FREE = {"lo": float("-inf"), "hi": float("inf")}
+_ANY = (-kbuf.FLOAT_MAX, kbuf.FLOAT_MAX)
 
 
 class Emitter:
@@ -139,8 +141,7 @@ def _quantized_binary(emitter: Emitter, op: kbuf.QuantizedBinaryOp, f: Any) -> N
         op=BINARY.index(f.op),
         **_FREE,
     )
-    numbers = {"scale": f.output_mul / 2**f.output_shift, "bias": float(f.output_offset)}
-    _converted(emitter, "quantize", floats["output"], op.output, f.out_shape, numbers)
+    _rescaled(emitter, floats["output"], op.output, f.out_shape, f)
 
 
 def _converted(
@@ -182,8 +183,6 @@ def _softmax(emitter: Emitter, op: kbuf.SoftmaxOp, f: Any) -> None:
 
 def _softmax_by_parts(emitter: Emitter, op: kbuf.SoftmaxOp, shape: Shape, beta: float) -> None:
     """As the compilers before 1.6 did it."""
-    import numpy as np
-
     ends = (shape[0], 1)
     most, total = emitter.temporary(ends), emitter.temporary(ends)
     moved, scaled, powers = (emitter.temporary(shape) for _ in range(3))
@@ -222,40 +221,90 @@ def _table_lookup(emitter: Emitter, op: kbuf.TableLookup1dOp, f: Any) -> None:
 
 
 def _matmul(emitter: Emitter, op: kbuf.MatmulOp, f: Any) -> None:
+    _multiplied(emitter, op.a, op.b, op.output, f, f.bias, f.act)
+
+
+def _multiplied(
+    emitter: Emitter,
+    a: SSAValue,
+    b: SSAValue,
+    output: SSAValue,
+    f: Any,
+    addend: "NDArray[np.float32]",
+    act: tuple[float, float],
+) -> None:
+    """A product of matrices of the sizes that an instruction has, and a bias."""
     left, right, result = (f.a_rows, f.a_cols), (f.a_cols, f.b_cols), (f.a_rows, f.b_cols)
-    bias = emitter.constant(f.bias.reshape(-1))
-    if "matmul" not in emitter.functions:
-        _product_by_conv2d(emitter, op, f, bias)
+    bias = emitter.constant(addend.reshape(-1))
+    if "matmul" not in emitter.functions:  # as the compilers before 1.3 did it: rows are images of one pixel
+        weights = _constant(b, right)
+        if weights is None:
+            raise ValueError(
+                f"the runtime of release {emitter.release} has no product of two computed matrices, that of 1.3 has"
+            )
+        shapes = (*left, 1, 1), (f.b_cols, f.a_cols, 1, 1), (*result, 1, 1)
+        kernel = emitter.constant(np.ascontiguousarray(weights.T).reshape(shapes[1]))
+        ends = {"pad_h": (0, 0, 0), "pad_w": (0, 0, 0)}
+        _convolved(emitter, (a, kernel, bias, output), shapes, ends, act, **_ONCE)
         return
     emitter.call(
         "matmul",
-        (op.a, op.b, bias, op.output),
+        (a, b, bias, output),
         sh1=left,
         st1=dense_strides(left),
         sh2=right,
         st2=dense_strides(right),
         shd=result,
         std=dense_strides(result),
-        **_bounds(f.act),
+        **_bounds(act),
     )
 
 
-def _product_by_conv2d(emitter: Emitter, op: kbuf.MatmulOp, f: Any, bias: SSAValue) -> None:
-    """As the compilers before 1.3 did it: rows are images of one pixel, columns of constant weights its channels."""
-    import numpy as np
+def _constant(value: SSAValue, shape: Shape) -> "NDArray[Any] | None":
+    """The array of a constant, or of a part of one."""
+    owner = kbuf.root_of(value).owner
+    if not isinstance(owner, kbuf.ConstantOp):
+        return None
+    start = kbuf.offset_in_root(value)
+    data = owner.array.tobytes()[start : start + kbuf.byte_size(value)]
+    return np.frombuffer(data, np.float32 if kbuf.element_size(value) == 4 else np.uint8).reshape(shape)
 
-    constant = kbuf.root_of(op.b).owner
-    if not isinstance(constant, kbuf.ConstantOp):
-        raise ValueError(
-            f"the runtime of release {emitter.release} has no product of two computed matrices, that of 1.3 does"
-        )
-    whole = np.frombuffer(constant.array.tobytes(), np.float32)
-    start = kbuf.offset_in_root(op.b) // 4
-    weights = whole[start : start + f.a_cols * f.b_cols].reshape(f.a_cols, f.b_cols)
-    pixels, of_kernel, result = (f.a_rows, f.a_cols, 1, 1), (f.b_cols, f.a_cols, 1, 1), (f.a_rows, f.b_cols, 1, 1)
-    kernel = emitter.constant(np.ascontiguousarray(weights.T).reshape(of_kernel))
-    ends = {"pad_h": (0, 0, 0), "pad_w": (0, 0, 0)}
-    _convolved(emitter, (op.a, kernel, bias, op.output), (pixels, of_kernel, result), ends, f.act, **_ONCE)
+
+def _quantized_matmul(emitter: Emitter, op: kbuf.QuantizedMatmulOp, f: Any) -> None:
+    """In floats, exactly but for how what is in the middle between two bytes is rounded."""
+    left, right = (f.a_rows, f.a_cols), (f.a_cols, f.b_cols)
+    a, weights = _codes(emitter, op.a, left, f.a_offset), _constant(op.b, right)
+    b = (
+        _codes(emitter, op.b, right, f.b_offset)
+        if weights is None
+        else emitter.constant(weights.astype(np.float32) + np.float32(f.b_offset))
+    )
+    result = emitter.temporary((f.a_rows, f.b_cols))
+    _multiplied(emitter, a, b, result, f, f.bias.astype(np.float32), _ANY)
+    _rescaled(emitter, result, op.output, (f.a_rows, f.b_cols), f)
+
+
+def _quantized_conv2d(emitter: Emitter, op: kbuf.QuantizedConv2dOp, f: Any) -> None:
+    """In floats, as the product of matrices; what is outside of the image is 0 there, too."""
+    kernels, result = (f.out_channels, f.in_shape[1] // f.groups, f.filter_h, f.filter_w), op.shapes(f)["output"]
+    source, floats = _codes(emitter, op.input, f.in_shape, f.input_offset), emitter.temporary(result)
+    weights = emitter.constant((f.weights.astype(np.float32) + np.float32(f.filter_offset)).reshape(kernels))
+    buffers = source, weights, emitter.constant(f.bias.reshape(-1).astype(np.float32)), floats
+    _convolved(emitter, buffers, (f.in_shape, kernels, result), _padding(f), _ANY, groups=f.groups, **_window(f))
+    _rescaled(emitter, floats, op.output, result, f)
+
+
+def _codes(emitter: Emitter, source: SSAValue, shape: Shape, offset: int) -> SSAValue:
+    """Bytes plus an offset, as floats."""
+    floats = emitter.temporary(shape)
+    _converted(emitter, "dequantize", source, floats, shape, {"scale": 1.0, "bias": float(offset)})
+    return floats
+
+
+def _rescaled(emitter: Emitter, source: SSAValue, target: SSAValue, shape: Shape, f: Any) -> None:
+    """Floats as the bytes that an instruction makes of its sums."""
+    numbers = {"scale": f.output_mul / 2**f.output_shift, "bias": float(f.output_offset)}
+    _converted(emitter, "quantize", source, target, shape, numbers)
 
 
 _ONCE = dict.fromkeys(("groups", "stride_h", "stride_w", "dil_h", "dil_w"), 1)
@@ -305,8 +354,6 @@ def _conv2d(emitter: Emitter, op: kbuf.Conv2dOp, f: Any) -> None:
 
 def _conv2d_transpose(emitter: Emitter, op: kbuf.Conv2dTransposeOp, f: Any) -> None:
     """A convolution with the kernels turned around, of the input with zeros between its pixels; no bias is added."""
-    import numpy as np
-
     source, shape = op.input, f.in_shape
     steps = 1, 1, f.stride_h, f.stride_w
     if max(steps) > 1:
@@ -329,8 +376,6 @@ def _spread(
     emitter: Emitter, source: SSAValue, target: SSAValue, shape: Shape, result: Shape, steps: Sequence[int]
 ) -> None:
     """The elements of a tensor, each so many steps behind the one before, with zeros in between."""
-    import numpy as np
-
     if padding_length(emitter.release) > 2:
         _padded(emitter, source, target, shape, result, [(0, 0, step - 1) for step in steps], 0.0)
         return
@@ -471,6 +516,8 @@ FORMS: dict[type[kbuf.InstructionOp], Callable[[Emitter, Any, Any], None]] = {
     kbuf.PadOp: _pad,
     kbuf.QuantizeOp: _quantize,
     kbuf.QuantizedBinaryOp: _quantized_binary,
+    kbuf.QuantizedConv2dOp: _quantized_conv2d,
+    kbuf.QuantizedMatmulOp: _quantized_matmul,
     kbuf.ReduceOp: _reduce,
     kbuf.ReduceWindow2dOp: _reduce_window,
     kbuf.ResizeImageOp: _resize,
