@@ -120,6 +120,12 @@ def _found() -> Iterator[tuple[str, Model]]:
     indices = _RNG.integers(0, 5, (3, 2))
     y = {"y": ("float32", (3, 2))}
     yield "gather_elements", onnx_model("GatherElements", {"x": matrix}, y, {"i": indices}, axis=1)
+    places = np.array([(0, 0, 20, 16), (3, 2, 4, 3), (-5, -6, 9, 9), (10, 4, 30, 25)], np.float32)
+    regions = {"r": places, "b": np.array([0, 1, 1, 0])}
+    size: dict[str, Any] = {"output_height": 3, "output_width": 4, "spatial_scale": 0.5}
+    for mode, ratio in (("avg", 2), ("max", 0)):
+        x, y = {"x": floats(2, 3, 9, 11)}, {"y": ("float32", (4, 3, 3, 4))}
+        yield f"roi_align_{mode}", onnx_model("RoiAlign", x, y, regions, 10, mode=mode, sampling_ratio=ratio, **size)
     values = {"d": ints(6), "v": np.array([0.5, 3], np.float32)}
     i = {"i": np.array([[0, 2, 5], [1, -1, 3]])}
     yield "onehot", onnx_model("OneHot", i, {"y": ("float32", (2, 6, 3))}, values, axis=1)
