@@ -88,6 +88,47 @@ def test_the_bytes_of_a_camera_go_in(dtype: str, steps: list[tuple[str, Any]]) -
     assert np.abs(next(iter(ours.values())) - wanted).max() < 0.02 * np.abs(wanted).max()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int8", "uint8"])
+def test_a_focus_layer_runs_on_the_kpu(dtype: str) -> None:
+    """Every second pixel, column by column as YOLOv5 has it, as channels."""
+    codes: dict[str, Any] = (
+        {} if dtype == "float32" else {"scale": [1 / 128], "zero_point": [0 if dtype == "int8" else 128]}
+    )
+    tensors = [Tensor((1, 16, 16, 3), dtype, "x", **codes), constant(np.array([1, 2, 2, 1], np.int32), "steps")]
+    tensors.append(constant(np.array([1, 16, 16, 3], np.int32), "ends"))
+    operators: list[Operator] = []
+    for row, column in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        tensors.append(constant(np.array([0, row, column, 0], np.int32), f"begins{row}{column}"))
+        tensors.append(Tensor((1, 8, 8, 3), dtype, f"part{row}{column}", **codes))
+        last = len(tensors) - 1
+        operators.append(Operator("STRIDED_SLICE", [0, last - 1, 2, 1], [last], "StridedSliceOptions"))
+    tensors.append(Tensor((1, 8, 8, 12), dtype, "focus", **codes))
+    parts = [one.outputs[0] for one in operators]
+    operators.append(Operator("CONCATENATION", parts, [len(tensors) - 1], "ConcatenationOptions", {"Axis": 3}))
+    weight = np.random.default_rng(0).integers(-100, 101, (8, 3, 3, 12))
+    if dtype == "float32":
+        tensors += [constant((weight / 500).astype(np.float32), "w"), constant(np.zeros(8, np.float32), "b")]
+        tensors.append(Tensor((1, 8, 8, 8), name="y"))
+    else:
+        low = 0 if dtype == "int8" else 128
+        tensors.append(constant((weight + low).astype(dtype), "w", scale=[0.002], zero_point=[low]))
+        tensors.append(constant(np.zeros(8, np.int32), "b", scale=[0.002 / 128], zero_point=[0]))
+        tensors.append(Tensor((1, 8, 8, 8), dtype, "y", scale=[0.02], zero_point=[low]))
+    last = len(tensors) - 1
+    operators.append(Operator("CONV_2D", [last - 3, last - 2, last - 1], [last], "Conv2DOptions", WINDOW))
+    model = build(tensors, operators, [0], [last])
+    rng = np.random.default_rng(1)
+    samples = [{"x": rng.integers(-128, 128, (1, 16, 16, 3)).astype(np.float32) / np.float32(128)} for _ in range(3)]
+    compiled = kpuir.compile(import_tflite(model), dataset=samples if dtype == "float32" else None)
+    assert set(compiled.report.cpu_ops) <= {"dequantize", "transpose"}
+    given = samples[0]["x"]
+    if dtype != "float32":
+        given = (given * 128 + (0 if dtype == "int8" else 128)).astype(dtype)
+    ours, (wanted,) = compiled.run({"x": given}), run_litert(model, [given])
+    real = wanted if dtype == "float32" else (wanted.astype(np.float32) - (0 if dtype == "int8" else 128)) * 0.02
+    assert np.abs(next(iter(ours.values())) - real).max() < 0.021
+
+
 def quantized_conv(dtype: str, quantize: bool, dequantize: bool) -> bytes:
     """A quantized convolution, maybe behind the QUANTIZE of a float input and in front of a DEQUANTIZE."""
     low = 0 if dtype == "uint8" else -128
