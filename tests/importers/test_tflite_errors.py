@@ -287,6 +287,16 @@ def test_codes_that_runtimes_take_for_others(model: bytes, reason: str) -> None:
         import_tflite(model)
 
 
+def test_what_runtimes_leave_out_or_mistake() -> None:
+    with pytest.raises(UnsupportedError, match="CONV_2D: runtimes leave out its fused TANH; works: TANH behind it"):
+        import_tflite(conv(FusedActivationFunction=4))
+    weight = constant(np.ones((2, 4), np.int8), "w", scale=[0.1], zero_point=[0])
+    with pytest.raises(
+        UnsupportedError, match="FULLY_CONNECTED: runtimes take its int8 for uint8 where it gives int16"
+    ):
+        import_tflite(on_codes("FULLY_CONNECTED", [codes(), weight], wide(0.1, "y"), "FullyConnectedOptions"))
+
+
 def test_nearly_the_same_scale() -> None:
     """No code is another one."""
     order = constant(np.array([1, 0], np.int32))

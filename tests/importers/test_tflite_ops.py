@@ -32,13 +32,6 @@ def ints(*values: int) -> NDArray[np.int32]:
     return np.array(values, np.int32)
 
 
-def conv(activation: int = 0) -> bytes:
-    """A model of one convolution with a fused activation function."""
-    options: dict[str, Any] = {"Padding": SAME, "StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
-    inputs = [(1, 4, 4, 3), weights(4, 3, 3, 3), weights(4)]
-    return one_op("CONV_2D", inputs, "Conv2DOptions", FusedActivationFunction=activation, **options)
-
-
 def input_shapes(module: ModuleOp) -> list[tuple[int, ...]]:
     function = next(op for op in module.walk() if isinstance(op, FuncOp))
     return [shape_of(argument) for argument in function.body.block.args]
@@ -67,13 +60,6 @@ def check(model: bytes, low: float = -2.0, high: float = 2.0) -> ModuleOp:
     KTensorSinkTransposesPass().apply(Context(), module)
     compare(module, inputs, wanted)
     return module
-
-
-def test_fused_tanh() -> None:
-    """LiteRT has no fused tanh in most kernels; the result of a plain layer serves as reference."""
-    inputs = draw([(1, 4, 4, 3)])
-    wanted = [np.tanh(run_litert(conv(), inputs)[0])]
-    compare(import_tflite(conv(activation=4)), inputs, wanted)
 
 
 def test_shape_arithmetic_is_folded() -> None:

@@ -24,7 +24,7 @@ from tests.importers.tflite_matrix import (
     typed,
     weights,
 )
-from tests.importers.tflite_movement import choosing, conversions, movement, operators_on_codes, shapes
+from tests.importers.tflite_movement import choosing, coded, conversions, movement, operators_on_codes, shapes
 
 
 def convolutions() -> Iterator[Form]:
@@ -412,9 +412,39 @@ def recurrent() -> Iterator[Form]:
         yield Form("RNN", inputs, "RNNOptions", {"FusedActivationFunction": fused})
 
 
+def further() -> Iterator[Form]:
+    """Weights that are computed, and types that differ within a layer."""
+    plain = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+    yield Form("CONV_2D", ((1, 5, 5, 4), (6, 3, 3, 4), weights(6)), "Conv2DOptions", plain)
+    given = ((1, 5, 5, 4), (1, 3, 3, 4), weights(4))
+    yield Form("DEPTHWISE_CONV_2D", given, "DepthwiseConv2DOptions", {**plain, "DepthMultiplier": 1})
+    for bias in ((), (weights(5),)):
+        yield Form("FULLY_CONNECTED", ((3, 12), (5, 12), *bias), "FullyConnectedOptions")
+    for weight in ((5, 2, 2, 3), weights(5, 2, 2, 3)):
+        options = {"Padding": VALID, "StrideH": 1, "StrideW": 1}
+        given = (ints(1, 5, 6, 5), weight, (1, 4, 5, 3))
+        yield Form("TRANSPOSE_CONV", given, "TransposeConvOptions", options, results=(Tensor((1, 5, 6, 5)),))
+    wide = Tensor((1,), "int16", scale=[0.002], zero_point=[0])
+    for dtype, bias, options in (("int64", 1e-7, {"QuantizedBiasType": 4}), ("int32", 1e-7, {}), ("", 0.0, {})):
+        last = (
+            Tensor((5,), dtype, "b", (weights(5) * 1000).astype(dtype), scale=[bias], zero_point=[0]) if dtype else None
+        )
+        weight = Tensor((5, 12), "int16", "w", (weights(5, 12) * 32767).astype("int16"), scale=[1e-4], zero_point=[0])
+        yield Form(
+            "FULLY_CONNECTED", (coded("int16", (3, 12)), weight, last), "FullyConnectedOptions", options, (wide,)
+        )
+    weight = Tensor((5, 12), "uint8", "w", (weights(5, 12) * 127 + 128).astype("uint8"), scale=[0.01], zero_point=[128])
+    last = Tensor((5,), "int32", "b", ints(1, -2, 300, 0, 5), scale=[0.0005], zero_point=[0])
+    yield Form("FULLY_CONNECTED", (coded("uint8", (3, 12)), weight, last), "FullyConnectedOptions", {}, (wide,))
+    half = Tensor((1,), "int16", scale=[1 / 32768], zero_point=[0])
+    yield Form("SOFTMAX", (coded("int8", (3, 10)),), "SoftmaxOptions", {"Beta": 1.0}, (half,))
+    joined = (coded("uint8"), coded("uint8", MAP, 1.7))
+    yield Form("CONCATENATION", joined, "ConcatenationOptions", {"Axis": 1}, (coded("uint8", (1,), 1.3),))
+
+
 FAMILIES = (
     *(convolutions, pools, products, functions, binaries, logic, reductions, images, movement),
-    *(shapes, conversions, choosing, recurrent, operators_on_codes),
+    *(shapes, conversions, choosing, recurrent, operators_on_codes, further),
 )
 
 

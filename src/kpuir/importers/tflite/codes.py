@@ -61,6 +61,8 @@ def check(layer: Layer) -> None:
             layer.refuse(f"its {tensor.dtype.lower()} {tensor.name} has no scale", "codes with one, or floats")
         if tensor.dtype in _UNSOUND.get(operator.kind, ()):
             layer.refuse(f"{tensor.name} is {tensor.dtype.lower()}, which runtimes do not compute", "float32")
+    if operator.kind == "FULLY_CONNECTED" and (given[0].dtype, results[0].dtype) == ("INT8", "INT16"):
+        layer.refuse("runtimes take its int8 for uint8 where it gives int16", "one type")
     if operator.kind not in _OF_CODES.get(given[0].dtype if given else "", _COPIES):
         return
     coded = [tensor for tensor in (*given, *results) if tensor.is_coded]

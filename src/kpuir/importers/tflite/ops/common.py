@@ -44,7 +44,10 @@ def to_nhwc(layer: Layer, value: SSAValue) -> SSAValue:
 
 def fused_activation(layer: Layer, value: SSAValue) -> SSAValue:
     """The layer's fused activation function behind `value`, nothing where it has none."""
-    return activated(layer, value, int(layer.option("FusedActivationFunction", 0)))
+    code = int(layer.option("FusedActivationFunction", 0))
+    if _FUSED_CODES.get(code) == "TANH":
+        layer.refuse("runtimes leave out its fused TANH", "TANH behind it")
+    return activated(layer, value, code)
 
 
 def activated(layer: Layer, value: SSAValue, code: int) -> SSAValue:
