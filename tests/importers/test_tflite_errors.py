@@ -297,6 +297,14 @@ def test_what_runtimes_leave_out_or_mistake() -> None:
         import_tflite(on_codes("FULLY_CONNECTED", [codes(), weight], wide(0.1, "y"), "FullyConnectedOptions"))
 
 
+def test_weights_with_a_zero_point() -> None:
+    x = Tensor((1, 6, 6, 3), "int8", "x", scale=[0.1], zero_point=[0])
+    weight = constant(np.ones((4, 3, 3, 3), np.int8), "w", scale=[0.1], zero_point=[2])
+    model = on_codes("CONV_2D", [x, weight], codes(name="y"), "Conv2DOptions", **CONV)
+    with pytest.raises(UnsupportedError, match="CONV_2D: the zero point of its weights w, which runtimes take for 0"):
+        import_tflite(model)
+
+
 def test_nearly_the_same_scale() -> None:
     """No code is another one."""
     order = constant(np.array([1, 0], np.int32))

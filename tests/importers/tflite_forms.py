@@ -261,8 +261,11 @@ def logic() -> Iterator[Form]:
     kinds = tuple(codes)
     for source, target in product(kinds, kinds):
         options = {"InDataType": codes[source], "OutDataType": codes[target]}
-        low = 0 if "uint" in source + target else -100
-        yield Form("CAST", (typed((3, 7), source),), "CastOptions", options, result(target), low, 100)
+        most = 60000 if "float16" in (source, target) else 70000
+        if source in ("int8", "uint8", "int16", "uint16"):
+            most = np.iinfo(source).max
+        low = 0 if source.startswith("uint") or target == "uint32" else -most
+        yield Form("CAST", (typed((9, 7), source),), "CastOptions", options, result(target), low, most)
     for kind, dtype in product(("ABS", "NEG", "SIGN"), ("int32",)):
         yield Form(kind, (typed(MAP, dtype),), "", {}, result(dtype), -9, 9)
     for dtype in ("int8", "int16"):
@@ -415,15 +418,16 @@ def recurrent() -> Iterator[Form]:
 def further() -> Iterator[Form]:
     """Weights that are computed, and types that differ within a layer."""
     plain = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
-    yield Form("CONV_2D", ((1, 5, 5, 4), (6, 3, 3, 4), weights(6)), "Conv2DOptions", plain)
+    yield Form("CONV_2D", ((1, 5, 5, 4), (6, 3, 3, 4), weights(6)), "Conv2DOptions", plain, weights=(1, 0))
     given = ((1, 5, 5, 4), (1, 3, 3, 4), weights(4))
-    yield Form("DEPTHWISE_CONV_2D", given, "DepthwiseConv2DOptions", {**plain, "DepthMultiplier": 1})
+    yield Form("DEPTHWISE_CONV_2D", given, "DepthwiseConv2DOptions", {**plain, "DepthMultiplier": 1}, weights=(1, 3))
     for bias in ((), (weights(5),)):
-        yield Form("FULLY_CONNECTED", ((3, 12), (5, 12), *bias), "FullyConnectedOptions")
+        yield Form("FULLY_CONNECTED", ((3, 12), (5, 12), *bias), "FullyConnectedOptions", weights=(1, 0))
     for weight in ((5, 2, 2, 3), weights(5, 2, 2, 3)):
         options = {"Padding": VALID, "StrideH": 1, "StrideW": 1}
         given = (ints(1, 5, 6, 5), weight, (1, 4, 5, 3))
-        yield Form("TRANSPOSE_CONV", given, "TransposeConvOptions", options, results=(Tensor((1, 5, 6, 5)),))
+        results = (Tensor((1, 5, 6, 5)),)
+        yield Form("TRANSPOSE_CONV", given, "TransposeConvOptions", options, results, weights=(1, 0))
     wide = Tensor((1,), "int16", scale=[0.002], zero_point=[0])
     for dtype, bias, options in (("int64", 1e-7, {"QuantizedBiasType": 4}), ("int32", 1e-7, {}), ("", 0.0, {})):
         last = (

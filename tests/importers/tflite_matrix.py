@@ -133,7 +133,7 @@ def quantized(form: Form, dtype: str, *, per_channel: bool = True) -> Form:
         elif position == weights:
             axis = form.weights[1] if form.weights and per_channel else None
             inputs.append(_weights(tensor, dtype, axis, form.weight_bits))
-        elif position == bias:
+        elif position == bias and tensor.data is not None:
             data = next(t for i, t in enumerate(inputs) if t.scale and i != weights)
             inputs.append(_bias(tensor, data, inputs[weights], dtype))
         else:
@@ -194,7 +194,8 @@ def _activation(tensor: Tensor, dtype: str, low: float, high: float) -> Tensor:
 def _weights(tensor: Tensor, dtype: str, axis: int | None, bits: int) -> Tensor:
     if dtype == "uint8":
         return _activation(tensor, dtype, -1.0, 0.9)
-    assert tensor.data is not None
+    if tensor.data is None:
+        return replace(tensor, dtype="int8", scale=[1 / 64], zero_point=[0])
     axes = tuple(i for i in range(tensor.data.ndim) if i != axis) if axis is not None else None
     most = 2 ** (bits - 1) - 1
     scale = np.abs(tensor.data).max(axes, keepdims=True) / most

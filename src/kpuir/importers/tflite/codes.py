@@ -34,6 +34,9 @@ _UNSOUND: Mapping[str, tuple[str, ...]] = {
 }
 """Types that LiteRT takes for float32: it reads and writes what is not theirs."""
 
+_SYMMETRIC = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+"""What has int8 weights without a zero point."""
+
 _COPIES = frozenset(
     (
         *("AVERAGE_POOL_2D", "BATCH_TO_SPACE_ND", "BROADCAST_TO", "CONCATENATION", "DENSIFY", "DEPTH_TO_SPACE"),
@@ -61,6 +64,17 @@ def check(layer: Layer) -> None:
             layer.refuse(f"its {tensor.dtype.lower()} {tensor.name} has no scale", "codes with one, or floats")
         if tensor.dtype in _UNSOUND.get(operator.kind, ()):
             layer.refuse(f"{tensor.name} is {tensor.dtype.lower()}, which runtimes do not compute", "float32")
+    for tensor in results:
+        if tensor.dtype not in DTYPES:
+            layer.refuse(f"its result is {tensor.dtype.lower()}", "a float, an integer of 8 bits or more, or bool")
+    weights = layer.tensor(1) if operator.kind in _SYMMETRIC and results[0].is_coded else None
+    if (
+        weights is not None
+        and weights.dtype == "INT8"
+        and weights.quantization
+        and weights.quantization.zero_point.any()
+    ):
+        layer.refuse(f"the zero point of its weights {weights.name}, which runtimes take for 0", "0, or uint8")
     if operator.kind == "FULLY_CONNECTED" and (given[0].dtype, results[0].dtype) == ("INT8", "INT16"):
         layer.refuse("runtimes take its int8 for uint8 where it gives int16", "one type")
     if operator.kind not in _OF_CODES.get(given[0].dtype if given else "", _COPIES):

@@ -9,7 +9,10 @@ _CONTROL_FLOW = "it is control flow, which cannot be compiled: export a model wi
 _DETECTION = "end the model in front of its post-processing and run that part in the application"
 _OBSOLETE = "converters do not write it any more: convert the model again"
 _RANDOM = "its result is random: export the model for inference"
-_RECURRENT = "it lives from what it kept of earlier inferences, and kmodels keep nothing between two"
+_RECURRENT = (
+    "it lives from what it kept of earlier inferences, and kmodels keep nothing between two: "
+    "export the model for whole windows instead of a stream"
+)
 _SHAPE = "the size of its result depends on its values"
 _VARIABLE = "variables cannot be compiled: export a stateless model"
 

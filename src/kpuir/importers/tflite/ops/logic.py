@@ -85,24 +85,29 @@ def select_v2(layer: Layer) -> Value:
 
 
 def cast(layer: Layer) -> Value:
-    """CAST: to integers by truncation, to bool by comparison with 0; of and to quantized numbers their codes."""
+    """CAST: to integers truncated and limited, to bool whether it is 0; of and to quantized numbers their codes."""
     wanted = layer.scope.tensors[layer.operator.outputs[0]].dtype
-    if wanted not in DTYPES:
-        layer.refuse(f"to {wanted.lower()}", "a float, an integer or bool")
-    known = layer.known(0)
+    known, integer = layer.known(0), np.dtype(DTYPES[wanted])
     if known is not None:
         with np.errstate(all="ignore"):
-            return known.astype(DTYPES[wanted])
+            return (known if known.dtype.kind != "f" else _limited(known, integer)).astype(integer)
     value, source = layer.value(0), layer.dtype(0)
     if wanted == "BOOL":
         return value if source == "BOOL" else layer.activation(layer.binary("equal", value, 0.0), "rsub", 1.0)
     if wanted.startswith("FLOAT") or source in ("BOOL", wanted):
         return value
     if source.startswith("FLOAT"):
-        return layer.truncated(value)
-    integer = np.dtype(DTYPES[wanted])
+        limits = np.iinfo(integer)
+        if integer.itemsize <= 2:
+            value = layer.activation(value, "clamp", limits.min, limits.max)
+        return layer.truncated(layer.activation(value, "relu") if limits.min == 0 and integer.itemsize > 2 else value)
     fits = np.can_cast(np.dtype(DTYPES[source]), integer)
     return value if fits else layer.modulo(value, integer.itemsize * 8, unsigned=integer.kind == "u")
+
+
+def _limited(values: Any, integer: "np.dtype[Any]") -> Any:
+    """Numbers within what an integer holds; as they are for other types."""
+    return np.clip(values, np.iinfo(integer).min, np.iinfo(integer).max) if integer.kind in "iu" else values
 
 
 def bucketize(layer: Layer) -> SSAValue:
