@@ -297,6 +297,12 @@ def test_what_runtimes_leave_out_or_mistake() -> None:
         import_tflite(on_codes("FULLY_CONNECTED", [codes(), weight], wide(0.1, "y"), "FullyConnectedOptions"))
 
 
+def test_results_of_4_bits() -> None:
+    result = Tensor((1, 4), "int4", "y", scale=[0.1], zero_point=[0])
+    with pytest.raises(UnsupportedError, match="QUANTIZE: its result is int4; works: a float, an integer of 8 bits or"):
+        import_tflite(on_codes("QUANTIZE", [Tensor((1, 4), name="x")], result))
+
+
 def test_weights_with_a_zero_point() -> None:
     x = Tensor((1, 6, 6, 3), "int8", "x", scale=[0.1], zero_point=[0])
     weight = constant(np.ones((4, 3, 3, 3), np.int8), "w", scale=[0.1], zero_point=[2])

@@ -162,6 +162,8 @@ def retyped(form: Form, dtype: str) -> Form:
     """The form with numbers of another type, and no scale."""
     whole = "int" in dtype
     low = max(form.low, 0.0) if "uint" in dtype else form.low
+    if form.kind == "CAST":  # numbers that every type holds; casts between all types have forms of their own
+        form, low = replace(form, high=100.0), 0.0
 
     def other(tensor: Tensor) -> Tensor:
         if tensor.dtype != "float32":

@@ -64,9 +64,6 @@ def check(layer: Layer) -> None:
             layer.refuse(f"its {tensor.dtype.lower()} {tensor.name} has no scale", "codes with one, or floats")
         if tensor.dtype in _UNSOUND.get(operator.kind, ()):
             layer.refuse(f"{tensor.name} is {tensor.dtype.lower()}, which runtimes do not compute", "float32")
-    for tensor in results:
-        if tensor.dtype not in DTYPES:
-            layer.refuse(f"its result is {tensor.dtype.lower()}", "a float, an integer of 8 bits or more, or bool")
     weights = layer.tensor(1) if operator.kind in _SYMMETRIC and results[0].is_coded else None
     if (
         weights is not None

@@ -16,7 +16,7 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 from kpuir.dialects import ktensor
 from kpuir.errors import InvalidInputError
 from kpuir.importers.emitter import Emitter
-from kpuir.importers.tflite.graph import MAX_ELEMENTS, WHOLE, Operator, Quantization, Tensor
+from kpuir.importers.tflite.graph import DTYPES, MAX_ELEMENTS, WHOLE, Operator, Quantization, Tensor
 from kpuir.ir.locations import named
 
 if TYPE_CHECKING:
@@ -256,6 +256,8 @@ class Layer(Emitter):
 
     def rounded(self, value: SSAValue, tensor: Tensor) -> SSAValue:
         """A value that the model computes, rounded as it does that where it stores it in a tensor."""
+        if tensor.dtype not in DTYPES:
+            self.refuse(f"its result is {tensor.dtype.lower()}", "a float, an integer of 8 bits or more, or bool")
         if tensor.dtype == "INT16" and tensor.quantization is not None:
             scale = float(tensor.quantization.scale[0])
             return self.activation(value, "clamp", -32768 * scale, 32767 * scale)

@@ -87,6 +87,8 @@ def select_v2(layer: Layer) -> Value:
 def cast(layer: Layer) -> Value:
     """CAST: to integers truncated and limited, to bool whether it is 0; of and to quantized numbers their codes."""
     wanted = layer.scope.tensors[layer.operator.outputs[0]].dtype
+    if wanted not in DTYPES:
+        layer.refuse(f"to {wanted.lower()}", "a float, an integer or bool")
     known, integer = layer.known(0), np.dtype(DTYPES[wanted])
     if known is not None:
         with np.errstate(all="ignore"):
