@@ -146,6 +146,8 @@ def of_kinds() -> dict[str, Graph]:
     prelu = Graph((1, 3, 16, 16)).conv(8, 3)
     prelu.add("PRelu", prelu.constant(prelu.rng.random((8, 1, 1), np.float32)))
     floats = Graph(small).conv(3, 3, stride=2).output(in_float=True).conv(6, 3, group=2).output(in_float=True)
+    upwards = {"strides": [2, 3], "pads": [1, 0, 0, 1]}
+    floats.add("ConvTranspose", floats.weights(4, 3, 3, 3), shape=(1, 3, 10, 17), **upwards).output(in_float=True)
     return {
         "functions": functions,
         "reductions": reductions,
