@@ -72,8 +72,7 @@ def test_networks(make: Callable[[], onnx.ModelProto], tmp_path: Path) -> None:
     model = make()
     samples = samples_of(model, 2)
     ours = compiled(model, samples, tmp_path)
-    same_layers = "kpu-default{pixels=crop}"
-    theirs = kpuir.compile(tmp_path / "x.onnx", dataset=samples, input_type="uint8", passes=same_layers)
+    theirs = kpuir.compile(tmp_path / "x.onnx", dataset=samples, input_type="uint8")
     for sample in samples:
         for name, other in theirs.run(sample).items():
             np.testing.assert_allclose(ours.run(sample)[name], other, rtol=1e-6, atol=1e-6 * float(np.abs(other).max()))

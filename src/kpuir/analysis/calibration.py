@@ -16,6 +16,7 @@ from kpuir.dialects import kpu, ktensor
 from kpuir.errors import InvalidInputError
 from kpuir.ir.functions import NAME, argument_attributes, entry_function
 from kpuir.ir.locations import layer_name
+from kpuir.target.k210 import K210, row_layout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,7 +105,29 @@ def read_region(user: Operation, value: SSAValue, known: dict[SSAValue, Region] 
         return rows, columns
     if isinstance(user, kpu.Conv2dOp) and user.input == value:
         return _read_by(user, known)
+    if isinstance(user, kpu.LinesOp):
+        return _pixel_of_lines(user) or whole
     return whole
+
+
+def _pixel_of_lines(lines: kpu.LinesOp) -> Region | None:
+    """The one pixel of each channel that layers pick out of a map's lines, None where they keep more than that."""
+    height, width = kpu.size4(lines.input.type)[2:]
+    pitch = K210.LINE_BYTES // row_layout(width).channels_per_line
+    value, first, step = lines.output, [0, 0], 1
+    while value.has_one_use():
+        conv = next(iter(value.uses)).operation
+        if not isinstance(conv, kpu.Conv2dOp) or conv.pool_kind.window > 1:
+            break
+        taps = _taps(conv)
+        if any(low != high for low, high in taps):
+            return None
+        first = [at + step * (pick + tap) for at, pick, (tap, _) in zip(first, conv.pool_kind.pick, taps, strict=True)]
+        value, step = conv.output, step * conv.pool_kind.stride
+    if step % height or step % pitch:
+        return None
+    row, column = first[0] % height, first[1] % pitch
+    return slice(row, row + 1), slice(column, column + 1)
 
 
 def _read_by(conv: kpu.Conv2dOp, known: dict[SSAValue, Region]) -> Region:
