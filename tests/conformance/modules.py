@@ -97,12 +97,20 @@ def _buffer(element: Attribute, shape: Shape) -> kbuf.AllocOp:
 
 
 def _of_bytes(a: Operation, b: Operation) -> Iterator[Operation]:
-    """Arithmetic in fixed point, and a table."""
+    """Arithmetic in fixed point, a table, a convolution and a product of matrices."""
     for kind in kbuf.BinaryKind:
         output = _buffer(kbuf.UI8, _SHAPE)
         yield from (output, kbuf.QuantizedBinaryOp(a, b, output, op=kind, **_FIXED_POINT))
     table, output = kbuf.ConstantOp(np.arange(256, dtype=np.uint8)[::-1] // 3), _buffer(kbuf.UI8, _SHAPE)
     yield from (table, output, kbuf.TableLookup1dOp(a, table, output))
+    rng, output, product = np.random.default_rng(0), _buffer(kbuf.UI8, (1, 4, 3, 5)), _buffer(kbuf.UI8, (10, 4))
+    weights = kbuf.ConstantOp(rng.integers(0, 256, (6, 4), np.uint8))
+    sums = {"bias": rng.integers(-999, 999, 4, np.int32), "output_mul": 3, "output_shift": 12, "output_offset": 120}
+    kernels = {"weights": rng.integers(0, 256, (4, 1, 3, 2), np.uint8), "groups": 2, "out_channels": 4}
+    offsets = {"input_offset": -99, "filter_offset": -128}
+    conv = kbuf.QuantizedConv2dOp(a, output, in_shape=_SHAPE, **kernels, **offsets, **_WINDOW, **sums)
+    sizes = {"a_rows": 10, "a_cols": 6, "b_cols": 4, "a_offset": -99, "b_offset": -128}
+    yield from (output, conv, weights, product, kbuf.QuantizedMatmulOp(a, weights, product, **sizes, **sums))
 
 
 def _windows(source: Operation) -> Iterator[Operation]:
