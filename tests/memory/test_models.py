@@ -1,5 +1,7 @@
 """Real models, as far as allocation: the peak of KPU RAM is what is alive at once, whatever the places."""
 
+import time
+
 import pytest
 
 from kpuir.dialects.kbuf import Space
@@ -25,7 +27,8 @@ def test_models_take_what_is_alive_at_once(name: str) -> None:
         after=lambda stage, _: seconds.__setitem__(stage.name, stage.seconds),
     )
     ops = list(entry_function(module).body.block.ops)
+    start = time.process_time()
     for space in (Space.KPU, Space.MAIN):
         buffers = list(buffers_in(space, ops).values())
         assert allocate(buffers).peak == lower_bound(buffers)
-    assert seconds["kbuf-allocate"] < 0.05 * sum(seconds.values())
+    assert time.process_time() - start < 0.05 * sum(seconds.values())
