@@ -1,6 +1,7 @@
 """Models quantized by ONNX Runtime's static quantizer, and the ops of its own domain that it writes."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,60 +116,52 @@ class Samples(quantizer.CalibrationDataReader):
         return next(self._samples, None)
 
 
+SAMPLES = [{"x": np.random.default_rng(seed).uniform(-1, 1, (1, 3, 16, 16)).astype(np.float32)} for seed in range(3)]
+
+
+def quantized(folder: Path, quantize: Callable[..., None], *arguments: Any, **options: Any) -> Path:
+    """A small network in `float.onnx`, and what one of the quantizer's functions makes of it."""
+    onnx.save(small_net(13), folder / "float.onnx")
+    logging.disable(logging.WARNING)
+    quantize(folder / "float.onnx", folder / "quantized.onnx", *arguments, **options)
+    logging.disable(logging.NOTSET)
+    return folder / "quantized.onnx"
+
+
 @pytest.mark.parametrize("style", [QuantFormat.QDQ, QuantFormat.QOperator])
 @pytest.mark.parametrize("activations", [QuantType.QUInt8, QuantType.QInt8])
 def test_a_quantized_network(style: QuantFormat, activations: QuantType, tmp_path: Path) -> None:
     """Its scales are kept: every code is ONNX Runtime's, and no dataset is needed."""
-    rng = np.random.default_rng(0)
-    samples = [{"x": rng.uniform(-1, 1, (1, 3, 16, 16)).astype(np.float32)} for _ in range(3)]
-    onnx.save(small_net(13), tmp_path / "float.onnx")
-    path = tmp_path / "quantized.onnx"
-    logging.disable(logging.WARNING)
-    quantizer.quantize_static(
-        tmp_path / "float.onnx", path, Samples(samples), style, activation_type=activations, reduce_range=True
-    )
-    logging.disable(logging.NOTSET)
+    options = {"activation_type": activations, "reduce_range": True}
+    path = quantized(tmp_path, quantizer.quantize_static, Samples(SAMPLES), style, **options)
     model = onnx.load(path)
-    (expected,) = runtime(model, samples[0])
-    (found,) = onnx_backend.run_model(model, [samples[0]["x"]])
+    (expected,) = runtime(model, SAMPLES[0])
+    (found,) = onnx_backend.run_model(model, [SAMPLES[0]["x"]])
     np.testing.assert_allclose(found, expected, atol=1e-6)
     result = kpuir.compile(path)
     assert result.report.kpu_layers >= 10
-    assert np.abs(result.run(samples[0])["y"] - expected).max() < 1 / 128
+    assert np.abs(result.run(SAMPLES[0])["y"] - expected).max() < 1 / 128
 
 
 def test_codes_of_16_bits_are_limits_only(tmp_path: Path) -> None:
     """Their steps are finer than those of a kmodel, so none is rounded to."""
-    rng = np.random.default_rng(0)
-    samples = [{"x": rng.uniform(-1, 1, (1, 3, 16, 16)).astype(np.float32)} for _ in range(3)]
-    onnx.save(small_net(13), tmp_path / "float.onnx")
-    path = tmp_path / "quantized.onnx"
-    logging.disable(logging.WARNING)
-    quantizer.quantize_static(
-        tmp_path / "float.onnx", path, Samples(samples), QuantFormat.QDQ, activation_type=QuantType.QUInt16
-    )
-    logging.disable(logging.NOTSET)
-    (expected,) = runtime(onnx.load(path), samples[0])
-    (found,) = onnx_backend.run_model(onnx.load(path), [samples[0]["x"]])
+    options = {"activation_type": QuantType.QUInt16}
+    path = quantized(tmp_path, quantizer.quantize_static, Samples(SAMPLES), QuantFormat.QDQ, **options)
+    (expected,) = runtime(onnx.load(path), SAMPLES[0])
+    (found,) = onnx_backend.run_model(onnx.load(path), [SAMPLES[0]["x"]])
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    both = [kpuir.compile(one, dataset=samples).report for one in (tmp_path / "float.onnx", path)]
+    both = [kpuir.compile(one, dataset=SAMPLES).report for one in (tmp_path / "float.onnx", path)]
     assert sum(both[1].cpu_ops.values()) <= sum(both[0].cpu_ops.values()) + 4  # limits of the input and the output
 
 
 def test_a_dynamically_quantized_network_is_a_float_one(tmp_path: Path) -> None:
     """Its scales are those of each input; the weights are its own, and no rounding is left for the CPU."""
-    rng = np.random.default_rng(0)
-    samples = [{"x": rng.uniform(-1, 1, (1, 3, 16, 16)).astype(np.float32)} for _ in range(3)]
-    onnx.save(small_net(13), tmp_path / "float.onnx")
-    path = tmp_path / "quantized.onnx"
-    logging.disable(logging.WARNING)
-    quantizer.quantize_dynamic(tmp_path / "float.onnx", path, weight_type=QuantType.QUInt8)
-    logging.disable(logging.NOTSET)
+    path = quantized(tmp_path, quantizer.quantize_dynamic, weight_type=QuantType.QUInt8)
     assert any(one.op_type == "DynamicQuantizeLinear" for one in onnx.load(path).graph.node)
-    (expected,) = runtime(onnx.load(path), samples[0])
-    (found,) = onnx_backend.run_model(onnx.load(path), [samples[0]["x"]])
+    (expected,) = runtime(onnx.load(path), SAMPLES[0])
+    (found,) = onnx_backend.run_model(onnx.load(path), [SAMPLES[0]["x"]])
     assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
-    both = [kpuir.compile(one, dataset=samples).report for one in (tmp_path / "float.onnx", path)]
+    both = [kpuir.compile(one, dataset=SAMPLES).report for one in (tmp_path / "float.onnx", path)]
     assert both[0].kpu_layers == both[1].kpu_layers
     assert both[0].cpu_ops == both[1].cpu_ops
 

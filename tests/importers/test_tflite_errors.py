@@ -323,6 +323,8 @@ def test_nearly_the_same_scale() -> None:
         (Sparsity((0, 1), (), (2, ((0, 1, 2), (0, 5)))), "index 5 is out of bounds"),
         (Sparsity((0, 0), (), (2, 2)), "2 levels in the order"),
         (Sparsity((0, 1), (), (2, ((0, 1, 3), (0, 1, 2)))), "shape mismatch"),
+        (Sparsity((0, 1), (), (1 << 30, 4)), "a level has 1073741824 entries"),
+        (Sparsity((0, 1), (), (2, ((0, 1, 1 << 30), (0, 1)))), "a level has 1073741824 entries"),
     ],
 )
 def test_sparse_constants(sparse: Sparsity, reason: str) -> None:

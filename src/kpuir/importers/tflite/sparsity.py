@@ -5,6 +5,7 @@ of blocks. A level is dense (a size) or compressed: for each entry of the level 
 (segments), and their places along the axis (indices).
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -27,6 +28,9 @@ def densified(
         raise ValueError(f"{len(levels)} levels in the order {list(order)} of {len(shape)} axes")
     places, count = np.zeros((len(levels), 1), np.int64), 1
     for axis, level in zip(order, levels, strict=True):
+        entries = level * count if isinstance(level, int) else int(np.diff(level[0]).sum())
+        if entries > math.prod(shape) or not (isinstance(level, int) or entries == len(level[1])):
+            raise ValueError(f"a level has {entries} entries")
         if isinstance(level, int):
             parents, along = np.repeat(np.arange(count), level), np.tile(np.arange(level), count)
         else:
@@ -34,7 +38,7 @@ def densified(
             parents = np.repeat(np.arange(count), np.diff(segments))
         places = places[:, parents]
         places[axis] = along
-        count = len(along)
+        count = entries
     axes = places[: len(shape)]
     for number, axis in enumerate(blocks):
         size = levels[list(order).index(len(shape) + number)]
