@@ -8,7 +8,7 @@ from xdsl.ir import Operation
 from kpuir.dialects import kbuf
 from kpuir.ir.functions import entry_function
 from kpuir.target.firmware import Demands
-from kpuir.target.stackvm import NEWEST, RELEASES, is_same_call
+from kpuir.target.stackvm import NEWEST, RELEASES, releases_of
 
 _OF_CALLER = (kbuf.Space.INPUT, kbuf.Space.OUTPUT)
 
@@ -43,11 +43,7 @@ def _releases(module: ModuleOp, ops: Sequence[Operation]) -> list[str]:
     own = module.attributes.get("kbuf.release", StringAttr(NEWEST))
     assert isinstance(own, StringAttr)
     calls = [op.values() for op in ops if isinstance(op, kbuf.V5TensorOp) and "kbuf.function" not in op.attributes]
-    return [
-        release
-        for release in RELEASES
-        if all(is_same_call(call["function"], call["fields"], own.data, release) for call in calls)
-    ]
+    return releases_of(((call["function"], call["fields"]) for call in calls), own.data)
 
 
 def mnemonic(op: kbuf.InstructionOp, version: str) -> str:

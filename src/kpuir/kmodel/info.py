@@ -11,7 +11,7 @@ from kpuir.kmodel.layer import ACTIVATION_SEGMENTS, WORDS, LayerRegisters
 from kpuir.kmodel.v4 import Instruction, KpuConv2d, MemoryRange, MemoryType, Model
 from kpuir.target.k210 import K210, PoolKind, feature_map_bytes
 from kpuir.target.runtimes import oldest_runtime
-from kpuir.target.stackvm import RELEASES, is_same_call
+from kpuir.target.stackvm import RELEASES, releases_of
 
 _NAMES = {MemoryType.CONST: "const", MemoryType.MAIN: "main", MemoryType.KPU: "kpu"}
 _ARRAY_ALIGNMENT = 8
@@ -169,12 +169,8 @@ def _v4_tables(data: bytes, model: Model, unknown: Mapping[int, int]) -> Iterato
 def _v5_runtimes(model: v5.Model) -> str:
     """The releases whose functions have the numbers that the code has."""
     code = [one for module in model.modules for function in module.functions for one in function.code]
-    calls = [one for one in code if isinstance(one, v5.Operation)]
-    found = [
-        release
-        for release in RELEASES
-        if all(is_same_call(one.function, one.fields, model.release, release) for one in calls)
-    ]
+    calls = ((one.function, one.fields) for one in code if isinstance(one, v5.Operation))
+    found = releases_of(calls, model.release)
     others = "" if RELEASES[0] in found else f" (the K210 SDK comes with {RELEASES[0]})"
     return f"nncase {', '.join(found)}{others}"
 

@@ -4,7 +4,7 @@ A function has fields, which follow its number in the code, and what it takes fr
 strides are numbers of registers; here they are the values the registers have at that place.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import cache
@@ -287,7 +287,7 @@ def signature_of(function: str, fields: Mapping[str, Any], release: str) -> Sign
     return functions.get(function)
 
 
-def is_same_call(function: str, fields: Mapping[str, Any], release: str, other: str) -> bool:
+def _is_same_call(function: str, fields: Mapping[str, Any], release: str, other: str) -> bool:
     """Whether what a file for a release has for a call is what another takes for it."""
     found = signature_of(function, fields, release)
     if found is None or found != signature_of(function, fields, other):
@@ -299,6 +299,12 @@ def is_same_call(function: str, fields: Mapping[str, Any], release: str, other: 
         )
     kinds = {one.kind for one in (*found.fields, *found.pushes)}
     return not kinds & {Kind.PADDING, Kind.PADDINGS} or padding_length(release) == padding_length(other)
+
+
+def releases_of(calls: Iterable[tuple[str, Mapping[str, Any]]], release: str) -> list[str]:
+    """The releases that take calls, functions with their fields, as a file for a release has them."""
+    known = list(calls)
+    return [other for other in RELEASES if all(_is_same_call(*call, release, other) for call in known)]
 
 
 _FLOATS = (DataType.FLOAT32,)
